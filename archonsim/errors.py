@@ -1,0 +1,56 @@
+"""The error tree. One base class to catch, leaves named for causes.
+
+::
+
+    ArchonsimError            exit code 1: our fault, or the machine's
+    └── UserError             exit code 2: the user can put it right
+        ├── WorkloadError     a workload file or network that cannot be used
+        ├── SpecError         an impossible machine, an unknown or ill-typed key
+        ├── MaskError         masks asked for that the workload does not have
+        └── OutputError       a result that cannot be written
+
+Every message is one line that names the file or field, the value found, and
+what would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ArchonsimError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+    exit_code = 1
+
+
+class UserError(ArchonsimError):
+    """Something that the user can put right."""
+
+    exit_code = 2
+
+
+class WorkloadError(UserError):
+    """A workload file or a network that cannot be used."""
+
+
+class SpecError(UserError):
+    """An impossible machine, or an unknown or ill-typed key."""
+
+
+class MaskError(UserError):
+    """Masks were asked for that the workload does not have."""
+
+
+class OutputError(UserError):
+    """A result that cannot be written."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean X?"`` for the known word nearest to `word`, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}"

@@ -1,0 +1,40 @@
+"""Machines and networks are found through entry points; the built-in ones take the same path as a plug-in."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from archonsim.errors import SpecError
+
+
+@cache
+def _group(group: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=group):
+        other = found.get(point.name)
+        if other is not None and other.value != point.value:
+            raise SpecError(f"{point.name!r} is registered twice in {group}: as {other.value} and as {point.value}; uninstall one")
+        found[point.name] = point
+    return found
+
+
+def plugin_names(group: str) -> list[str]:
+    """Return the names registered in an entry-point group, sorted."""
+    return sorted(_group(group))
+
+
+def load_plugin(group: str, name: str) -> Any:
+    """Import what is registered as `name`.
+
+    Raises
+    ------
+    SpecError
+        The plug-in does not import; the message names it and the cause.
+    """
+    point = _group(group)[name]
+    try:
+        return point.load()
+    except Exception as error:
+        raise SpecError(f"{group} entry point {name!r} = {point.value!r} does not load: {type(error).__name__}: {error}") from error

@@ -1,0 +1,107 @@
+"""A bottleneck block: three layers that ARCHON runs as one fused convolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from archonsim.errors import WorkloadError
+from archonsim.workload.layer import Layer
+
+Order = Literal["pw-dw-pw", "pw-pw-dw"]
+Residual = Literal["none", "add", "concat"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """PW1 (C -> M) -> ReLU -> DW (K x K, stride s) -> ReLU -> PW2 (M -> O), each with batch normalisation.
+
+    Attributes
+    ----------
+    index : int
+        Number of the block in its network, as the paper counts.
+    pw1, dw, pw2 : Layer
+        Named by order of execution within their kind; `order` says where the depthwise layer stands.
+    order : {"pw-dw-pw", "pw-pw-dw"}
+        Modified ShuffleNet runs PW1 -> shuffle -> PW2 -> DW.
+    residual : {"none", "add", "concat"}
+    shuffle : int
+        Groups of the channel shuffle; 0 for none. It follows PW2, or PW1 in the order ``pw-pw-dw``.
+    predicted : bool
+        Whether the block's ReLUs are predicted. A block without predictors runs layer by layer.
+    """
+
+    index: int
+    pw1: Layer
+    dw: Layer
+    pw2: Layer
+    order: Order = "pw-dw-pw"
+    residual: Residual = "none"
+    shuffle: int = 0
+    predicted: bool = True
+
+    def __post_init__(self) -> None:
+        layers = self.layers
+        for before, after in zip(layers, layers[1:], strict=False):
+            if (before.out_channels, before.out_h, before.out_w) != (after.in_channels, after.in_h, after.in_w):
+                raise WorkloadError(
+                    f"block {self.name}: {after.name} takes {after.in_channels}x{after.in_h}x{after.in_w}, "
+                    f"but {before.name} makes {before.out_channels}x{before.out_h}x{before.out_w}"
+                )
+        for pointwise in (self.pw1, self.pw2):
+            if (pointwise.kernel_h, pointwise.kernel_w, pointwise.stride_h, pointwise.stride_w) != (1, 1, 1, 1):
+                raise WorkloadError(f"block {self.name}: {pointwise.name} is not a 1x1 convolution of stride 1")
+        if self.dw.kind != "depthwise":
+            raise WorkloadError(f"block {self.name}: {self.dw.name} is a {self.dw.kind} layer, not depthwise")
+        if self.pw1.groups != self.pw2.groups:
+            raise WorkloadError(f"block {self.name}: pw1 has {self.pw1.groups} groups, pw2 {self.pw2.groups}; they must agree")
+        first, last = layers[0], layers[-1]
+        if self.residual == "add" and (first.in_channels, first.in_h, first.in_w) != (last.out_channels, last.out_h, last.out_w):
+            raise WorkloadError(f"block {self.name}: a residual sum needs input and output of one shape")
+
+    @property
+    def name(self) -> str:
+        """``"b1"`` for block 1."""
+        return f"b{self.index}"
+
+    @property
+    def layers(self) -> tuple[Layer, Layer, Layer]:
+        """The three layers in order of execution."""
+        if self.order == "pw-dw-pw":
+            return (self.pw1, self.dw, self.pw2)
+        return (self.pw1, self.pw2, self.dw)
+
+    @property
+    def groups(self) -> int:
+        """Groups of the two 1x1 convolutions (G)."""
+        return self.pw1.groups
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the block's input (C)."""
+        return self.pw1.in_channels
+
+    @property
+    def mid_channels(self) -> int:
+        """Channels between PW1 and PW2 (M)."""
+        return self.pw1.out_channels
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that the convolution branch makes (O)."""
+        return self.layers[-1].out_channels
+
+    @property
+    def taps(self) -> int:
+        """Size of the depthwise window (K * K)."""
+        return self.dw.kernel_h * self.dw.kernel_w
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the three layers, unfused, one image."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def fused_macs(self) -> int:
+        """Multiplications left after fusion, one image: C/G * K^2 * O for each output pixel."""
+        return self.in_channels // self.groups * self.taps * self.out_channels * self.layers[-1].out_h * self.layers[-1].out_w

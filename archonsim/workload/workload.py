@@ -1,0 +1,105 @@
+"""A workload: the layers and blocks of a network in order, where they come from, and (maybe) its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from archonsim.errors import WorkloadError
+from archonsim.workload.block import Block
+from archonsim.workload.layer import Layer
+from archonsim.workload.tensors import Trace
+
+Item = Layer | Block
+MaskSource = Literal["none", "trained", "synthetic"]
+Flavour = Literal["shape-only", "vanilla", "pruned", "pred"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a workload comes from: enough to judge how far its figures may be trusted.
+
+    Attributes
+    ----------
+    network, dataset, flavour : str
+    mask_source : {"none", "trained", "synthetic"}
+        Never silent about masks that no network computed.
+    test_accuracy : float or None
+        Share of test images that the exported weights classify correctly, in the exported flavour.
+    test_images : int
+        Number of images behind `test_accuracy`.
+    created_by : str
+        Program and version that wrote the file.
+    seed : int or None
+    note : str
+        Shown wherever the workload is: "interim: trained for 3 epochs", say.
+    """
+
+    network: str
+    dataset: str = ""
+    flavour: Flavour = "shape-only"
+    mask_source: MaskSource = "none"
+    test_accuracy: float | None = None
+    test_images: int = 0
+    created_by: str = ""
+    seed: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What a trained network does, free of any machine.
+
+    Attributes
+    ----------
+    name : str
+        Network name or file name, as the user gave it.
+    items : tuple of Layer or Block
+        In order of execution.
+    provenance : Provenance
+    trace : Trace or None
+        None for a shape-only workload.
+    digest : str
+        SHA-256 over shapes, weights and masks: two results with one digest come from one trace. Empty for shape-only.
+    """
+
+    name: str
+    items: tuple[Item, ...]
+    provenance: Provenance
+    trace: Trace | None = field(default=None, compare=False)
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for layer in self.layers():
+            if layer.name in seen:
+                raise WorkloadError(f"workload {self.name}: two layers are called {layer.name!r}; names must be unique")
+            seen.add(layer.name)
+
+    def layers(self) -> Iterator[Layer]:
+        """All layers in order, those of blocks included."""
+        for item in self.items:
+            if isinstance(item, Block):
+                yield from item.layers
+            else:
+                yield item
+
+    def blocks(self) -> Iterator[Block]:
+        """All bottleneck blocks in order."""
+        return (item for item in self.items if isinstance(item, Block))
+
+    @property
+    def images(self) -> int:
+        """Number of images with masks."""
+        return 0 if self.trace is None else self.trace.images
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image, unfused."""
+        return sum(layer.macs for layer in self.layers())
+
+    @property
+    def params(self) -> int:
+        """Parameters, as Keras counts them."""
+        return sum(layer.params for layer in self.layers())
