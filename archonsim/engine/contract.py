@@ -1,0 +1,98 @@
+"""What the engine asks of a machine: phases made of tiles, tiles that compute in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from archonsim.stats.counts import Component, PhaseStats, Transfer
+
+
+class RunningTile(Protocol):
+    """A tile in the array. Its kernels give exact cycles; it never waits by itself."""
+
+    def run(self, chunk: int, arrival: int) -> int:
+        """Compute chunk number `chunk`, whose stream data are there from cycle `arrival` on.
+
+        Returns the cycle after the last in which the chunk needed its data.
+        """
+
+    def finish(self, stats: PhaseStats) -> int:
+        """Add the tile's compute cycles, stalls and counts to `stats`; return the cycle after its last."""
+
+
+class Tile(Protocol):
+    """A piece of a phase between two synchronisations with memory.
+
+    Attributes
+    ----------
+    loads : sequence of Transfer
+        Must be complete before the tile starts; fetched while earlier tiles run.
+    chunks : sequence of int
+        16-bit words that stream in while the tile runs, chunk by chunk; a 0 for a chunk that needs none.
+    stores : sequence of Transfer
+        Written after the tile, while the next one runs.
+    """
+
+    @property
+    def loads(self) -> Sequence[Transfer]: ...
+
+    @property
+    def chunks(self) -> Sequence[int]: ...
+
+    @property
+    def stores(self) -> Sequence[Transfer]: ...
+
+    def begin(self, start: int) -> RunningTile:
+        """Start the tile in cycle `start`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One phase of a layer or block: tiles that run one after the other.
+
+    Attributes
+    ----------
+    name : str
+        ``predict_pw1``, ``predict_dw``, ``predict_pw2``, ``main`` or ``layer``.
+    tiles : sequence of Tile
+    stream_from : sequence of component names
+        Where tile i's stream comes from: ``dram`` or ``glb``.
+    """
+
+    name: str
+    tiles: Sequence[Tile]
+    stream_from: Sequence[Component]
+
+
+class FixedTile:
+    """A tile whose compute time does not depend on data."""
+
+    def __init__(
+        self, *, cycles: int, loads: Sequence[Transfer] = (), stores: Sequence[Transfer] = (), macs: int = 0, adds: int = 0,
+        adds_possible: int = 0,
+    ) -> None:  # fmt: skip
+        self.loads = tuple(loads)
+        self.stores = tuple(stores)
+        self.chunks = (0,)
+        self.cycles, self.macs, self.adds, self.adds_possible = cycles, macs, adds, adds_possible
+
+    def begin(self, start: int) -> RunningTile:
+        """Start the tile in cycle `start`."""
+        return _RunningFixedTile(self, start)
+
+
+class _RunningFixedTile:
+    def __init__(self, tile: FixedTile, start: int) -> None:
+        self._tile, self._end = tile, start + tile.cycles
+
+    def run(self, chunk: int, arrival: int) -> int:
+        return self._end
+
+    def finish(self, stats: PhaseStats) -> int:
+        stats.compute += self._tile.cycles
+        stats.macs += self._tile.macs
+        stats.adds += self._tile.adds
+        stats.adds_possible += self._tile.adds_possible
+        return self._end

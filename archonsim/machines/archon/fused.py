@@ -1,0 +1,124 @@
+"""The main phase on ARCHON's array: the fused convolution, tile by tile, its weights streaming in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archonsim.dataflow.tile import Tile, output_tiles
+from archonsim.engine.contract import Phase
+from archonsim.machines.archon.residency import Step
+from archonsim.machines.archon.rounds import masks_on_chip, moved, words
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.pe.accumulate_kernel import Accumulator
+from archonsim.pe.beats import BeatStream, cut
+from archonsim.pe.survivor_kernel import survivor_table
+from archonsim.stats.counts import Component, PhaseStats, Transfer
+from archonsim.workload.block import Block
+from archonsim.workload.fused_weight import FusedWeight
+from archonsim.workload.mask import Mask
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class FusedBlock:
+    """What all tiles of a block share.
+
+    Attributes
+    ----------
+    block : Block
+    spec : ArchonSpec
+    stream : BeatStream
+    first : (n + 1,) int32
+        Beats of stream chunk i are ``first[i]:first[i + 1]``.
+    chunk_words : (n,) int64
+    keep1, keep2 : (M, H, W), (M, P, Q) uint8
+    """
+
+    block: Block
+    spec: ArchonSpec
+    stream: BeatStream
+    first: NDArray[np.int32]
+    chunk_words: tuple[int, ...]
+    keep1: NDArray[np.uint8]
+    keep2: NDArray[np.uint8]
+
+
+class FusedTile:
+    """One tile of output pixels, one per PE."""
+
+    def __init__(self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer], source: Component) -> None:
+        self._shared, self._tile, self._source = shared, tile, source
+        self.loads, self.stores = tuple(loads), tuple(stores)
+        self.chunks = shared.chunk_words
+
+    def begin(self, start: int) -> _RunningFusedTile:
+        """Start the tile in cycle `start`."""
+        return _RunningFusedTile(self._shared, self._tile, self._source, start)
+
+
+class _RunningFusedTile:
+    def __init__(self, shared: FusedBlock, tile: Tile, source: Component, start: int) -> None:
+        self._shared, self._tile, self._source = shared, tile, source
+        pe = shared.spec.pe
+        table = survivor_table(shared.keep1, shared.keep2, shared.block.dw, (tile.y, tile.x), pe.rows, pe.cols)
+        self._array = Accumulator(shared.stream, table, pe.fifo_depth, start)
+
+    def run(self, chunk: int, arrival: int) -> int:
+        first = self._shared.first
+        return self._array.run(int(first[chunk]), int(first[chunk + 1]), arrival) + 1
+
+    def finish(self, stats: PhaseStats) -> int:
+        array, stream = self._array, self._shared.stream
+        end = array.last_retire + 1
+        stats.compute += stream.beats
+        stats.wait("broadcast", array.broadcast_stall)
+        stats.wait(self._source, array.weight_wait)
+        stats.wait("drain", end - array.last_push - 1)
+        stats.macs += array.macs
+        stats.adds += array.adds
+        stats.adds_possible += len(stream.column) * self._tile.pixels
+        for direction in ("read", "write"):
+            stats.move(Transfer("glb", direction, "psum", self._spilled_psums()))  # type: ignore[arg-type]
+        return end
+
+    def _spilled_psums(self) -> int:
+        """Words of partial sums that leave the psum pads for the GLB and come back, once for each input channel but one.
+
+        The ports' spare rate covers them (7 of 32 words a cycle for K = 3), so they take no time of their own.
+        """
+        block = self._shared.block
+        if block.out_channels <= self._shared.spec.pe.psum_words:
+            return 0
+        return self._tile.pixels * block.out_channels * (block.in_channels // block.groups - 1)
+
+
+def main_phase(step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, keep1: Mask, keep2: Mask) -> Phase:
+    """Run the fused convolution of `block` under the given masks."""
+    pe = spec.pe
+    stream = cut(
+        fused, lanes=pe.adders, per_lane=pe.candidates_per_adder, lane_order=spec.lane_order,
+        skip_empty=spec.skip_empty_groups, bias=spec.bias_terms == "timed",
+    )  # fmt: skip
+    first, sizes = stream.chunks(spec.index_bits + spec.value_bits, spec.dma.chunk_words)
+    shared = FusedBlock(
+        block=block, spec=spec, stream=stream, first=first, chunk_words=tuple(sizes.tolist()),
+        keep1=keep1.unpack(), keep2=keep2.unpack(),
+    )  # fmt: skip
+    cached = spec.weights == "cache" and int(sizes.sum()) <= step.free_words(spec.glb.words)
+    mask_stays = masks_on_chip(block, spec)
+    tiles: list[FusedTile] = []
+    sources: list[Component] = []
+    for tile in output_tiles(block.dw, pe.rows, pe.cols):
+        source: Component = "glb" if cached and tiles else "dram"
+        mask_words = words((tile.halo + tile.pixels) * block.mid_channels)
+        loads = [
+            *moved("read", "input", tile.halo * block.in_channels, on_chip=step.input_on_chip),
+            *moved("read", "mask", mask_words, on_chip=mask_stays, buffer="prediction_glb"),
+        ]
+        stores = moved("write", "output", tile.pixels * block.out_channels, on_chip=step.output_on_chip)
+        tiles.append(FusedTile(shared, tile, loads, stores, source))
+        sources.append(source)
+    return Phase(name="main", tiles=tiles, stream_from=sources)

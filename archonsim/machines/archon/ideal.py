@@ -1,0 +1,63 @@
+"""The authors' analytic model of ARCHON, to the cycle (ICS'21; ``ideal`` fidelity).
+
+Masks do not enter it, DRAM never limits, and phases add up::
+
+    predict PW1 = floor((C/G) (M/G) HW_in / PEs * G / adders)       adders: narrow ones of a PE, 24
+    predict DW  = floor(M K^2 HW_out / PEs / adders)
+    predict PW2 = floor((M/G) (O/G) HW_in / PEs * G / adders)       ShuffleNet's second prediction
+    main        = (C/G) K^2 O HW_out / PEs
+    layer       = MACs / PEs
+
+Source: closed forms fitted to the stored results of the authors' simulator; exact for every FusioNet and MobileNetV2 block.
+Where PEs do not divide the last two, we round up (own decision; the authors' cases all divide).
+"""
+
+from __future__ import annotations
+
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.phases import PhaseResult
+from archonsim.stats.counts import PhaseStats
+from archonsim.workload.block import Block
+from archonsim.workload.layer import Layer
+from archonsim.workload.workload import Workload
+
+
+def _stats(cycles: int, *, macs: int = 0, adds: int = 0, possible: int = 0) -> PhaseStats:
+    return PhaseStats(cycles=cycles, compute=cycles, macs=macs, adds=adds, adds_possible=possible)
+
+
+def predict_cycles(macs: int, spec: ArchonSpec) -> int:
+    """Cycles of a prediction of `macs` ternary additions."""
+    return macs // (spec.pe.count * spec.pe.beat_candidates)
+
+
+def _predict(layer: Layer, spec: ArchonSpec) -> PhaseStats:
+    return _stats(predict_cycles(layer.macs, spec), adds=layer.macs, possible=layer.macs)
+
+
+def _layer(layer: Layer, spec: ArchonSpec) -> PhaseStats:
+    return _stats(-(-layer.macs // spec.pe.count), macs=layer.macs)
+
+
+def _block(block: Block, spec: ArchonSpec) -> list[PhaseResult]:
+    second = block.dw if block.order == "pw-dw-pw" else block.pw2
+    pes, adders = spec.pe.count, spec.pe.beat_candidates
+    main = _stats(-(-block.fused_macs // pes), macs=block.fused_macs)
+    return [
+        PhaseResult(block.name, block.index, "predict_pw1", _predict(block.pw1, spec), pes, adders),
+        PhaseResult(block.name, block.index, f"predict_{second.role}", _predict(second, spec), pes, adders),
+        PhaseResult(block.name, block.index, "main", main, pes),
+    ]
+
+
+def ideal(workload: Workload, spec: ArchonSpec) -> list[PhaseResult]:
+    """Evaluate the analytic model for every layer and block of `workload`."""
+    results: list[PhaseResult] = []
+    for item in workload.items:
+        if isinstance(item, Block) and item.predicted:
+            results += _block(item, spec)
+        else:
+            layers = item.layers if isinstance(item, Block) else (item,)
+            index = item.index if isinstance(item, Block) else None
+            results += [PhaseResult(one.name, index, "layer", _layer(one, spec), spec.pe.count) for one in layers if one.is_compute]
+    return results

@@ -1,0 +1,126 @@
+"""ARCHON: prediction, then the fused convolution, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy import Environment
+
+from archonsim.engine.contract import Phase
+from archonsim.engine.pipeline import run_phases
+from archonsim.machines.archon.fused import main_phase
+from archonsim.machines.archon.ideal import ideal
+from archonsim.machines.archon.residency import Step, steps
+from archonsim.machines.archon.rounds import layer_phase, prediction_phases
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.phases import PhaseResult
+from archonsim.machines.registry import BlockMasks
+from archonsim.memory.system import MemorySystem
+from archonsim.stats.counts import PhaseStats
+from archonsim.workload.block import Block
+from archonsim.workload.fused_weight import FusedWeight, fuse
+from archonsim.workload.what_if import no_masks
+from archonsim.workload.workload import Workload
+
+
+class ArchonMachine:
+    """The accelerator of ICS'21, as a machine that ``archonsim run`` knows."""
+
+    name = "archon"
+    summary = "ARCHON (ICS'21): predictive layer fusion, survivors are added up before one multiplication"
+    spec_type = ArchonSpec
+    preset = (resources.files("archonsim.machines.archon") / "preset.toml").read_text("utf-8")
+    includes = (
+        "both ReLU predictions, the fused main phase (beats, FIFO stalls, drains), batch-norm bias terms, head and tail layers",
+        "DRAM bandwidth and latency, on-chip ports, double-buffered tiles; phases run one after the other",
+    )
+    excludes = (
+        "pooling, channel shuffles, residual sums, quantising inputs for the predictors, host transfers",
+        "refetching masks that the prediction buffers cannot hold: every mask word reaches the array once a tile",
+    )
+    ideal_includes = ("one cycle for each (output channel, input channel, tap) of a tile; predictions at full rate; head and tail",)
+    ideal_excludes = ("masks, stalls, drains, edges, bias terms, and all memory: the authors' closed-form model",)
+
+    def ideal(self, workload: Workload, spec: ArchonSpec) -> list[PhaseResult]:
+        """Evaluate the authors' closed-form model."""
+        return ideal(workload, spec)
+
+    def prepare(self, workload: Workload, spec: ArchonSpec) -> ArchonSimulation:
+        """Make a workload ready for ``cycle`` fidelity."""
+        return ArchonSimulation(workload, spec)
+
+    def steps(self, workload: Workload) -> int:
+        """Layers and blocks that one image runs."""
+        return len(steps(workload, 0))
+
+
+class ArchonSimulation:
+    """A workload on ARCHON: what does not depend on the image is worked out once.
+
+    Parameters
+    ----------
+    workload : Workload
+        With weights.
+    spec : ArchonSpec
+
+    Raises
+    ------
+    MaskError
+        The workload is shape-only.
+    """
+
+    def __init__(self, workload: Workload, spec: ArchonSpec) -> None:
+        if workload.trace is None:
+            raise no_masks(workload)
+        self._trace, self._spec = workload.trace, spec
+        self._steps = steps(workload, spec.glb.words)
+        self._fused: dict[str, FusedWeight] = {}
+
+    def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
+        """Simulate one image."""
+        env = Environment()
+        spec = self._spec
+        memory = MemorySystem(spec.dram, {"glb": spec.glb, "prediction_glb": spec.prediction_glb}, spec.clock_mhz)
+        results: list[PhaseResult] = []
+        env.process(self._run(env, memory, masks, on_step, results))
+        env.run()
+        return results
+
+    def _run(
+        self, env: Environment, memory: MemorySystem, masks: BlockMasks, on_step: Callable[[str], None], results: list[PhaseResult]
+    ) -> Iterator[Any]:
+        pe = self._spec.pe
+        for step in self._steps:
+            phases = self._phases(step, masks)
+            done: list[PhaseStats] = []
+            yield env.process(run_phases(env, memory, self._spec.dma, phases, done))
+            for phase, stats in zip(phases, done, strict=True):
+                adders = pe.beat_candidates if phase.name.startswith("predict") else 0
+                results.append(PhaseResult(step.item.name, step.block, phase.name, stats, pe.count, adders))
+            on_step(step.item.name)
+
+    def _phases(self, step: Step, masks: BlockMasks) -> list[Phase]:
+        item, spec = step.item, self._spec
+        if not isinstance(item, Block):
+            return [layer_phase(step, item, spec)]
+        if item.name not in self._fused:
+            self._fused[item.name] = fuse(item, self._trace)
+        keep1, keep2 = masks(item)
+        main = main_phase(step, item, spec, self._fused[item.name], keep1, keep2)
+        return [*prediction_phases(step, item, spec, self._nonzero(item)), main]
+
+    def _nonzero(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Non-zero ternary weights of each channel of the two predictors; only read where zeros are skipped."""
+        if not self._spec.skip_zero_ternary:
+            none = np.zeros(0, np.int64)
+            return none, none
+        one, two = self._trace.predictors(block.name)
+        return _per_channel(one.ternary), _per_channel(two.ternary)
+
+
+def _per_channel(ternary: NDArray[np.int8]) -> NDArray[np.int64]:
+    return np.count_nonzero(ternary.reshape(len(ternary), -1), axis=1).astype(np.int64)

@@ -1,0 +1,169 @@
+"""Phases of fixed compute time on ARCHON's array: the two predictions, and plain layers (head and tail)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archonsim.dataflow.spatial import SpatialMapping, map_layer
+from archonsim.engine.contract import FixedTile, Phase
+from archonsim.machines.archon.residency import Step
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.stats.counts import Component, DataKind, Direction, Transfer
+from archonsim.workload.block import Block
+from archonsim.workload.layer import Layer
+
+#: A phase is cut into at most this many tiles: enough to overlap memory with compute, few enough to be quick.
+MAX_TILES = 64
+
+#: Bits of a predictor's inputs and of its ternary weights (ICS'21).
+INPUT_BITS = 4
+TERNARY_BITS = 2
+
+
+def words(bits: int) -> int:
+    """16-bit words that hold `bits`."""
+    return -(-bits // 16)
+
+
+def moved(direction: Direction, kind: DataKind, count: int, *, on_chip: bool, buffer: Component = "glb") -> list[Transfer]:
+    """Transfers of `count` words between array and memory: through an on-chip buffer, and DRAM when they do not stay."""
+    through = [Transfer(buffer, direction, kind, count)]
+    return through if on_chip else [Transfer("dram", direction, kind, count), *through]
+
+
+def _cuts(mapping: SpatialMapping, per_group: int) -> Iterator[tuple[int, int, int]]:
+    """Cut a mapping's rounds into tiles; yield (first round, rounds, output channels)."""
+    tiles = min(MAX_TILES, mapping.units)
+    for tile in range(tiles):
+        first, last = mapping.units * tile // tiles, mapping.units * (tile + 1) // tiles
+        channels = mapping.channels_before(last, per_group) - mapping.channels_before(first, per_group)
+        yield first, last - first, channels
+
+
+def _input_reads(layer: Layer, mapping: SpatialMapping, first: int, units: int, channels: int, *, held: bool) -> int:
+    """Input pixels that the rounds ``first : first + units`` read: once a group when the pads hold them, else every round."""
+    pixels = layer.in_h * layer.in_w
+    if layer.kind == "depthwise":
+        return channels * pixels
+    per_round = layer.in_channels // layer.groups * pixels
+    if not held:
+        return units * per_round
+    rounds = mapping.rounds[1]
+    started = -(-(first + units) // rounds) - -(-first // rounds)
+    return started * per_round
+
+
+def _per_group(layer: Layer) -> int:
+    return layer.out_channels if layer.kind == "depthwise" else layer.out_channels // layer.groups
+
+
+def layer_phase(step: Step, layer: Layer, spec: ArchonSpec) -> Phase:
+    """Run a plain layer: one MAC a PE and cycle, weights from DRAM once."""
+    mapping = map_layer(layer, spec.pe.rows, spec.pe.cols, 1)
+    out_pixels = layer.out_h * layer.out_w
+    per_channel = layer.weights // layer.out_channels
+    tiles = []
+    for first, units, channels in _cuts(mapping, _per_group(layer)):
+        reads = _input_reads(layer, mapping, first, units, channels, held=False)
+        loads = moved("read", "weight", channels * per_channel, on_chip=False)[:1]
+        # DRAM gives each input word once; the on-chip buffer gives it again in every round.
+        if not step.input_on_chip:
+            loads.append(Transfer("dram", "read", "input", step.in_words * units // mapping.units))
+        loads.append(Transfer("glb", "read", "input", reads))
+        stores = moved("write", "output", channels * out_pixels, on_chip=step.output_on_chip)
+        macs = channels * per_channel * out_pixels
+        tiles.append(FixedTile(cycles=units * mapping.unit_cycles, loads=loads, stores=stores, macs=macs))
+    return Phase(name="layer", tiles=tiles, stream_from=["dram"] * len(tiles))
+
+
+def _skipped(mapping: SpatialMapping, per_group: int, first: int, units: int, nonzero: NDArray[np.int64]) -> tuple[int, int]:
+    """Cycles and additions a pixel of some rounds when zero weights are skipped: a round ends with its fullest channel."""
+    cycles = adds = 0
+    for unit in range(first, first + units):
+        counts = nonzero[mapping.channels_before(unit, per_group) : mapping.channels_before(unit + 1, per_group)]
+        cycles += max(1, -(-int(counts.max()) // mapping.extent[0])) * mapping.rounds[2] * mapping.rounds[3]
+        adds += int(counts.sum())
+    return cycles, adds
+
+
+def predict_phase(
+    layer: Layer,
+    spec: ArchonSpec,
+    *,
+    name: str,
+    nonzero: NDArray[np.int64],
+    input_transfers: Callable[[int, int], list[Transfer]],
+    output_transfers: Callable[[int], list[Transfer]],
+) -> Phase:
+    """Predict one ReLU: ternary weights times 4-bit inputs, one addition per narrow adder and cycle.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer whose ReLU is predicted.
+    spec : ArchonSpec
+    name : str
+        Of the phase.
+    nonzero : (M,) int
+        Non-zero ternary weights of each output channel; used when the machine skips zeros.
+    input_transfers : function of (values, channels)
+        What a tile loads, given the input values that it reads and the output channels that it makes.
+    output_transfers : function of (channels)
+        What a tile stores.
+    """
+    pe = spec.pe
+    mapping = map_layer(layer, pe.rows, pe.cols, pe.beat_candidates)
+    held = mapping.rounds[2] * mapping.rounds[3] * layer.in_channels // layer.groups * INPUT_BITS <= pe.ifmap_words * 16
+    per_channel = layer.weights // layer.out_channels
+    tiles = []
+    for first, units, channels in _cuts(mapping, _per_group(layer)):
+        reads = _input_reads(layer, mapping, first, units, channels, held=held)
+        loads = [Transfer("dram", "read", "weight", words(channels * per_channel * TERNARY_BITS))]
+        loads += input_transfers(reads, channels)
+        cycles, adds = units * mapping.unit_cycles, channels * per_channel
+        if spec.skip_zero_ternary:
+            cycles, adds = _skipped(mapping, _per_group(layer), first, units, nonzero)
+        stores, pixels = output_transfers(channels), layer.out_h * layer.out_w
+        tiles.append(FixedTile(cycles=cycles, loads=loads, stores=stores, adds=adds * pixels, adds_possible=channels * per_channel * pixels))
+    return Phase(name=name, tiles=tiles, stream_from=["dram"] * len(tiles))
+
+
+def masks_on_chip(block: Block, spec: ArchonSpec) -> bool:
+    """Whether a block's two masks fit the prediction GLB together; otherwise they go through DRAM."""
+    pixels = block.dw.in_h * block.dw.in_w + block.dw.out_h * block.dw.out_w
+    return words(block.mid_channels * pixels) <= spec.prediction_glb.words
+
+
+def prediction_phases(step: Step, block: Block, spec: ArchonSpec, nonzero: tuple[NDArray[np.int64], NDArray[np.int64]]) -> list[Phase]:
+    """The two predictions of a block in the order PW1 - DW - PW2; `nonzero` as in `predict_phase`, for each."""
+    pw1, dw = block.pw1, block.dw
+    in_pixels, out_pixels = dw.in_h * dw.in_w, dw.out_h * dw.out_w
+    mask_stays = masks_on_chip(block, spec)
+    map_words = words(block.mid_channels * in_pixels * INPUT_BITS)
+    map_stays = spec.prediction_order == "channel" or map_words <= step.free_words(spec.glb.words)
+
+    def block_input(reads: int, channels: int) -> list[Transfer]:
+        transfers = [Transfer("glb", "read", "input", reads)]
+        if not step.input_on_chip:
+            transfers.append(Transfer("dram", "read", "input", step.in_words * channels // block.mid_channels))
+        return transfers
+
+    def map_and_mask(channels: int) -> list[Transfer]:
+        return [
+            *moved("write", "map", words(channels * in_pixels * INPUT_BITS), on_chip=map_stays),
+            *moved("write", "mask", words(channels * in_pixels), on_chip=mask_stays, buffer="prediction_glb"),
+        ]
+
+    def predicted_map(reads: int, channels: int) -> list[Transfer]:
+        return moved("read", "map", words(reads * INPUT_BITS), on_chip=map_stays)
+
+    def mask(channels: int) -> list[Transfer]:
+        return moved("write", "mask", words(channels * out_pixels), on_chip=mask_stays, buffer="prediction_glb")
+
+    return [
+        predict_phase(pw1, spec, name="predict_pw1", nonzero=nonzero[0], input_transfers=block_input, output_transfers=map_and_mask),
+        predict_phase(dw, spec, name="predict_dw", nonzero=nonzero[1], input_transfers=predicted_map, output_transfers=mask),
+    ]

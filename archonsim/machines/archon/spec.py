@@ -1,0 +1,102 @@
+"""ARCHON's description: what the preset, a TOML file and ``--set`` may say."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from archonsim.spec.parts import CONFIG, BufferSpec, Count, DmaSpec, DramSpec, Rate, Size
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class PeSpec:
+    """The PE array and one PE.
+
+    Attributes
+    ----------
+    rows, cols : int
+        The array; in the main phase each PE owns one output pixel of a rows x cols tile.
+    adders : int
+        Wide adders (lanes) of a PE, each with a FIFO before it.
+    candidates_per_adder : int
+        Candidates that a lane can take from one beat; in prediction, narrow adders that a wide one splits into.
+    fifo_depth : int
+        Entries of a lane's FIFO.
+    ifmap_words, weight_words, psum_words : int
+        Scratchpads in the main and prediction configurations: ifmap and weights as in prediction, psum as in main.
+    prediction_buffer_words : int
+    """
+
+    rows: Count
+    cols: Count
+    adders: Count
+    candidates_per_adder: Count
+    fifo_depth: Count
+    ifmap_words: Count
+    weight_words: Size
+    psum_words: Count
+    prediction_buffer_words: Count
+
+    def __post_init__(self) -> None:
+        if self.cols > 64:
+            raise ValueError(f"cols is {self.cols}; at most 64 columns are modelled")
+        if self.fifo_depth < self.candidates_per_adder:
+            raise ValueError(
+                f"fifo_depth is {self.fifo_depth} and candidates_per_adder {self.candidates_per_adder}: "
+                "a beat whose candidates all survive would never fit; make the FIFO at least as deep"
+            )
+
+    @property
+    def count(self) -> int:
+        """Number of PEs."""
+        return self.rows * self.cols
+
+    @property
+    def beat_candidates(self) -> int:
+        """Candidates in one beat, and narrow adders of a PE in prediction."""
+        return self.adders * self.candidates_per_adder
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class ArchonSpec:
+    """The whole machine.
+
+    Attributes
+    ----------
+    clock_mhz : float
+    pe : PeSpec
+    glb, prediction_glb : BufferSpec
+    dram : DramSpec
+    dma : DmaSpec
+    lane_order : {"rotate", "fixed"}
+        ``rotate``: each beat starts at the lane after the last one used; ``fixed``: at lane 0.
+    skip_empty_groups : bool
+        Whether a group without candidates takes no beat.
+    bias_terms : {"timed", "untimed"}
+        ``untimed``: batch-norm shifts cost no beats, as in the published model.
+    prediction_order : {"layer", "channel"}
+        ``layer``: the whole predicted PW1 map, spilled to DRAM when it does not fit; ``channel``: DW's prediction follows
+        PW1's channel chunk by channel chunk, so the map never leaves the chip.
+    weights : {"stream", "cache"}
+        ``stream``: fused weights are read from DRAM for every tile; ``cache``: once a block when they fit in the GLB.
+    skip_zero_ternary : bool
+        Whether zero ternary weights take no adder in prediction.
+    index_bits, value_bits : int
+        Bits of one fused weight in the stream.
+    """
+
+    clock_mhz: Rate
+    pe: PeSpec
+    glb: BufferSpec
+    prediction_glb: BufferSpec
+    dram: DramSpec
+    dma: DmaSpec
+    lane_order: Literal["rotate", "fixed"] = "rotate"
+    skip_empty_groups: bool = False
+    bias_terms: Literal["timed", "untimed"] = "timed"
+    prediction_order: Literal["layer", "channel"] = "layer"
+    weights: Literal["stream", "cache"] = "stream"
+    skip_zero_ternary: bool = False
+    index_bits: Size
+    value_bits: Count

@@ -1,0 +1,38 @@
+"""What every machine returns: one result per phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archonsim.stats.counts import PhaseStats
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseResult:
+    """One phase of one layer or block, for one image.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer or block.
+    block : int or None
+    phase : str
+        ``predict_pw1``, ``predict_dw``, ``predict_pw2``, ``main``, or ``layer``.
+    stats : PhaseStats
+    pes : int
+    adders : int
+        Narrow adders of a PE, in phases that only add; 0 in phases that multiply.
+    """
+
+    name: str
+    block: int | None
+    phase: str
+    stats: PhaseStats
+    pes: int
+    adders: int = 0
+
+    @property
+    def utilization(self) -> float:
+        """Share of the array's slots used: MACs per PE and cycle, or ternary additions per narrow adder and cycle."""
+        done, slots = (self.stats.adds, self.adders) if self.adders else (self.stats.macs, 1)
+        return done / (self.pes * slots * self.stats.cycles) if self.stats.cycles else 0.0

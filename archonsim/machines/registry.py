@@ -1,0 +1,88 @@
+"""Machines by name: entry points of the group ``archonsim.machines``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from archonsim.errors import SpecError, nearest
+from archonsim.machines.phases import PhaseResult
+from archonsim.plugins import load_plugin, plugin_names
+from archonsim.spec.load import resolve
+from archonsim.workload.block import Block
+from archonsim.workload.mask import Mask
+from archonsim.workload.workload import Workload
+
+GROUP = "archonsim.machines"
+
+#: Gives the two keep masks of a block for the image that runs.
+BlockMasks = Callable[[Block], tuple[Mask, Mask]]
+
+
+class Simulation(Protocol):
+    """A workload made ready to run on one machine in ``cycle`` fidelity; reused for all images."""
+
+    def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
+        """Simulate one image; `on_step` is called with the name of each layer or block that is done."""
+
+
+class Machine(Protocol):
+    """An accelerator.
+
+    Attributes
+    ----------
+    name : str
+        As in ``--arch``.
+    summary : str
+        One line for ``archonsim archs``.
+    spec_type : type
+        Its description, a frozen dataclass with at least ``clock_mhz`` and ``dram``.
+    preset : str
+        TOML text of the default description.
+    includes, excludes : tuple of str
+        What its cycles contain and what they do not, in ``cycle`` fidelity; `ideal_includes` and `ideal_excludes` likewise.
+    """
+
+    name: str
+    summary: str
+    spec_type: type
+    preset: str
+    includes: tuple[str, ...]
+    excludes: tuple[str, ...]
+    ideal_includes: tuple[str, ...]
+    ideal_excludes: tuple[str, ...]
+
+    def ideal(self, workload: Workload, spec: Any) -> list[PhaseResult]:
+        """Evaluate the machine's closed-form model."""
+
+    def prepare(self, workload: Workload, spec: Any) -> Simulation:
+        """Make a workload ready for ``cycle`` fidelity."""
+
+    def steps(self, workload: Workload) -> int:
+        """How many times one simulated image calls ``on_step``."""
+
+
+def machine_names() -> list[str]:
+    """Return the names of all registered machines, sorted."""
+    return plugin_names(GROUP)
+
+
+def machine(name: str) -> Machine:
+    """Return a registered machine.
+
+    Raises
+    ------
+    SpecError
+        No machine of that name is registered, or its plug-in does not load.
+    """
+    if name not in machine_names():
+        raise SpecError(f"unknown architecture {name!r}{nearest(name, machine_names())}")
+    found: Machine = load_plugin(GROUP, name)
+    return found
+
+
+def machine_spec(found: Machine, config: Path | None = None, overrides: Sequence[str] = ()) -> Any:
+    """Resolve a machine's description: preset < file < overrides."""
+    return resolve(found.spec_type, tomllib.loads(found.preset), config, overrides)

@@ -1,0 +1,116 @@
+"""Cut a block's fused weights into the beats that ARCHON's broadcaster sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archonsim.workload.fused_weight import NONE, FusedWeight
+
+Ints = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class BeatStream:
+    """Beats of one block, the same for every tile.
+
+    Attributes
+    ----------
+    column : (n,) int32
+        Row of the survivor table that holds a candidate's keep bits: ``m * (taps + 1) + k``, where ``k = taps`` stands for
+        keep2 alone (bias terms of b2).
+    start : (B + 1,) int32
+        Candidates of beat b are ``start[b]:start[b + 1]``.
+    lane : (B,) int32
+        Lane of a beat's first candidate; the others follow round-robin.
+    group : (B,) int32
+        Number of the beat's group, counted over the groups that are sent.
+    is_mac : (N,) bool
+        Groups whose sum is multiplied; bias terms are only added.
+    lanes : int
+    """
+
+    column: Ints
+    start: Ints
+    lane: Ints
+    group: Ints
+    is_mac: NDArray[np.bool_]
+    lanes: int
+
+    @property
+    def beats(self) -> int:
+        """Number of beats of one tile."""
+        return len(self.lane)
+
+    @property
+    def groups(self) -> int:
+        """Number of groups sent."""
+        return len(self.is_mac)
+
+    def chunks(self, bits_per_candidate: int, words: int) -> tuple[Ints, NDArray[np.int64]]:
+        """Cut the stream into chunks of whole groups of about `words` 16-bit words.
+
+        Returns
+        -------
+        first : (n + 1,) int32
+            Beats of chunk i are ``first[i]:first[i + 1]``.
+        size : (n,) int64
+            16-bit words of each chunk, at least 1.
+        """
+        last_of_group = np.append(self.group[1:] != self.group[:-1], True)
+        bits = self.start[1:].astype(np.int64) * bits_per_candidate
+        ends: list[int] = []
+        done = 0
+        group_ends = np.flatnonzero(last_of_group)
+        group_bits = bits[group_ends]
+        while done < group_bits[-1] or not ends:
+            at = int(np.searchsorted(group_bits, done + words * 16))
+            at = min(at, len(group_ends) - 1)
+            ends.append(int(group_ends[at]) + 1)
+            done = int(group_bits[at])
+        ends[-1] = self.beats  # trailing groups without candidates
+        first = np.array([0, *ends], np.int32)
+        size = np.diff(np.append(0, bits[first[1:] - 1]))
+        return first, np.maximum(-(-size // 16), 1)
+
+
+def cut(
+    fused: FusedWeight, *, lanes: int, per_lane: int, lane_order: str = "rotate", skip_empty: bool = False, bias: bool = True
+) -> BeatStream:
+    """Deal a block's candidates out to beats of at most ``lanes * per_lane`` candidates of one group.
+
+    Parameters
+    ----------
+    fused : FusedWeight
+    lanes : int
+        Adders of a PE.
+    per_lane : int
+        Candidates that one lane takes from one beat.
+    lane_order : {"rotate", "fixed"}
+    skip_empty : bool
+        Whether a group without candidates is left out; otherwise it takes the one beat of its MAC slot.
+    bias : bool
+        Whether the bias terms are sent.
+    """
+    sizes = np.diff(fused.start).astype(np.int64)
+    sent = np.ones(fused.groups, bool)
+    if skip_empty:
+        sent &= sizes > 0
+    if not bias:
+        sent &= ~fused.is_bias
+    column = fused.mid * (fused.taps + 1) + np.repeat(np.where(fused.tap == NONE, fused.taps, fused.tap), sizes)
+    column = column[np.repeat(sent, sizes)]
+    sizes = sizes[sent]
+    width = lanes * per_lane
+    per_group = np.maximum(-(-sizes // width), 1)
+    group = np.repeat(np.arange(len(sizes)), per_group)
+    place = np.arange(len(group)) - np.repeat(np.cumsum(per_group) - per_group, per_group)
+    taken = np.clip(sizes[group] - place * width, 0, width)
+    start = np.append(0, np.cumsum(taken))
+    lane = start[:-1] % lanes if lane_order == "rotate" else np.zeros(len(group), np.int64)
+    return BeatStream(
+        column=column.astype(np.int32), start=start.astype(np.int32), lane=lane.astype(np.int32), group=group.astype(np.int32),
+        is_mac=~fused.is_bias[sent], lanes=lanes,
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""From a preset, a TOML file and ``--set`` to a machine's description; every fault is one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from archonsim.errors import SpecError, nearest
+
+Spec = TypeVar("Spec")
+Table = dict[str, Any]
+
+
+def known_keys(spec_type: type, prefix: str = "") -> list[str]:
+    """Return all dotted keys of a description, e.g. ``pe.adders``."""
+    keys: list[str] = []
+    hints = get_type_hints(spec_type)
+    for field in dataclasses.fields(spec_type):
+        inner = hints[field.name]
+        if dataclasses.is_dataclass(inner):
+            keys += known_keys(inner, f"{prefix}{field.name}.")
+        else:
+            keys.append(prefix + field.name)
+    return keys
+
+
+def read_toml(path: Path) -> Table:
+    """Read a TOML file.
+
+    Raises
+    ------
+    SpecError
+        The file is missing, not readable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot read the machine description: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: not a TOML file: {error}") from error
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``pe.adders=4`` into key and value; a value that is not TOML is taken as a string.
+
+    Raises
+    ------
+    SpecError
+        There is no ``=``.
+    """
+    key, equals, value = text.partition("=")
+    key, value = key.strip(), value.strip()
+    if not equals or not key or not value:
+        raise SpecError(f"--set {text!r}: write KEY=VALUE, for example --set pe.adders=4")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def _put(table: Table, key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return
+        table = inner
+    table[last] = value
+
+
+def _merge(below: Table, above: Table) -> Table:
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def resolve(spec_type: type[Spec], preset: Table, config: Path | None, overrides: Sequence[str]) -> Spec:
+    """Merge preset < file < overrides and check the result.
+
+    Raises
+    ------
+    SpecError
+        Unknown or ill-typed keys, or an impossible machine: one line for each.
+    """
+    table = preset
+    source = "preset"
+    if config is not None:
+        table = _merge(table, read_toml(config))
+        source = str(config)
+    pairs = [parse_override(text) for text in overrides]
+    known = known_keys(spec_type)
+    for key, _ in pairs:
+        if key not in known:
+            raise SpecError(f"--set {key}: unknown key{nearest(key, known)}")
+    over: Table = {}
+    for key, value in pairs:
+        _put(over, key, value)
+    try:
+        return TypeAdapter(spec_type).validate_python(_merge(table, over))
+    except ValidationError as error:
+        raise SpecError("\n".join(_lines(error, source, {key for key, _ in pairs}, known))) from error
+
+
+def _lines(error: ValidationError, source: str, set_keys: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Turn each fault into one line: where it stands, the value, the rule."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        where = f"--set {key}" if key in set_keys else f"{source}: {key}" if key else source
+        if fault["type"] == "unexpected_keyword_argument":
+            lines.append(f"{where}: unknown key{nearest(key, known)}")
+        elif fault["type"] == "value_error":
+            lines.append(f"{where}: {fault['ctx']['error']}")
+        elif fault["type"] == "missing":
+            lines.append(f"{where}: missing; the machine needs it")
+        else:
+            rule = fault["msg"].replace("Input should be", "it must be")
+            lines.append(f"{where} is {fault['input']!r}; {rule}")
+    return lines
+
+
+def to_table(spec: Any) -> Table:
+    """Return a description as nested plain data, as it would stand in a TOML file."""
+    return dataclasses.asdict(spec)
+
+
+def to_toml(table: Table, prefix: str = "") -> str:
+    """Write nested plain data as TOML."""
+    lines, inner = [], []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            inner.append(f"\n[{prefix}{key}]\n{to_toml(value, f'{prefix}{key}.')}")
+        elif isinstance(value, bool):
+            lines.append(f"{key} = {str(value).lower()}\n")
+        elif isinstance(value, str):
+            lines.append(f'{key} = "{value}"\n')
+        else:
+            lines.append(f"{key} = {value}\n")
+    return "".join(lines + inner)

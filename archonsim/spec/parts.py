@@ -1,0 +1,80 @@
+"""Parts that machines are composed of: sizes, ports and rates, no behaviour. The unit is in every field's name."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, Strict
+from pydantic.dataclasses import dataclass
+
+Count = Annotated[int, Strict(), Field(ge=1)]
+Size = Annotated[int, Strict(), Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+CONFIG = ConfigDict(extra="forbid")
+WORD_BITS = 16
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DramSpec:
+    """An off-chip memory channel.
+
+    Attributes
+    ----------
+    model : {"fixed", "unlimited"}
+        ``fixed``: bandwidth and latency as given; ``unlimited``: every transfer is free, as in the authors' model.
+    gigabytes_per_second : float
+        Peak bandwidth; 25.6 is 64-bit LPDDR4-3200 (own decision).
+    latency_cycles : int
+        From the end of a transfer's slot on the channel to its data on chip (own decision: 100 ns at 500 MHz).
+    burst_words : int
+        Transfers are rounded up to this many 16-bit words.
+    """
+
+    model: Literal["fixed", "unlimited"] = "fixed"
+    gigabytes_per_second: Rate
+    latency_cycles: Size
+    burst_words: Count
+
+    def words_per_cycle(self, clock_mhz: float) -> Fraction:
+        """16-bit words that the channel moves in one cycle of the array's clock, exactly."""
+        bytes_per_word = WORD_BITS // 8
+        return Fraction(str(self.gigabytes_per_second)) * 1000 / bytes_per_word / Fraction(str(clock_mhz))
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class BufferSpec:
+    """An on-chip buffer.
+
+    Attributes
+    ----------
+    model : {"ports", "unlimited"}
+        ``ports``: rates as given; ``unlimited``: reads and writes take no time. Capacity holds in both.
+    words : int
+        Capacity in 16-bit words.
+    banks : int
+    read_words_per_cycle, write_words_per_cycle : int
+    """
+
+    model: Literal["ports", "unlimited"] = "ports"
+    words: Count
+    banks: Count
+    read_words_per_cycle: Count
+    write_words_per_cycle: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DmaSpec:
+    """The engine that moves data between DRAM and the chip, in a fixed order; tiles are double buffered.
+
+    Attributes
+    ----------
+    chunk_words : int
+        A stream (fused weights) moves in chunks of about this many 16-bit words.
+    stream_chunks : int
+        Chunks of the stream that the chip can hold: 2 is double buffering.
+    """
+
+    chunk_words: Count
+    stream_chunks: Count

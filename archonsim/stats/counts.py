@@ -1,0 +1,75 @@
+"""What is counted: integers by component, direction and data kind, and cycles by owner."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+Component = Literal["dram", "glb", "prediction_glb"]
+Direction = Literal["read", "write"]
+DataKind = Literal["input", "output", "weight", "psum", "mask", "map"]
+
+#: Why an array that could work does not, in the order in which reports show it.
+STALLS: tuple[str, ...] = ("broadcast", "dram", "glb", "drain")
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Data that moves through one port.
+
+    Attributes
+    ----------
+    component : {"dram", "glb", "prediction_glb"}
+    direction : {"read", "write"}
+        As the component sees it.
+    kind : {"input", "output", "weight", "psum", "mask", "map"}
+        ``map`` is a predicted activation map (4 bit).
+    words : int
+        16-bit words.
+    """
+
+    component: Component
+    direction: Direction
+    kind: DataKind
+    words: int
+
+
+@dataclass(slots=True)
+class PhaseStats:
+    """What one phase of one item took, for one image.
+
+    Attributes
+    ----------
+    cycles : int
+        From the phase's start to the end of its last store.
+    compute : int
+        Cycles in which the array issued work; ``cycles = compute + sum(stalls)``.
+    stalls : Counter
+        Cycles by cause: ``broadcast`` (a beat waited for a full FIFO), ``dram`` (for data from or to DRAM), ``glb`` (for a
+        port of an on-chip buffer), ``drain`` (all beats sent, sums still on their way).
+    macs, adds : int
+        Multiplications and additions that the machine did.
+    adds_possible : int
+        Additions if every candidate survived.
+    traffic : Counter
+        16-bit words by (component, direction, kind).
+    """
+
+    cycles: int = 0
+    compute: int = 0
+    stalls: Counter[str] = field(default_factory=Counter)
+    macs: int = 0
+    adds: int = 0
+    adds_possible: int = 0
+    traffic: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def wait(self, cause: str, cycles: int) -> None:
+        """Charge `cycles` to a cause."""
+        if cycles:
+            self.stalls[cause] += cycles
+
+    def move(self, transfer: Transfer) -> None:
+        """Count a transfer."""
+        if transfer.words:
+            self.traffic[transfer.component, transfer.direction, transfer.kind] += transfer.words

@@ -1,0 +1,105 @@
+"""What-if masks: the trace's own, an oracle's, all ones, random ones, or the trace's with bits flipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from archonsim.errors import MaskError
+from archonsim.workload.block import Block
+from archonsim.workload.mask import Mask
+from archonsim.workload.workload import Workload
+
+Policy = Literal["trace", "oracle", "all", "random", "flip"]
+FORMS = "trace, oracle, all, random:P or flip:P with 0 <= P <= 1"
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPolicy:
+    """Which masks a run uses.
+
+    Attributes
+    ----------
+    policy : {"trace", "oracle", "all", "random", "flip"}
+        ``trace``: as predicted; ``oracle``: as the real pre-activations were; ``all``: everything survives; ``random``: each
+        activation survives with `probability`; ``flip``: each predicted bit is flipped with `probability`.
+    probability : float
+    seed : int
+        Of ``random`` and ``flip``.
+    """
+
+    policy: Policy = "trace"
+    probability: float = 0.0
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, text: str, seed: int = 0) -> MaskPolicy:
+        """Read ``"trace"``, ``"random:0.5"``, ...
+
+        Raises
+        ------
+        MaskError
+            The text is none of the known forms.
+        """
+        name, colon, number = text.partition(":")
+        if name in ("trace", "oracle", "all") and not colon:
+            return cls(name, seed=seed)  # type: ignore[arg-type]
+        if name in ("random", "flip") and colon:
+            try:
+                probability = float(number)
+            except ValueError:
+                probability = -1.0
+            if 0.0 <= probability <= 1.0:
+                return cls(name, probability, seed)  # type: ignore[arg-type]
+        raise MaskError(f"--masks is {text!r}; it must be {FORMS}")
+
+    def __str__(self) -> str:
+        if self.policy in ("random", "flip"):
+            return f"{self.policy}:{self.probability:g}"
+        return self.policy
+
+    @property
+    def is_what_if(self) -> bool:
+        """Whether the masks are others than those that the trained network used."""
+        return self.policy != "trace"
+
+    def masks(self, workload: Workload, block: Block, image: int) -> tuple[Mask, Mask]:
+        """Return the two keep masks of one block for one image.
+
+        ``random`` and ``flip`` depend on the seed, the block and the image only, not on the order of calls.
+
+        Raises
+        ------
+        MaskError
+            The workload has no masks.
+        """
+        dw = block.dw
+        sizes = ((block.mid_channels, dw.in_h, dw.in_w), (block.mid_channels, dw.out_h, dw.out_w))
+        rng = np.random.default_rng([self.seed, block.index, image])
+        if self.policy == "all":
+            return Mask.pack(np.ones(sizes[0], bool)), Mask.pack(np.ones(sizes[1], bool))
+        if self.policy == "random":
+            first, second = (rng.random(size, np.float32) < self.probability for size in sizes)
+            return Mask.pack(first), Mask.pack(second)
+        if workload.trace is None or workload.images == 0:
+            raise no_masks(workload)
+        trace = workload.trace.block(block.name, image)
+        if self.policy == "oracle":
+            return trace.true1, trace.true2
+        if self.policy == "flip":
+            first, second = (
+                mask.unpack().astype(bool) ^ (rng.random(size, np.float32) < self.probability)
+                for mask, size in zip((trace.keep1, trace.keep2), sizes, strict=True)
+            )
+            return Mask.pack(first), Mask.pack(second)
+        return trace.keep1, trace.keep2
+
+
+def no_masks(workload: Workload) -> MaskError:
+    """The error of a run that needs masks, or the weights they belong to, and a workload that has none."""
+    return MaskError(
+        f"workload {workload.name!r} has shapes only, and cycle fidelity needs weights and ReLU masks: export a trained network "
+        f"(archonsim export), make synthetic ones (archonsim synthesize {workload.name} -o FILE), or use --fidelity ideal"
+    )
