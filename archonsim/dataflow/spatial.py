@@ -89,9 +89,7 @@ def map_layer(layer: Layer, rows: int, cols: int, adders: int) -> SpatialMapping
     adders : int
         Operations of a PE in one cycle: narrow adders in prediction, 1 for MACs.
     """
-    sizes = np.array(
-        [layer.in_channels // layer.groups, layer.out_channels // layer.groups, layer.out_h, layer.out_w], np.int64
-    )
+    sizes = np.array([layer.in_channels // layer.groups, layer.out_channels // layer.groups, layer.out_h, layer.out_w], np.int64)
     groups = layer.groups
     if layer.kind == "depthwise":  # channels do not mix: they are as good as output channels of one group
         sizes, groups = np.array([1, layer.out_channels, layer.out_h, layer.out_w], np.int64), 1
@@ -100,5 +98,8 @@ def map_layer(layer: Layer, rows: int, cols: int, adders: int) -> SpatialMapping
     order = np.lexsort((rounds[:, 1], rounds.prod(axis=1)))
     best = order[0]
     return SpatialMapping(
-        extent=tuple(extents[best].tolist()), rounds=tuple(rounds[best].tolist()), taps=layer.kernel_h * layer.kernel_w, groups=groups
+        extent=tuple(extents[best].tolist()),
+        rounds=tuple(rounds[best].tolist()),
+        taps=layer.kernel_h * layer.kernel_w,
+        groups=groups,
     )

@@ -49,7 +49,9 @@ class FusedBlock:
 class FusedTile:
     """One tile of output pixels, one per PE."""
 
-    def __init__(self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer], source: Component) -> None:
+    def __init__(
+        self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer], source: Component
+    ) -> None:
         self._shared, self._tile, self._source = shared, tile, source
         self.loads, self.stores = tuple(loads), tuple(stores)
         self.chunks = shared.chunk_words

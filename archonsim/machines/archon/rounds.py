@@ -15,7 +15,9 @@ from archonsim.stats.counts import Component, DataKind, Direction, Transfer
 from archonsim.workload.block import Block
 from archonsim.workload.layer import Layer
 
-#: A phase is cut into at most this many tiles: enough to overlap memory with compute, few enough to be quick.
+#: A phase is cut into tiles of at least this many cycles, and at most this many of them: enough to overlap memory with
+#: compute, large enough to hide DRAM's latency, few enough to be quick (own decision).
+TILE_CYCLES = 128
 MAX_TILES = 64
 
 #: Bits of a predictor's inputs and of its ternary weights (ICS'21).
@@ -36,7 +38,7 @@ def moved(direction: Direction, kind: DataKind, count: int, *, on_chip: bool, bu
 
 def _cuts(mapping: SpatialMapping, per_group: int) -> Iterator[tuple[int, int, int]]:
     """Cut a mapping's rounds into tiles; yield (first round, rounds, output channels)."""
-    tiles = min(MAX_TILES, mapping.units)
+    tiles = max(1, min(MAX_TILES, mapping.units, mapping.cycles // TILE_CYCLES))
     for tile in range(tiles):
         first, last = mapping.units * tile // tiles, mapping.units * (tile + 1) // tiles
         channels = mapping.channels_before(last, per_group) - mapping.channels_before(first, per_group)
@@ -127,7 +129,9 @@ def predict_phase(
         if spec.skip_zero_ternary:
             cycles, adds = _skipped(mapping, _per_group(layer), first, units, nonzero)
         stores, pixels = output_transfers(channels), layer.out_h * layer.out_w
-        tiles.append(FixedTile(cycles=cycles, loads=loads, stores=stores, adds=adds * pixels, adds_possible=channels * per_channel * pixels))
+        tiles.append(
+            FixedTile(cycles=cycles, loads=loads, stores=stores, adds=adds * pixels, adds_possible=channels * per_channel * pixels)
+        )
     return Phase(name=name, tiles=tiles, stream_from=["dram"] * len(tiles))
 
 
@@ -137,7 +141,9 @@ def masks_on_chip(block: Block, spec: ArchonSpec) -> bool:
     return words(block.mid_channels * pixels) <= spec.prediction_glb.words
 
 
-def prediction_phases(step: Step, block: Block, spec: ArchonSpec, nonzero: tuple[NDArray[np.int64], NDArray[np.int64]]) -> list[Phase]:
+def prediction_phases(
+    step: Step, block: Block, spec: ArchonSpec, nonzero: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> list[Phase]:
     """The two predictions of a block in the order PW1 - DW - PW2; `nonzero` as in `predict_phase`, for each."""
     pw1, dw = block.pw1, block.dw
     in_pixels, out_pixels = dw.in_h * dw.in_w, dw.out_h * dw.out_w
@@ -164,6 +170,8 @@ def prediction_phases(step: Step, block: Block, spec: ArchonSpec, nonzero: tuple
         return moved("write", "mask", words(channels * out_pixels), on_chip=mask_stays, buffer="prediction_glb")
 
     return [
-        predict_phase(pw1, spec, name="predict_pw1", nonzero=nonzero[0], input_transfers=block_input, output_transfers=map_and_mask),
+        predict_phase(
+            pw1, spec, name="predict_pw1", nonzero=nonzero[0], input_transfers=block_input, output_transfers=map_and_mask
+        ),
         predict_phase(dw, spec, name="predict_dw", nonzero=nonzero[1], input_transfers=predicted_map, output_transfers=mask),
     ]

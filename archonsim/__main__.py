@@ -1,0 +1,5 @@
+"""``python -m archonsim``."""
+
+from archonsim.cli.app import main
+
+main()

@@ -1,0 +1,93 @@
+"""The ``archonsim`` command: one line for every error, exit code 2 for the user's fault, no traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from archonsim import __version__
+from archonsim.cli import archs, run, synthesize, verify
+from archonsim.errors import ArchonsimError
+
+#: Base of the errors of the option parser, wherever the installed typer keeps it.
+UsageFault = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="archonsim",
+    help="Cycle-level simulator of ARCHON (predictive layer fusion) on the real ReLU masks of trained networks.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+app.command("run")(run.run)
+
+app.command("verify")(verify.verify_command)
+app.command("archs")(archs.archs)
+app.command("networks")(archs.networks)
+
+app.command("synthesize")(synthesize.synthesize_command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"archonsim {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Cycle-level simulator of ARCHON (predictive layer fusion) on the real ReLU masks of trained networks."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _fail(message: str, code: int) -> int:
+    for line in message.splitlines() or [""]:
+        sys.stderr.write(f"archonsim: error: {line}\n")
+    return code
+
+
+def _one_line(error: Any) -> str:
+    """Say what is wrong with a command line, and where its help is."""
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "archonsim"
+    return f"{error.format_message().splitlines()[0].rstrip('.')} (see {command} --help)"
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line; return its exit code."""
+    try:
+        return int(app(args=list(arguments), standalone_mode=False) or 0)
+    except ArchonsimError as error:
+        return _fail(str(error), error.exit_code)
+    except UsageFault as error:
+        return _fail(_one_line(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; nothing was left half-written", 130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away: no fault of anybody's.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(f"{error.filename or 'output'}: {error.strerror}", 2)
+
+
+def main() -> NoReturn:
+    """Entry point of the ``archonsim`` script."""
+    code = run_command(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = _fail(f"output: {error.strerror}", 2)
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

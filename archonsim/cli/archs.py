@@ -1,0 +1,93 @@
+"""``archonsim archs`` and ``archonsim networks``: what is known by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from archonsim.cli.common import Format, emit
+from archonsim.machines.registry import machine, machine_names, machine_spec
+from archonsim.report.files import to_json
+from archonsim.spec.load import to_table, to_toml
+from archonsim.workload.networks import network, network_names
+from archonsim.workload.workload import Workload
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for key, value in rows[0].items():
+        table.add_column(key, justify="right" if isinstance(value, int) and not isinstance(value, bool) else "left")
+    for row in rows:
+        table.add_row(*(f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value) for value in row.values()))
+    return table
+
+
+def _print(form: Format, rows: list[dict[str, Any]]) -> None:
+    emit(form, lambda: _table(rows), lambda: to_json(rows), lambda: _csv(rows))
+
+
+def archs(
+    name: Annotated[str | None, typer.Argument(help="Show this architecture's resolved description.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a parameter first. Repeatable.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file laid over the preset.")] = None,
+    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+) -> None:
+    """List architectures, or print one's resolved description as TOML (usable as --config)."""
+    if name is None:
+        _print(form, [{"name": one, "summary": machine(one).summary} for one in machine_names()])
+        return
+    found = machine(name)
+    table = to_table(machine_spec(found, config, set_ or []))
+    flat = [{"key": key, "value": value} for key, value in _flatten(table)]
+    emit(form, lambda: Text(f"# {found.summary}\n{to_toml(table)}".rstrip()), lambda: to_json(table), lambda: _csv(flat))
+
+
+def _flatten(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        pairs += _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return pairs
+
+
+def _network_row(work: Workload) -> dict[str, Any]:
+    return {
+        "name": work.name, "dataset": work.provenance.dataset, "blocks": sum(1 for _ in work.blocks()),
+        "layers": sum(1 for _ in work.layers()), "macs": work.macs, "params": work.params,
+    }  # fmt: skip
+
+
+def networks(
+    name: Annotated[str | None, typer.Argument(help="Show this network's layers.")] = None,
+    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+) -> None:
+    """List networks known by name, or one's layers."""
+    if name is None:
+        _print(form, [_network_row(network(one)) for one in network_names()])
+        return
+    _print(
+        form,
+        [
+            {
+                "name": layer.name, "kind": layer.kind, "in": f"{layer.in_channels}x{layer.in_h}x{layer.in_w}",
+                "out": f"{layer.out_channels}x{layer.out_h}x{layer.out_w}", "kernel": f"{layer.kernel_h}x{layer.kernel_w}",
+                "stride": f"{layer.stride_h}x{layer.stride_w}", "groups": layer.groups, "macs": layer.macs, "params": layer.params,
+            }
+            for layer in network(name).layers()
+        ],
+    )  # fmt: skip

@@ -1,0 +1,72 @@
+"""What several commands share: finding a workload, printing in one of three formats."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+from rich.console import Console, RenderableType
+
+from archonsim.errors import MaskError
+from archonsim.workload.networks import network
+from archonsim.workload.reader import open_workload
+from archonsim.workload.workload import Workload
+
+WORKLOAD_HELP = "A workload file (.h5), or a network known by name (shapes only)."
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def find_workload(text: str) -> Workload:
+    """Open a file, or look a network up by name: what has a suffix, a folder or exists is a file."""
+    path = Path(text)
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        return open_workload(path)
+    return network(text)
+
+
+def parse_images(text: str) -> list[int] | None:
+    """Read ``all`` (None), ``0``, ``0,2`` or ``0-3``.
+
+    Raises
+    ------
+    MaskError
+        The text is none of these.
+    """
+    if text == "all":
+        return None
+    numbers: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if match is None:
+            raise MaskError(f"--images is {text!r}; it must be all, or numbers such as 0 or 0,2-3")
+        first = int(match[1])
+        numbers += range(first, int(match[2] or first) + 1)
+    if not numbers:
+        raise MaskError(f"--images is {text!r}, which holds no image; it must be all, or numbers such as 0 or 0,2-3")
+    return list(dict.fromkeys(numbers))
+
+
+def show(render: RenderableType) -> None:
+    """Print for people: coloured on a terminal, plain and never folded in a pipe."""
+    width = None if sys.stdout.isatty() else max(200, shutil.get_terminal_size().columns)
+    Console(width=width, highlight=False).print(render)
+
+
+def emit(form: Format, table: Callable[[], RenderableType], json: Callable[[], str], csv: Callable[[], str]) -> None:
+    """Print a result in the format asked for."""
+    if form is Format.table:
+        show(table())
+    else:
+        typer.echo((json if form is Format.json else csv)(), nl=False)

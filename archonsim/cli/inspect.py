@@ -1,0 +1,1 @@
+"""``archonsim inspect``: what a workload file holds."""

@@ -1,0 +1,56 @@
+"""Progress on stderr: only when a command takes longer than a second, and never into a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+DELAY_SECONDS = 1.0
+
+#: For messages beside the result.
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class StepProgress:
+    """A bar over a known number of steps that appears after a second.
+
+    Parameters
+    ----------
+    what : str
+        Shown before the bar.
+    steps : int
+    """
+
+    def __init__(self, what: str, steps: int) -> None:
+        self._what, self._steps, self._done = what, steps, 0
+        self._since = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> StepProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def step(self, name: str) -> None:
+        """Count one step as done."""
+        self._done += 1
+        if self._bar is None and time.monotonic() - self._since > DELAY_SECONDS and sys.stderr.isatty():
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[name]}"),
+            )
+            self._bar = Progress(*columns, console=stderr, transient=True)
+            self._task = self._bar.add_task(self._what, total=self._steps, name="")
+            self._bar.start()
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, name=name)

@@ -1,0 +1,60 @@
+"""``archonsim run``: simulate a workload on a machine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images
+from archonsim.cli.progress import StepProgress, stderr
+from archonsim.machines.registry import machine, machine_spec
+from archonsim.pe.warm import kernels_are_cached
+from archonsim.report.files import to_csv, to_json, write_report
+from archonsim.report.text import render
+from archonsim.simulate import choose_images, simulate
+from archonsim.workload.what_if import FORMS, MaskPolicy
+
+
+class Fidelity(StrEnum):
+    """How closely a run follows the machine."""
+
+    cycle = "cycle"
+    ideal = "ideal"
+
+
+def run(
+    arch: Annotated[str, typer.Option("--arch", "-a", help="Architecture; `archonsim archs` lists them.")],
+    workload: Annotated[str, typer.Option("--workload", "-w", help=WORKLOAD_HELP)],
+    fidelity: Annotated[
+        Fidelity, typer.Option(help="cycle steps the machine; ideal is the published closed-form model.")
+    ] = Fidelity.cycle,
+    images: Annotated[str, typer.Option(help="Images to run: all, or numbers such as 0 or 0,2-3.")] = "0",
+    masks: Annotated[str, typer.Option(help=f"What-if masks: {FORMS}.")] = "trace",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random and flipped masks.")] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the machine, e.g. pe.adders=4. Repeatable.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with machine parameters, laid over the preset.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for result.json and result.csv.")] = None,
+    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+) -> None:
+    """Simulate a workload on an architecture and print cycles by layer and phase."""
+    found = machine(arch)
+    spec = machine_spec(found, config, set_ or [])
+    policy = MaskPolicy.parse(masks, seed)
+    numbers = parse_images(images)
+    work = find_workload(workload)
+    steps = 0
+    if fidelity is Fidelity.cycle:
+        steps = found.steps(work) * len(choose_images(work, numbers))
+        if not kernels_are_cached():
+            stderr.print("compiling kernels: the first run takes about 20 seconds longer, later ones do not", style="dim")
+    with StepProgress(f"{arch} on {work.name}", steps) as progress:
+        report = simulate(work, found, spec, fidelity=fidelity.value, images=numbers, masks=policy, on_step=progress.step)
+    if output is not None:
+        paths = write_report(report, output)
+        stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+    emit(form, lambda: render(report, work.provenance), lambda: to_json(report.to_dict()), lambda: to_csv(report))

@@ -1,0 +1,81 @@
+"""``archonsim verify``: recompute blocks through the masked fused sum."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from archonsim.cli.common import Format, emit, find_workload, parse_images
+from archonsim.cli.progress import StepProgress
+from archonsim.report.files import to_json
+from archonsim.report.text import provenance_lines
+from archonsim.simulate import choose_images
+from archonsim.verify import TOLERANCE, BlockCheck, verify
+from archonsim.workload.workload import Workload
+
+
+def verify_command(
+    workload: Annotated[str, typer.Option("--workload", "-w", help="A workload file (.h5) with masks.")],
+    images: Annotated[str, typer.Option(help="Images to check: all, or numbers such as 0 or 0,2-3.")] = "all",
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest error, relative to a block output's largest magnitude.")
+    ] = TOLERANCE,
+    clip: Annotated[
+        bool, typer.Option("--clip", help="Compute the deliberately wrong variant (ReLU, then mask): it must fail.")
+    ] = False,
+    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+) -> None:
+    """Recompute each block through the masked fused sum and compare with the trained network's own output.
+
+    Exit code 1 when a block fails.
+    """
+    work = find_workload(workload)
+    numbers = choose_images(work, parse_images(images))
+    blocks = sum(block.predicted for block in work.blocks())
+    with StepProgress(f"verify {work.name}", blocks * len(numbers)) as progress:
+        checks = verify(work, images=numbers, tolerance=tolerance, clip=clip, on_step=progress.step)
+    passed = all(check.passed for check in checks)
+    tree = {
+        "workload": work.name, "digest": work.digest, "variant": "clipped" if clip else "masked", "tolerance": tolerance,
+        "passed": passed, "checks": [check.to_dict() for check in checks],
+    }  # fmt: skip
+    emit(form, lambda: _render(work, checks, clip), lambda: to_json(tree), lambda: _csv(checks))
+    raise typer.Exit(0 if passed else 1)
+
+
+def _csv(checks: list[BlockCheck]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(checks[0].to_dict()), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(check.to_dict() for check in checks)
+    return text.getvalue()
+
+
+def _render(work: Workload, checks: list[BlockCheck], clip: bool) -> RenderableType:
+    """One row a block: the worst of its images."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("block", "images"):
+        table.add_column(name)
+    for name in ("max error", "of max |y|", "relative", ""):
+        table.add_column(name, justify="right")
+    for block in dict.fromkeys(check.block for check in checks):
+        mine = [check for check in checks if check.block == block]
+        worst = max(mine, key=lambda check: check.relative)
+        good = all(check.passed for check in mine)
+        verdict = Text("PASS", style="green") if good else Text("FAIL", style="bold red")
+        table.add_row(block, str(len(mine)), f"{worst.max_error:.3g}", f"{worst.scale:.3g}", f"{worst.relative:.2e}", verdict)
+    passed = all(check.passed for check in checks)
+    what = "deliberately clipped variant (ReLU, then mask)" if clip else "masked fused sum"
+    title = Text(f"{what} against the trained network's own block outputs", style="bold")
+    for line in provenance_lines(work.provenance, work.digest):
+        title.append("\n" + line, style="not bold")
+    failed = sum(not check.passed for check in checks)
+    end = Text(f"{'PASS' if passed else 'FAIL'}: tolerance {checks[0].tolerance:.2e} of the largest output", style="bold")
+    end.append(f"; {len(checks) - failed} of {len(checks)} checks within it", style="not bold")
+    return Group(title, Text(), table, Text(), end)

@@ -1,0 +1,76 @@
+"""Results as JSON and CSV; files are written beside and renamed, so that none is ever half there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from archonsim.errors import OutputError
+from archonsim.report.report import LayerReport, Report
+from archonsim.stats.counts import STALLS
+
+
+def to_json(tree: Any) -> str:
+    """Return JSON text; the same tree gives the same bytes."""
+    return json.dumps(tree, indent=1, allow_nan=False) + "\n"
+
+
+def _row(image: int | str, layer: LayerReport) -> list[Any]:
+    survival = layer.adds / layer.adds_possible if layer.adds_possible else ""
+    stalls = [layer.stalls.get(cause, 0) for cause in STALLS]
+    block = "" if layer.block is None else layer.block
+    return [
+        image, layer.name, block, layer.phase, layer.cycles, layer.compute, *stalls, layer.macs, layer.adds, layer.adds_possible,
+        survival, layer.utilization,
+    ]  # fmt: skip
+
+
+def to_csv(report: Report) -> str:
+    """Return one tidy row for each image, layer and phase."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["image", "name", "block", "phase", "cycles", "compute", *(f"stall_{cause}" for cause in STALLS), "macs", "adds",
+         "adds_possible", "survival", "utilization"]
+    )  # fmt: skip
+    for image, _, layers in report.per_image:
+        writer.writerows(_row(image, layer) for layer in layers)
+    if not report.per_image:
+        writer.writerows(_row("", layer) for layer in report.layers)
+    return text.getvalue()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing.
+
+    Raises
+    ------
+    OutputError
+        The path is not writable, or there is no space left.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write: {error.strerror}") from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write ``result.json`` and ``result.csv`` into `folder`; return their paths."""
+    paths = [folder / "result.json", folder / "result.csv"]
+    for path, text in zip(paths, (to_json(report.to_dict()), to_csv(report)), strict=True):
+        write_text(path, text)
+    return paths

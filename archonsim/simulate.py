@@ -1,0 +1,90 @@
+"""The whole story: a workload, a machine, a fidelity, and out comes a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from archonsim.errors import MaskError
+from archonsim.machines.phases import PhaseResult
+from archonsim.machines.registry import Machine
+from archonsim.report.report import Report, build
+from archonsim.spec.load import to_table
+from archonsim.workload.what_if import MaskPolicy
+from archonsim.workload.workload import Workload
+
+Fidelity = Literal["ideal", "cycle"]
+
+
+def _silent(name: str) -> None:
+    """Ignore progress."""
+
+
+def choose_images(workload: Workload, images: Sequence[int] | None) -> list[int]:
+    """Return image numbers to run, all of them for None.
+
+    A workload without masks counts as one image: what-if masks, and machines that use none, need no other.
+
+    Raises
+    ------
+    MaskError
+        A number is out of range.
+    """
+    available = max(workload.images, 1)
+    if images is None:
+        return list(range(available))
+    for image in images:
+        if not 0 <= image < available:
+            raise MaskError(f"--images {image}: {workload.name} holds images 0 to {available - 1}")
+    return list(images)
+
+
+def simulate(
+    workload: Workload,
+    machine: Machine,
+    spec: Any,
+    *,
+    fidelity: Fidelity = "cycle",
+    images: Sequence[int] | None = (0,),
+    masks: MaskPolicy | None = None,
+    on_step: Callable[[str], None] = _silent,
+) -> Report:
+    """Run a workload on a machine.
+
+    Parameters
+    ----------
+    workload : Workload
+    machine : Machine
+        From :func:`archonsim.machines.registry.machine`.
+    spec : the machine's `spec_type`
+        From :func:`archonsim.machines.registry.machine_spec`.
+    fidelity : {"cycle", "ideal"}
+    images : sequence of int or None
+        Image numbers; None for all. Ignored in ideal fidelity, which depends on no image.
+    masks : MaskPolicy or None
+        None: the trace's own.
+    on_step : function of a layer's or block's name
+        Called when it is done, for progress.
+
+    Raises
+    ------
+    MaskError
+        ``cycle`` fidelity was asked of a workload without weights or masks.
+    """
+    policy = masks or MaskPolicy()
+    results: list[list[PhaseResult]] = []
+    numbers: list[int] = []
+    if fidelity == "ideal":
+        results.append(machine.ideal(workload, spec))
+    else:
+        simulation = machine.prepare(workload, spec)
+        numbers = choose_images(workload, images)
+        for image in numbers:
+            results.append(simulation.run(lambda block, image=image: policy.masks(workload, block, image), on_step))  # type: ignore[misc]
+    ideal = fidelity == "ideal"
+    return build(
+        arch=machine.name, workload=workload, fidelity=fidelity, masks="" if ideal else str(policy), seed=policy.seed,
+        image_numbers=numbers, results=results, clock_mhz=spec.clock_mhz, machine=to_table(spec),
+        includes=machine.ideal_includes if ideal else machine.includes,
+        excludes=machine.ideal_excludes if ideal else machine.excludes,
+    )  # fmt: skip
