@@ -81,7 +81,7 @@ def choose_encodings(tensors: BlockTensors, trace: BlockTrace) -> dict[MaskName,
     known: dict[MaskName, Bits] = {name: getattr(trace, name).packed for name in MASKS}
 
     def size(name: MaskName, encoding: Encoding) -> int:
-        return len(zlib.compress((known[name] ^ references.packed(name, encoding, known)).tobytes(), 6))
+        return len(zlib.compress((known[name] ^ references.packed(name, encoding, known)).tobytes(), 1))
 
     return {name: min(encodings_of(name, tensors), key=lambda one: size(name, one)) for name in MASKS}
 
