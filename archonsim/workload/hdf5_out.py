@@ -54,7 +54,7 @@ def make_dataset(
         dtype,
         chunks=chunk,
         compression="gzip",
-        compression_opts=9,
+        compression_opts=6,
         shuffle=shuffle,
         fletcher32=True,
         track_times=False,
