@@ -85,6 +85,17 @@ class Node:
             raise self.error(f"{name} has type {node.dtype}; it must be {' or '.join(types)}")
         return Dataset(node, f"{self._where}/{name}".lstrip("/"))
 
+    def dataset_bytes(self) -> dict[str, int]:
+        """Return the bytes that each dataset below takes in the file; one of two links to a dataset counts."""
+        sizes: dict[str, int] = {}
+
+        def visit(name: str, node: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(node, h5py.Dataset):
+                sizes[name] = int(node.id.get_storage_size())
+
+        self._h5.visititems(visit)
+        return sizes
+
     def _attribute(self, name: str) -> NDArray[np.generic]:
         if name not in self._h5.attrs:
             raise self.error(f"attribute {name!r} is missing")
@@ -162,13 +173,3 @@ class Dataset(Node):
     def ternary(self) -> NDArray[np.int8]:
         """Read ternary weights."""
         return self.raw().astype(np.int8)
-
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes that the dataset takes in the file."""
-        return int(self._h5.id.get_storage_size())
-
-    @property
-    def address(self) -> int:
-        """Place in the file: equal for two links to one dataset."""
-        return int(h5py.h5o.get_info(self._h5.id).addr)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from archonsim import __version__
 from archonsim.errors import WorkloadError
 from archonsim.workload.algebra import branch_output, preactivations
 from archonsim.workload.block import Block
@@ -90,7 +91,14 @@ def synthesize(
     memory = MemoryTrace(layers=layers, predictor_pairs=pairs, blocks=blocks, images=images)
     note = f"synthetic: mask densities {density1:g} and {density2:g}, spatial {spatial}, agreement {agreement:g}"
     origin = replace(
-        workload.provenance, mask_source="synthetic", flavour="pred", seed=seed, note=note, test_accuracy=None, test_images=0
+        workload.provenance,
+        mask_source="synthetic",
+        flavour="pred",
+        seed=seed,
+        note=note,
+        test_accuracy=None,
+        test_images=0,
+        created_by=f"archonsim {__version__}",
     )
     made_up = replace(workload, provenance=origin, trace=memory)
     return replace(made_up, digest=workload_digest(made_up, memory)), memory
@@ -103,9 +111,11 @@ def _half(values: NDArray[np.floating]) -> Floats:
 def _pruned(shape: tuple[int, ...], density: float, rng: np.random.Generator) -> Floats:
     """Draw normal weights and zero the smallest, as magnitude pruning does."""
     weight = rng.standard_normal(shape)
+    size = np.abs(weight)
     zeros = round(weight.size * (1 - density))
-    weight.reshape(-1)[np.argsort(np.abs(weight), axis=None)[:zeros]] = 0
-    return _half(weight)
+    if zeros == weight.size:
+        return np.zeros(shape, np.float32)
+    return _half(np.where(size >= np.partition(size, zeros, axis=None)[zeros], weight, 0))
 
 
 def _all_tensors(workload: Workload, densities: tuple[float, float, float], rng: np.random.Generator) -> Tensors:
@@ -129,9 +139,11 @@ def _draw(layer: Layer, density: float, spatial: int, rng: np.random.Generator) 
     for axis in (1, 2):
         reach = min(spatial, (shape[axis] - 1) // 2)
         noise = sum((np.roll(noise, step, axis) for step in range(-reach, reach + 1)), np.zeros_like(noise))
-    keep = np.zeros(noise.size, np.bool_)
-    keep[np.argsort(noise, axis=None, kind="stable")[noise.size - round(noise.size * density) :]] = True
-    return keep.reshape(shape)
+    dropped = round(noise.size * (1 - density))
+    if dropped == noise.size:
+        return np.zeros(shape, np.bool_)
+    keep: NDArray[np.bool_] = noise >= np.partition(noise, dropped, axis=None)[dropped]
+    return keep
 
 
 def _draw_masks(
