@@ -1,0 +1,191 @@
+"""Running a bottleneck block on the cache-resident CPU kernels: training, whole or on a slice, and inference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from archonsim.workload.block import Block
+from archonsim.zoo import fused_kernel
+from archonsim.zoo.predictor import HIGH, LOW, Predictor
+from archonsim.zoo.unit import BN_EPS, ConvUnit, folded_norm
+
+#: Flat positions that a tile should have, so that a group's input tile stays in the first-level cache.
+_TILE = 1100
+
+
+@dataclass(frozen=True, slots=True)
+class FusedSettings:
+    """How the kernel is used.
+
+    Attributes
+    ----------
+    width : float
+        Share of the channels between PW1 and PW2 that one step trains: neighbours, in each group.
+    fixed : bool
+        Always train the first of them, instead of a window drawn anew for each step and group.
+    """
+
+    width: float = 1.0
+    fixed: bool = False
+
+
+def fusible(block: Block) -> bool:
+    """Whether the kernel has the block's shape: 3x3 windows, channels of a group in whole vectors."""
+    groups = block.groups
+    return (
+        (block.dw.kernel_h, block.dw.kernel_w) == (3, 3)
+        and block.dw.stride_h == block.dw.stride_w <= 2
+        and block.in_channels // groups % 8 == 0
+        and block.out_channels // groups % 8 == 0
+        and block.mid_channels // groups % fused_kernel.CHUNK == 0
+    )
+
+
+def _pack(x: Tensor) -> Tensor:
+    """Lay ``(N, C, H, W)`` out as the kernel wants it: ``(C, N * (H + 1) * (W + 1))``, zeros behind rows and images."""
+    return functional.pad(x, (0, 1, 0, 1)).transpose(0, 1).reshape(x.shape[1], -1).contiguous()
+
+
+def _unpack(flat: Tensor, images: int, height: int, width: int) -> Tensor:
+    return flat.view(-1, images, height + 1, width + 1)[:, :, :height, :width].transpose(0, 1).contiguous()
+
+
+def _shape(x: Tensor, stride: int, first: int) -> tuple[int, int, int, int, int, int]:
+    """Return (images, H, W, stride, first output pixel, images of a tile) for the kernels."""
+    images, _, height, width = x.shape
+    return images, height, width, stride, first, max(1, _TILE // ((height + 1) * (width + 1)))
+
+
+def _first_pixel(dw: ConvUnit) -> int:
+    """Place of the first output pixel's window centre; with stride 2 and no padding before, the second pixel."""
+    return 1 - dw.layer.padding[0] if dw.layer.stride_h == 2 else 0
+
+
+class _FusedBlock(torch.autograd.Function):
+    """The kernel with its gradient. All tensors float32; `x` is (N, C, H, W)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, groups: int, stride: int, first: int, *flat: Tensor) -> Any:
+        images, _, height, width = x.shape
+        shape = _shape(x, stride, first)
+        packed = _pack(x).numpy()
+        arrays = [tensor.detach().contiguous().numpy() for tensor in flat]
+        out_h, out_w = height // stride, width // stride
+        mean, var = np.zeros(arrays[0].shape[0], np.float32), np.zeros(arrays[0].shape[0], np.float32)
+        y = np.zeros((arrays[5].shape[0], images * (out_h + 1) * (out_w + 1)), np.float32)
+        fused_kernel.block_forward(packed, *arrays, groups, shape, BN_EPS, False, y, mean, var)
+        ctx.kept = (packed, arrays, groups, shape, mean, var)
+        return _unpack(torch.from_numpy(y), images, out_h, out_w), torch.from_numpy(mean), torch.from_numpy(var)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> Any:
+        packed, arrays, groups, shape, mean, var = ctx.kept
+        outputs = [np.zeros_like(array) for array in (packed, *arrays)]
+        fused_kernel.block_backward(packed, *arrays, groups, shape, BN_EPS, mean, var, _pack(gradient).numpy(), *outputs)
+        gx, *rest = (torch.from_numpy(output) for output in outputs)
+        return (_unpack(gx, shape[0], shape[1], shape[2]), None, None, None, *rest)
+
+
+def slice_channels(channels: int, width: float) -> int:
+    """Return how many of a group's `channels` a slice of this width has: whole chunks of the kernel."""
+    chunk = fused_kernel.CHUNK
+    return min(max(1, round(channels * width / chunk)) * chunk, channels)
+
+
+def _slice(channels: int, groups: int, settings: FusedSettings) -> Tensor | None:
+    """Choose channels of each group, ``(groups, some)``; None for all of them."""
+    each = channels // groups
+    some = slice_channels(each, settings.width)
+    if some == each:
+        return None
+    start = torch.zeros(groups, 1, dtype=torch.long)
+    if not settings.fixed:
+        # Windows side by side, the last one moved back to fit: every channel is about as likely.
+        start = (torch.randint(-(-each // some), (groups, 1)) * some).clamp(max=each - some)
+    return start + torch.arange(some)
+
+
+def _track(bn: Any, mean: Tensor, var: Tensor, index: Tensor | None) -> None:
+    """Update running statistics as BatchNorm2d does."""
+    bn.num_batches_tracked += 1
+    rate = 1.0 / float(bn.num_batches_tracked) if bn.momentum is None else bn.momentum
+    at = slice(None) if index is None else index
+    bn.running_mean[at] += rate * (mean - bn.running_mean[at])
+    bn.running_var[at] += rate * (var - bn.running_var[at])
+
+
+def _folded_pw1(pw1: ConvUnit, x: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Fold the batch normalisation after PW1 into its weights.
+
+    A linear layer's batch statistics follow from the mean and covariance of its input, so that PW1's output need not exist.
+    """
+    groups = pw1.layer.groups
+    each = pw1.layer.in_channels // groups
+    weight, gamma, beta = pw1.conv.weight.flatten(1), pw1.bn.weight, pw1.bn.bias  # type: ignore[union-attr]
+    if index is not None:
+        weight, gamma, beta = weight[index], gamma[index], beta[index]
+    rows = x.view(x.shape[0], groups, each, -1).permute(1, 2, 0, 3).reshape(groups, each, -1)
+    centre = rows.mean(2, keepdim=True)
+    spread = rows - centre
+    covariance = spread @ spread.transpose(1, 2) / rows.shape[2]
+    grouped = weight.view(groups, -1, each)
+    mean = (grouped @ centre).flatten()
+    var = ((grouped @ covariance) * grouped).sum(2).flatten()
+    scale = gamma / torch.sqrt(var + BN_EPS)
+    with torch.no_grad():
+        _track(pw1.bn, mean, var, index)
+    return weight * scale[:, None], beta - mean * scale
+
+
+def fused_branch(pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, x: Tensor, settings: FusedSettings) -> Tensor:
+    """Run PW1 -> DW -> PW2 with their batch normalisations, in training mode, on the kernel."""
+    layer = pw1.layer
+    groups, mids = layer.groups, layer.out_channels
+    chosen = _slice(mids, groups, settings)
+    gamma, beta, window = dw.bn.weight, dw.bn.bias, dw.conv.weight.flatten(1)  # type: ignore[union-attr]
+    out = pw2.conv.weight.view(groups, -1, mids // groups)
+    index = None
+    if chosen is not None:
+        index = (chosen + torch.arange(groups)[:, None] * (mids // groups)).flatten()
+        gamma, beta, window = gamma[index], beta[index], window[index]
+        out = out.gather(2, chosen[:, None, :].expand(-1, out.shape[1], -1))
+    x = x.float()
+    w1, b1 = _folded_pw1(pw1, x, index)
+    flat = (w1, b1, window, gamma, beta, out.reshape(pw2.layer.out_channels, -1))
+    y, mean, var = _FusedBlock.apply(x, groups, dw.layer.stride_h, _first_pixel(dw), *flat)
+    with torch.no_grad():
+        _track(dw.bn, mean, var, index)
+    return pw2.bn(y)  # type: ignore[no-any-return,misc]
+
+
+def _numpy(*tensors: Tensor) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+    return [tensor.detach().float().contiguous().numpy() for tensor in tensors]
+
+
+@torch.no_grad()
+def fused_inference(pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, pair: tuple[Predictor, Predictor] | None, x: Tensor) -> Tensor:
+    """Run PW1 -> DW -> PW2 with running statistics, their ReLUs predicted by `pair` or (None) real ones."""
+    groups, x = pw1.layer.groups, x.float()
+    shape = _shape(x, dw.layer.stride_h, _first_pixel(dw))
+    (scale1, shift1), (scale2, shift2) = folded_norm(pw1.bn), folded_norm(dw.bn)  # type: ignore[arg-type]
+    weights = (pw1.conv.weight.flatten(1) * scale1[:, None], shift1, dw.conv.weight.flatten(1))
+    out = pw2.conv.weight.flatten(1)
+    out_h, out_w = shape[1] // shape[3], shape[2] // shape[3]
+    y = np.zeros((out.shape[0], shape[0] * (out_h + 1) * (out_w + 1)), np.float32)
+    if pair is None:
+        norm = _numpy(torch.zeros_like(scale1), torch.full_like(scale1, 1 - BN_EPS))
+        arrays = _numpy(*weights, scale2, shift2, out)
+        fused_kernel.block_forward(_pack(x).numpy(), *arrays, groups, shape, BN_EPS, True, y, *norm)
+    else:
+        levels = torch.round(x / pair[0].step).clamp(LOW, HIGH)
+        ternary = [tuple(_numpy(predictor.signs.flatten(1), *predictor.folded())) for predictor in pair]
+        step, low, high = np.float32(pair[1].step.item()), np.float32(LOW), np.float32(HIGH)
+        arrays = _numpy(_pack(x), _pack(levels), *weights, scale2, shift2, out)
+        fused_kernel.block_predicted(*arrays, *ternary, step, low, high, groups, shape, y)
+    return pw2.bn(_unpack(torch.from_numpy(y), shape[0], out_h, out_w))  # type: ignore[no-any-return,misc]

@@ -1,0 +1,1 @@
+"""Training of the networks whose masks archonsim simulates. Imports archonsim, never the reverse."""

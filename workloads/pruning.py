@@ -1,0 +1,64 @@
+"""Gradual magnitude pruning with a cubic schedule (recipe of ICS'21, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from archonsim.zoo.network import Network
+from archonsim.zoo.unit import ConvUnit
+
+#: Layers outside of blocks that are pruned as well.
+_TAIL_ROLES = frozenset({"tail_pw"})
+
+
+def prunable(network: Network, pointwise: float, depthwise: float) -> Iterator[tuple[ConvUnit, float]]:
+    """Yield the layers to prune and the final share of zeros of each: all of the blocks, and the tail's 1x1 convolution."""
+    for block in network.bottlenecks():
+        yield block.pw1, pointwise
+        yield block.dw, depthwise
+        yield block.pw2, pointwise
+    for module in network.items.values():
+        if isinstance(module, ConvUnit) and module.layer.role in _TAIL_ROLES:
+            yield module, pointwise
+
+
+def sparsity_at(progress: float, final: float) -> float:
+    """Share of zeros after `progress` (0..1) of the ramp: cubic, steep at first."""
+    return final * (1 - (1 - min(progress, 1.0)) ** 3)
+
+
+def magnitude_mask(unit: ConvUnit, sparsity: float) -> Tensor:
+    """Return the weights to keep, exactly ``max(round(n * (1 - sparsity)), 1)`` of each slice.
+
+    A grouped 1x1 convolution is pruned group by group, a depthwise kernel as a whole.
+    """
+    weight = unit.conv.weight.detach()
+    slices = 1 if unit.layer.kind == "depthwise" else unit.layer.groups
+    magnitude = weight.abs().reshape(slices, -1)
+    keep = max(round(magnitude.shape[1] * (1 - sparsity)), 1)
+    mask = torch.zeros_like(magnitude, dtype=torch.bool)
+    mask.scatter_(1, magnitude.topk(keep, dim=1).indices, True)
+    return mask.view_as(weight)
+
+
+class Pruner:
+    """Holds the masks of one network and imposes them."""
+
+    def __init__(self, network: Network, pointwise: float, depthwise: float) -> None:
+        self._targets = list(prunable(network, pointwise, depthwise))
+        # A network that was pruned before (resumed training) starts from the zeros that it has.
+        self._masks = [unit.conv.weight.detach() != 0 for unit, _ in self._targets]
+
+    def tighten(self, progress: float) -> None:
+        """Choose the weights to keep anew, at this point of the ramp."""
+        self._masks = [magnitude_mask(unit, sparsity_at(progress, final)) for unit, final in self._targets]
+        self.apply()
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Set the pruned weights to zero again."""
+        for (unit, _), mask in zip(self._targets, self._masks, strict=True):
+            unit.conv.weight.mul_(mask)

@@ -1,0 +1,173 @@
+"""Runs a recipe phase by phase, from wherever it stands."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from archonsim.zoo.fused import FusedSettings
+from archonsim.zoo.network import Network, build
+from archonsim.zoo.unit import ConvUnit, Dense
+from archonsim.zoo.widen import widen
+from workloads.checkpoint import CheckpointFolder, Position, save_network
+from workloads.data import Split, augment
+from workloads.evaluate import accuracy, estimate_statistics
+from workloads.pruning import Pruner
+from workloads.recipe import Phase, Recipe, Stage
+from workloads.schedule import Schedule
+
+#: Seconds between two checkpoints, and steps between two choices of the weights to prune.
+SAVE_EVERY, PRUNE_EVERY = 60.0, 10
+#: Called with phase, step, steps, loss and learning rate.
+Progress = Callable[[str, int, int, float, float], None]
+
+
+class Interrupted(Exception):
+    """The time is up, or the user pressed Ctrl-C; the state is saved."""
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C ask for an end at the next step boundary instead of breaking a step."""
+    asked = False
+
+    def note(*_: object) -> None:
+        nonlocal asked
+        asked = True
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def parameter_groups(network: Network, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay acts on 1x1 and plain convolutions and on the last layer, not on depthwise kernels or normalisations."""
+    decayed, free = [], []
+    units = {id(unit.conv.weight): unit for unit in network.modules() if isinstance(unit, ConvUnit | Dense)}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            unit = units.get(id(parameter))
+            (decayed if unit is not None and unit.layer.kind != "depthwise" else free).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+class Trainer:
+    """One run of one recipe in one folder."""
+
+    def __init__(self, recipe: Recipe, train: Split, test: Split, folder: Path, progress: Progress, deadline: float | None) -> None:
+        self.recipe, self.progress, self.deadline = recipe, progress, deadline
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.train, self.test = train.to(self.device), test.to(self.device)
+        self.checkpoints = CheckpointFolder(folder)
+        self.folder = folder
+
+    def run(self) -> list[dict[str, Any]]:
+        """Train all phases that are not finished; return what each reached.
+
+        Raises
+        ------
+        Interrupted
+            Before the end; calling again goes on from here.
+        """
+        loaded = self.checkpoints.load()
+        position = Position(recipe=self.recipe.name) if loaded is None else loaded[0]
+        model, rest = (None, None) if loaded is None else loaded[1:]
+        torch.manual_seed(self.recipe.seed)
+        while position.phase < len(self.recipe.phases):
+            phase = self.recipe.phases[position.phase]
+            network = self._network(phase, position, model)
+            self._train(phase, network, position, rest)
+            position.results.append(self._finish(phase, network))
+            position.phase, position.step = position.phase + 1, 0
+            model, rest = network.state_dict(), {}
+            self.checkpoints.save(position, model, rest)
+        return position.results
+
+    def _network(self, phase: Phase, position: Position, model: dict[str, Any] | None) -> Network:
+        network = build(self.recipe.network, phase.flavour)
+        if model is not None:
+            network.load_state_dict(model, strict=position.step > 0)
+        if self.recipe.channels_last:
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network.to(self.device)
+
+    def _train(self, phase: Phase, network: Network, position: Position, rest: dict[str, Any] | None) -> None:
+        schedule = Schedule(phase, len(self.train), self.recipe.seed)
+        groups = parameter_groups(network, phase.weight_decay)
+        optimiser = torch.optim.SGD(groups, lr=phase.peak_rate, momentum=phase.momentum, nesterov=True)
+        pruner = None
+        if phase.flavour != "vanilla":
+            pruner = Pruner(network, self.recipe.pointwise_sparsity, self.recipe.depthwise_sparsity)
+        if rest and position.step:
+            optimiser.load_state_dict(rest["optimiser"])
+            torch.set_rng_state(rest["rng"])
+        saved, smooth = time.monotonic(), 0.0
+        with deferred_interrupt() as asked:
+            while position.step < schedule.steps:
+                stage, local = schedule.stage_at(position.step)
+                if local == 0 and stage.widen:
+                    widen(network, stage.widen, stage.noise)
+                for group in optimiser.param_groups:
+                    group["lr"] = schedule.rate(position.step)
+                loss = self._step(phase, stage, network, schedule.batch_at(position.step), optimiser)
+                position.step += 1
+                if pruner is not None:
+                    self._prune(phase, pruner, position.step, schedule)
+                smooth = loss if not smooth else 0.98 * smooth + 0.02 * loss
+                self.progress(phase.flavour, position.step, schedule.steps, smooth, optimiser.param_groups[0]["lr"])
+                late = self.deadline is not None and time.monotonic() > self.deadline
+                if late or asked() or time.monotonic() - saved > SAVE_EVERY:
+                    state = {"optimiser": optimiser.state_dict(), "rng": torch.get_rng_state()}
+                    self.checkpoints.save(position, network.state_dict(), state)
+                    saved = time.monotonic()
+                if late or asked():
+                    raise Interrupted(f"{phase.flavour}: step {position.step} of {schedule.steps}")
+
+    def _step(self, phase: Phase, stage: Stage, network: Network, index: Tensor, optimiser: torch.optim.Optimizer) -> float:
+        network.train()
+        for block in network.bottlenecks():
+            block.fused = FusedSettings(stage.width, stage.fixed) if self.recipe.fused else None
+        x = augment(self.train.batch(index), self.recipe.pad, self.recipe.flip)
+        if stage.resolution != x.shape[-1]:
+            x = functional.interpolate(x, size=(stage.resolution, stage.resolution), mode="area")
+        if self.recipe.channels_last:
+            x = x.to(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.autocast):
+            logits = network(x)
+        loss = functional.cross_entropy(logits.float(), self.train.labels[index], label_smoothing=phase.label_smoothing)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        return float(loss.detach())
+
+    def _prune(self, phase: Phase, pruner: Pruner, step: int, schedule: Schedule) -> None:
+        ramp = phase.ramp * schedule.steps
+        if step >= ramp + PRUNE_EVERY or step % PRUNE_EVERY:
+            pruner.apply()
+        else:
+            pruner.tighten(schedule.progress(step) / phase.ramp)
+
+    def _finish(self, phase: Phase, network: Network) -> dict[str, Any]:
+        for block in network.bottlenecks():
+            block.fused = FusedSettings() if self.recipe.fused else None
+        if self.recipe.statistics_images:
+            estimate_statistics(network, self.train, self.recipe)
+        images = len(self.test)
+        if self.recipe.monitor_images and phase.flavour != "pred":
+            images = min(self.recipe.monitor_images, images)
+        result = {"flavour": phase.flavour, "test_accuracy": accuracy(network, self.test, limit=images), "test_images": images}
+        meta = {**result, "network": self.recipe.network, "recipe": self.recipe.name, "seed": self.recipe.seed, "note": self.recipe.note}
+        save_network(self.folder / f"{phase.flavour}.pt", meta, network.state_dict())
+        return result
