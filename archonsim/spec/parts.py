@@ -53,13 +53,11 @@ class BufferSpec:
         ``ports``: rates as given; ``unlimited``: reads and writes take no time. Capacity holds in both.
     words : int
         Capacity in 16-bit words.
-    banks : int
     read_words_per_cycle, write_words_per_cycle : int
     """
 
     model: Literal["ports", "unlimited"] = "ports"
     words: Count
-    banks: Count
     read_words_per_cycle: Count
     write_words_per_cycle: Count
 

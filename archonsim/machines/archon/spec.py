@@ -23,9 +23,10 @@ class PeSpec:
         Candidates that a lane can take from one beat; in prediction, narrow adders that a wide one splits into.
     fifo_depth : int
         Entries of a lane's FIFO.
-    ifmap_words, weight_words, psum_words : int
-        Scratchpads in the main and prediction configurations: ifmap and weights as in prediction, psum as in main.
-    prediction_buffer_words : int
+    ifmap_words : int
+        Input pad in the prediction configuration: what it holds is read once.
+    psum_words : int
+        Partial-sum pad in the main configuration: output channels beyond it are spilled to the GLB.
     """
 
     rows: Count
@@ -34,9 +35,7 @@ class PeSpec:
     candidates_per_adder: Count
     fifo_depth: Count
     ifmap_words: Count
-    weight_words: Size
     psum_words: Count
-    prediction_buffer_words: Count
 
     def __post_init__(self) -> None:
         if self.cols > 64:

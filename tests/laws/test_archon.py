@@ -1,0 +1,209 @@
+"""What must hold for every run of ARCHON, whatever the workload."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archonsim.machines.archon import MACHINE
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.phases import PhaseResult
+from archonsim.workload.block import Block
+from archonsim.workload.layer import Layer
+from archonsim.workload.networks import network
+from archonsim.workload.synthetic import synthesize
+from archonsim.workload.what_if import MaskPolicy
+from archonsim.workload.workload import Provenance, Workload
+from tests.strategies import UNLIMITED, archon, make_block, replace_spec
+
+
+def workload_of(*blocks: Block, density: float = 0.5, weights: float = 0.4, seed: int = 0) -> Workload:
+    """Blocks with synthetic weights and masks."""
+    shapes = Workload(name="small", items=blocks, provenance=Provenance(network="small", dataset="none"))
+    return synthesize(shapes, seed=seed, density1=density, density2=density, weight_density=(weights,) * 3)[0]
+
+
+@cache
+def digits() -> Workload:
+    return synthesize(network("fusionet_digits"), seed=1)[0]
+
+
+def run(work: Workload, spec: ArchonSpec, masks: str = "trace") -> list[PhaseResult]:
+    policy = MaskPolicy.parse(masks)
+    return MACHINE.prepare(work, spec).run(lambda block: policy.masks(work, block, 0), lambda name: None)
+
+
+def total(results: list[PhaseResult]) -> int:
+    return sum(one.stats.cycles for one in results)
+
+
+BLOCKS = st.builds(
+    make_block,
+    channels=st.sampled_from([4, 8]), mid=st.sampled_from([8, 24, 52]), out=st.sampled_from([4, 12, 40]), groups=st.sampled_from([1, 2, 4]),
+    size=st.tuples(st.integers(3, 20), st.integers(3, 20)), kernel=st.sampled_from([1, 3, 5]), stride=st.sampled_from([1, 2]),
+)  # fmt: skip
+SETTINGS = settings(max_examples=40, deadline=None)
+
+
+@SETTINGS
+@given(block=BLOCKS, density=st.floats(0, 1), seed=st.integers(0, 1000))
+def test_cycles_have_one_owner_each(block: Block, density: float, seed: int) -> None:
+    for one in run(workload_of(block, density=density, seed=seed), archon()):
+        assert one.stats.cycles == one.stats.compute + sum(one.stats.stalls.values())
+        assert min(one.stats.stalls.values(), default=0) >= 0
+
+
+@SETTINGS
+@given(block=BLOCKS, density=st.floats(0, 1), seed=st.integers(0, 1000))
+def test_with_unlimited_dram_cycle_is_never_below_ideal(block: Block, density: float, seed: int) -> None:
+    work, spec = workload_of(block, density=density, seed=seed), archon("dram.model=unlimited")
+    for cycle, ideal in zip(run(work, spec), MACHINE.ideal(work, spec), strict=True):
+        assert (cycle.name, cycle.phase) == (ideal.name, ideal.phase)
+        assert cycle.stats.cycles >= ideal.stats.cycles
+
+
+@SETTINGS
+@given(density=st.floats(0, 1), seed=st.integers(0, 1000))
+def test_without_stalls_main_differs_from_ideal_by_its_drains_alone(density: float, seed: int) -> None:
+    """Dimensions that divide, room for every candidate, bias terms untimed, memory unlimited."""
+    work = workload_of(make_block(channels=8, mid=32, out=8, groups=2, size=(16, 24)), density=density, seed=seed)
+    spec = replace_spec(archon(*UNLIMITED, "bias_terms=untimed"), "pe", adders=16, fifo_depth=64)
+    cycle, ideal = run(work, spec)[-1], MACHINE.ideal(work, spec)[-1]
+    assert set(cycle.stats.stalls) <= {"drain"}
+    assert cycle.stats.cycles - cycle.stats.stalls["drain"] == ideal.stats.cycles
+
+
+@SETTINGS
+@given(
+    block=BLOCKS, seed=st.integers(0, 1000), slow=st.floats(0.5, 60), factor=st.floats(1, 8), latency=st.integers(0, 200),
+    less=st.integers(0, 200), order=st.sampled_from(["layer", "channel"]), weights=st.sampled_from(["stream", "cache"]),
+)  # fmt: skip
+def test_more_bandwidth_and_less_latency_never_cost_cycles(
+    block: Block, seed: int, slow: float, factor: float, latency: int, less: int, order: str, weights: str
+) -> None:
+    work = workload_of(
+        block, make_block(channels=block.out_channels, mid=16, out=4, size=(block.dw.out_h, block.dw.out_w), index=2), seed=seed
+    )
+    base = archon(f"prediction_order={order}", f"weights={weights}")
+    before = replace_spec(base, "dram", gigabytes_per_second=slow, latency_cycles=latency)
+    after = replace_spec(base, "dram", gigabytes_per_second=slow * factor, latency_cycles=max(0, latency - less))
+    assert total(run(work, after)) <= total(run(work, before))
+
+
+@SETTINGS
+@given(
+    block=BLOCKS, seed=st.integers(0, 1000), port=st.sampled_from(["glb", "prediction_glb"]), words=st.integers(1, 16),
+    factor=st.integers(1, 8),
+)  # fmt: skip
+def test_wider_ports_never_cost_cycles(block: Block, seed: int, port: str, words: int, factor: int) -> None:
+    work = workload_of(block, seed=seed)
+    before = replace_spec(archon(), port, read_words_per_cycle=words, write_words_per_cycle=words)
+    after = replace_spec(archon(), port, read_words_per_cycle=words * factor, write_words_per_cycle=words * factor)
+    assert total(run(work, after)) <= total(run(work, before))
+
+
+def test_unlimited_dram_is_the_limit_of_bandwidth() -> None:
+    fast = replace_spec(archon(), "dram", gigabytes_per_second=1e6, latency_cycles=0)
+    unlimited = [one.stats.cycles for one in run(digits(), archon("dram.model=unlimited"))]
+    for limited, free in zip(run(digits(), fast), unlimited, strict=True):
+        # A transfer takes at least the rest of the cycle that it ends in, once a tile or chunk.
+        assert free <= limited.stats.cycles <= free * 1.05 + 5
+
+
+@pytest.mark.parametrize(("more", "less"), [("all", "trace"), ("trace", "random:0")])
+def test_fewer_survivors_never_cost_cycles(more: str, less: str) -> None:
+    assert total(run(digits(), archon(), less)) <= total(run(digits(), archon(), more))
+
+
+def test_adds_and_macs_are_counted_from_the_masks() -> None:
+    """Against plain sums over pixels, with no array in sight."""
+    from archonsim.workload.fused_weight import fuse
+
+    work = digits()
+    assert work.trace is not None
+    mains = {one.name: one.stats for one in run(work, archon()) if one.phase == "main"}
+    for block in work.blocks():
+        trace, fused, dw = work.trace.block(block.name, 0), fuse(block, work.trace), block.dw
+        keep1 = np.pad(trace.keep1.unpack(), ((0, 0), dw.padding[:2], dw.padding[2:]))
+        keep2 = trace.keep2.unpack().astype(bool)
+        adds = macs = 0
+        for i in range(fused.groups):
+            mids, tap = fused.mid[fused.start[i] : fused.start[i + 1]], int(fused.tap[i])
+            alive = keep2[mids]
+            if tap >= 0:
+                r, s = divmod(tap, dw.kernel_w)
+                rows = slice(r, r + (dw.out_h - 1) * dw.stride_h + 1, dw.stride_h)
+                cols = slice(s, s + (dw.out_w - 1) * dw.stride_w + 1, dw.stride_w)
+                alive = alive & keep1[mids, rows, cols].astype(bool)
+            adds += int(alive.sum())
+            macs += 0 if fused.is_bias[i] else int(alive.any(0).sum())
+        assert (mains[block.name].adds, mains[block.name].macs) == (adds, macs)
+
+
+def test_skipping_zero_ternary_weights_saves_additions_and_cycles() -> None:
+    plain, skipping = run(digits(), archon()), run(digits(), archon("skip_zero_ternary=true"))
+    pairs = [(one, two) for one, two in zip(plain, skipping, strict=True) if one.phase.startswith("predict")]
+    assert all(two.stats.adds < one.stats.adds == one.stats.adds_possible for one, two in pairs)
+    assert all(two.stats.compute <= one.stats.compute for one, two in pairs)
+    assert sum(two.stats.compute for _, two in pairs) < sum(one.stats.compute for one, _ in pairs)
+
+
+#: A change to every key of the description that must show in the figures of some workload.
+CHANGES = {
+    "clock_mhz": 2000.0, "pe.rows": 4, "pe.cols": 4, "pe.adders": 3, "pe.candidates_per_adder": 3, "pe.fifo_depth": 4,
+    "pe.ifmap_words": 1, "pe.psum_words": 1, "glb.model": "unlimited", "glb.words": 64, "glb.read_words_per_cycle": 1,
+    "glb.write_words_per_cycle": 1, "prediction_glb.model": "unlimited", "prediction_glb.words": 10,
+    "prediction_glb.read_words_per_cycle": 1, "prediction_glb.write_words_per_cycle": 1, "dram.model": "unlimited",
+    "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7, "dram.burst_words": 512, "dma.chunk_words": 16,
+    "dma.stream_chunks": 1, "lane_order": "fixed", "skip_empty_groups": True, "bias_terms": "untimed",
+    "prediction_order": "channel", "weights": "cache", "skip_zero_ternary": True, "index_bits": 60, "value_bits": 60,
+}  # fmt: skip
+
+
+@cache
+def wide() -> Workload:
+    """A block whose predicted map does not fit beside its input, so that it is spilled."""
+    block = make_block(channels=16, mid=512, out=8, size=(32, 32))
+    return workload_of(block, weights=0.1)
+
+
+def test_every_key_is_changed_below() -> None:
+    from archonsim.spec.load import known_keys
+
+    assert sorted(CHANGES) == sorted(known_keys(ArchonSpec))
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_every_key_has_an_effect(key: str) -> None:
+    """A flag without an effect is worse than no flag."""
+
+    def figures(spec: ArchonSpec) -> list[object]:
+        return [dataclasses.astuple(one.stats) for work in (digits(), wide()) for one in run(work, spec)]
+
+    assert figures(archon(f"{key}={CHANGES[key]}".lower())) != figures(archon())
+
+
+def test_prediction_order_and_cached_weights_move_less_data() -> None:
+    block = make_block(channels=8, mid=512, out=8, groups=1, size=(32, 32))
+    work = workload_of(block, weights=0.05)
+    spec = replace_spec(archon(), "glb", words=20_000)
+
+    def dram(spec: ArchonSpec, kind: str) -> int:
+        return sum(
+            words for one in run(work, spec) for key, words in one.stats.traffic.items() if (key[0], key[2]) == ("dram", kind)
+        )
+
+    by_channel = dataclasses.replace(spec, prediction_order="channel")
+    assert dram(by_channel, "map") == 0 < dram(spec, "map")
+    cached = dataclasses.replace(spec, weights="cache")
+    assert dram(cached, "weight") < dram(spec, "weight")
+
+
+def test_layer_kinds_outside_blocks_are_timed_or_free() -> None:
+    plain = [one.name for one in run(digits(), archon()) if one.phase == "layer"]
+    assert plain == [item.name for item in digits().items if isinstance(item, Layer) and item.is_compute]

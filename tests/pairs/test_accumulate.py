@@ -1,0 +1,97 @@
+"""The bit-sliced accumulate kernel against the reference that steps every cycle, PE and lane."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archonsim.pe.accumulate_kernel import Accumulator
+from archonsim.pe.accumulate_reference import run_tile
+from tests.strategies import TileCase, tile_cases
+
+
+def run_kernel(case: TileCase, depth: int | None = None, table: np.ndarray | None = None) -> Accumulator:
+    array = Accumulator(case.stream, case.table if table is None else table, depth or case.depth, 0)
+    array.run(0, case.stream.beats, 0)
+    return array
+
+
+@settings(max_examples=400, deadline=None)
+@given(case=tile_cases(), words=st.integers(1, 60), gap=st.integers(0, 3), data=st.data())
+def test_every_cycle_and_count_agrees(case: TileCase, words: int, gap: int, data: st.DataObject) -> None:
+    if case.stream.beats == 0:
+        return
+    first, size = case.stream.chunks(26, words)
+    array = Accumulator(case.stream, case.table, case.depth, 0)
+    arrival, arrivals, pushed = 0, [], []
+    for chunk in range(len(size)):
+        arrival += data.draw(st.integers(0, gap)) * int(size[chunk])
+        arrivals += [arrival] * int(first[chunk + 1] - first[chunk])
+        pushed.append(array.run(int(first[chunk]), int(first[chunk + 1]), arrival))
+    reference = run_tile(case.stream, case.survives, case.depth, arrivals)
+    assert pushed == [reference.beat_cycles[beat - 1] for beat in first[1:]]
+    assert array.last_retire + 1 == reference.cycles
+    assert array.broadcast_stall == reference.broadcast_stall
+    assert array.weight_wait == reference.weight_wait
+    assert array.adds == reference.adds
+    assert array.macs == reference.macs
+
+
+@settings(max_examples=100, deadline=None)
+@given(case=tile_cases())
+def test_adds_are_the_survivors(case: TileCase) -> None:
+    if case.stream.beats == 0:
+        return
+    assert run_kernel(case).adds == int(np.bitwise_count(case.table[case.stream.column]).sum())
+
+
+@settings(max_examples=100, deadline=None)
+@given(case=tile_cases(), seed=st.integers(0, 2**32 - 1))
+def test_packing_of_pes_into_words_does_not_matter(case: TileCase, seed: int) -> None:
+    """Scatter the PEs over three times as many bit positions: nothing changes."""
+    if case.stream.beats == 0:
+        return
+    pes = case.rows * case.cols
+    bits = np.array(case.survives, bool)
+    words = 3 * -(-pes // 64)
+    scattered = np.zeros((len(case.table), words * 64), bool)
+    scattered[:, np.random.default_rng(seed).permutation(words * 64)[:pes]] = bits.T
+    packed = np.packbits(scattered, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+    one, other = run_kernel(case), run_kernel(case, table=packed)
+    assert (one.last_retire, one.broadcast_stall, one.adds, one.macs) == (
+        other.last_retire, other.broadcast_stall, other.adds, other.macs,
+    )  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(case=tile_cases(), deeper=st.integers(1, 8))
+def test_deeper_fifos_never_cost_cycles(case: TileCase, deeper: int) -> None:
+    if case.stream.beats == 0:
+        return
+    assert run_kernel(case, depth=case.depth + deeper).last_retire <= run_kernel(case).last_retire
+
+
+@settings(max_examples=100, deadline=None)
+@given(case=tile_cases(), seed=st.integers(0, 2**32 - 1))
+def test_fewer_survivors_never_cost_cycles(case: TileCase, seed: int) -> None:
+    if case.stream.beats == 0:
+        return
+    fewer = case.table & np.random.default_rng(seed).integers(0, 2**64, case.table.shape, np.uint64)
+    assert run_kernel(case, table=fewer).last_retire <= run_kernel(case).last_retire
+
+
+@pytest.mark.parametrize(("depth", "stall"), [(4, 3), (5, 2), (6, 1), (7, 0), (8, 0)])
+def test_a_full_fifo_holds_the_beat_exactly_until_there_is_room(depth: int, stall: int) -> None:
+    """Two beats of four survivors for one lane: 4 entries, one popped, 4 more need depth - 4 + 1 free places."""
+    from archonsim.pe.beats import BeatStream
+
+    stream = BeatStream(
+        column=np.zeros(8, np.int32), start=np.array([0, 4, 8], np.int32), lane=np.zeros(2, np.int32),
+        group=np.array([0, 1], np.int32), is_mac=np.array([True, True]), lanes=1,
+    )  # fmt: skip
+    array = Accumulator(stream, np.array([[1]], np.uint64), depth, 0)
+    assert array.run(0, 2, 0) == 1 + stall
+    assert array.broadcast_stall == stall
+    assert array.last_retire == 8  # pushed from cycle 0 on, popped one by one in cycles 1 to 8

@@ -1,0 +1,113 @@
+"""Random small cases, and what several tests build."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+from archonsim.machines.archon import MACHINE
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.registry import machine_spec
+from archonsim.pe.beats import BeatStream, cut
+from archonsim.pe.survivor_kernel import survivor_table
+from archonsim.workload.block import Block
+from archonsim.workload.fused_weight import fuse_tensors
+from archonsim.workload.layer import Layer, same_padding
+from archonsim.workload.tensors import LayerTensors
+
+
+def archon(*overrides: str) -> ArchonSpec:
+    """ARCHON's preset with some keys changed."""
+    return machine_spec(MACHINE, None, overrides)
+
+
+UNLIMITED = ("dram.model=unlimited", "glb.model=unlimited", "prediction_glb.model=unlimited")
+
+
+def make_block(
+    *, channels: int, mid: int, out: int, groups: int = 1, size: tuple[int, int] = (8, 8), kernel: int = 3, stride: int = 1,
+    residual: bool = False, shuffle: int = 0, index: int = 1,
+) -> Block:  # fmt: skip
+    """A PW-DW-PW block with 'same' padding."""
+    height, width = size
+    padding = (*same_padding(height, kernel, stride), *same_padding(width, kernel, stride))
+    common = {"batchnorm": True}
+    pw1 = Layer(
+        name=f"b{index}.pw1", kind="conv", role="pw1", in_channels=channels, out_channels=mid, groups=groups, in_h=height,
+        in_w=width, activation="relu", **common,
+    )  # fmt: skip
+    dw = Layer(
+        name=f"b{index}.dw", kind="depthwise", role="dw", in_channels=mid, out_channels=mid, groups=mid, in_h=height, in_w=width,
+        kernel_h=kernel, kernel_w=kernel, stride_h=stride, stride_w=stride, padding=padding, activation="relu", **common,
+    )  # fmt: skip
+    pw2 = Layer(
+        name=f"b{index}.pw2", kind="conv", role="pw2", in_channels=mid, out_channels=out, groups=groups, in_h=dw.out_h,
+        in_w=dw.out_w, **common,
+    )  # fmt: skip
+    return Block(index=index, pw1=pw1, dw=dw, pw2=pw2, residual="add" if residual else "none", shuffle=shuffle)
+
+
+def random_tensors(rng: np.random.Generator, layer: Layer, density: float) -> LayerTensors:
+    """Pruned random weights; about one shift in ten is 0."""
+    weight = rng.normal(size=layer.weight_shape) * (rng.random(layer.weight_shape) < density)
+    shift = rng.normal(size=layer.out_channels) * (rng.random(layer.out_channels) < 0.9)
+    scale = rng.uniform(0.5, 2, layer.out_channels)
+    return LayerTensors(weight=weight.astype(np.float32), scale=scale.astype(np.float32), shift=shift.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class TileCase:
+    """Everything that the accumulate stage sees of one tile."""
+
+    block: Block
+    stream: BeatStream
+    keep1: np.ndarray
+    keep2: np.ndarray
+    table: np.ndarray
+    rows: int
+    cols: int
+    depth: int
+
+    @property
+    def survives(self) -> list[list[bool]]:
+        """The table as ``[PE][row]``, for the reference."""
+        return unpack_table(self.table, self.rows * self.cols).tolist()
+
+
+def unpack_table(table: np.ndarray, pes: int) -> np.ndarray:
+    """(rows, words) uint64 -> (PEs, rows) bool."""
+    octets = table.astype("<u8").view(np.uint8).reshape(len(table), -1)
+    return np.unpackbits(octets, axis=1, bitorder="little")[:, :pes].T.astype(bool)
+
+
+@st.composite
+def tile_cases(draw: st.DrawFn) -> TileCase:
+    """Random blocks, masks and arrays, small enough to step."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    groups = draw(st.sampled_from([1, 2]))
+    lanes, per_lane = draw(st.integers(1, 7)), draw(st.integers(1, 4))
+    rows, cols = draw(st.integers(1, 9)), draw(st.integers(1, 10))
+    block = make_block(
+        channels=groups * draw(st.integers(1, 3)), mid=groups * draw(st.integers(1, 40)), out=groups * draw(st.integers(1, 3)),
+        groups=groups, size=(draw(st.integers(2, 12)), draw(st.integers(2, 12))), kernel=draw(st.sampled_from([1, 3, 5])),
+        stride=draw(st.sampled_from([1, 2])),
+    )  # fmt: skip
+    densities = draw(st.tuples(*[st.sampled_from([0.1, 0.3, 0.6, 1.0])] * 3))
+    tensors = [random_tensors(rng, layer, density) for layer, density in zip(block.layers, densities, strict=True)]
+    stream = cut(
+        fuse_tensors(*tensors, block.groups), lanes=lanes, per_lane=per_lane,
+        lane_order=draw(st.sampled_from(["rotate", "fixed"])), skip_empty=draw(st.booleans()), bias=draw(st.booleans()),
+    )  # fmt: skip
+    keep1 = (rng.random((block.mid_channels, block.dw.in_h, block.dw.in_w)) < draw(st.floats(0, 1))).astype(np.uint8)
+    keep2 = (rng.random((block.mid_channels, block.dw.out_h, block.dw.out_w)) < draw(st.floats(0, 1))).astype(np.uint8)
+    at = (draw(st.integers(0, block.dw.out_h - 1)) // rows * rows, draw(st.integers(0, block.dw.out_w - 1)) // cols * cols)
+    table = survivor_table(keep1, keep2, block.dw, at, rows, cols)
+    return TileCase(block, stream, keep1, keep2, table, rows, cols, depth=per_lane + draw(st.integers(0, 5)))
+
+
+def replace_spec(spec: ArchonSpec, part: str, **changes: object) -> ArchonSpec:
+    """Change fields of one part of a description."""
+    return dataclasses.replace(spec, **{part: dataclasses.replace(getattr(spec, part), **changes)})
