@@ -11,11 +11,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from archonsim import __version__
-from archonsim.cli import archs, run, synthesize, verify
+from archonsim.cli import archs, inspect, run, synthesize, verify
 from archonsim.errors import ArchonsimError
 
 #: Base of the errors of the option parser, wherever the installed typer keeps it.
 UsageFault = typer.BadParameter.__mro__[2]
+
+INTERRUPTED = "interrupted; nothing was left half-written"
 
 app = typer.Typer(
     name="archonsim",
@@ -27,6 +29,7 @@ app = typer.Typer(
 
 app.command("run")(run.run)
 
+app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify_command)
 app.command("archs")(archs.archs)
 app.command("networks")(archs.networks)
@@ -65,13 +68,14 @@ def _one_line(error: Any) -> str:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code."""
     try:
-        return int(app(args=list(arguments), standalone_mode=False) or 0)
+        code = int(app(args=list(arguments), standalone_mode=False) or 0)
+        return _fail(INTERRUPTED, 130) if code == 130 else code  # typer may turn Ctrl-C into an exit code of its own
     except ArchonsimError as error:
         return _fail(str(error), error.exit_code)
     except UsageFault as error:
         return _fail(_one_line(error), 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; nothing was left half-written", 130)
+        return _fail(INTERRUPTED, 130)
     except BrokenPipeError:
         # The reader of our output (head, less) went away: no fault of anybody's.
         with contextlib.suppress(OSError):

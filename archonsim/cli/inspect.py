@@ -1,1 +1,44 @@
 """``archonsim inspect``: what a workload file holds."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archonsim.cli.common import Format, emit, find_workload, parse_images
+from archonsim.cli.progress import StepProgress
+from archonsim.report.files import to_json
+from archonsim.report.inspect import RATES, Inspection, inspect_workload
+from archonsim.report.inspect_text import render_inspection
+from archonsim.simulate import choose_images
+from archonsim.workload.check import validate
+
+
+def inspect(
+    workload: Annotated[str, typer.Argument(help="A workload file (.h5), or a network known by name (shapes only).")],
+    images: Annotated[str, typer.Option(help="Images whose masks are counted: all, or numbers such as 0 or 0,2-3.")] = "all",
+    form: Annotated[Format, typer.Option("--format", "-f", help="What to print; csv has one row for each ReLU of each block.")] = Format.table,
+) -> None:
+    """Check a workload and show what it holds: shapes, densities, predictor hits and misses, accuracy, provenance, digest."""
+    work = find_workload(workload)
+    numbers = choose_images(work, parse_images(images)) if work.images else []
+    with StepProgress(f"inspect {work.name}", len(numbers) * sum(1 for _ in work.blocks())) as progress:
+        validate(work)
+        file = Path(workload) if work.digest else None
+        inspection = inspect_workload(work, file=file, images=numbers, on_step=lambda: progress.step(""))
+    emit(form, lambda: render_inspection(inspection), lambda: to_json(inspection.to_dict()), lambda: _csv(inspection))
+
+
+def _csv(inspection: Inspection) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["block", "relu", *RATES])
+    for block in inspection.blocks:
+        for number, relu in enumerate((block.relu1, block.relu2), 1):
+            if relu is not None:
+                writer.writerow([block.name, number, *(getattr(relu, rate) for rate in RATES)])
+    return text.getvalue()

@@ -115,7 +115,8 @@ def _lines(error: ValidationError, source: str, set_keys: Iterable[str], known: 
         key = ".".join(str(part) for part in fault["loc"])
         where = f"--set {key}" if key in set_keys else f"{source}: {key}" if key else source
         if fault["type"] == "unexpected_keyword_argument":
-            lines.append(f"{where}: unknown key{nearest(key, known)}")
+            sections = {known_key.rpartition(".")[0] for known_key in known} - {""}
+            lines.append(f"{where}: unknown key{nearest(key, [*known, *sections])}")
         elif fault["type"] == "value_error":
             lines.append(f"{where}: {fault['ctx']['error']}")
         elif fault["type"] == "missing":

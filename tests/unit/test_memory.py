@@ -1,0 +1,82 @@
+"""Servers: exact times of transfers, and the order in which the DMA works."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archonsim.engine.contract import FixedTile, Phase
+from archonsim.engine.pipeline import dma_order
+from archonsim.memory.server import Server
+from archonsim.spec.parts import DramSpec
+
+
+def test_bandwidth_is_kept_without_rounding() -> None:
+    """25.6 words a cycle are 128 in 5 cycles: five transfers of 128 words end every 5 cycles."""
+    server = Server(Fraction(128, 5))
+    assert [server.reserve(128, 0).free for _ in range(3)] == [5, 10, 15]
+    assert [server.reserve(32, 0).free for _ in range(4)] == [17, 18, 19, 20]  # 16.25, 17.5, 18.75, 20
+
+
+def test_latency_is_added_behind_the_channel_and_overlaps() -> None:
+    server = Server(Fraction(4), latency_cycles=100)
+    slots = [server.reserve(40, 0) for _ in range(2)]
+    assert [(slot.first, slot.free, slot.arrival) for slot in slots] == [(100, 10, 110), (110, 20, 120)]
+
+
+def test_bursts_are_moved_whole() -> None:
+    server = Server(Fraction(1), burst_words=8)
+    assert server.reserve(9, 0).free == 16
+    assert server.words == 16
+
+
+def test_an_unlimited_server_takes_no_time() -> None:
+    assert Server(None, latency_cycles=50).reserve(10**9, 7) == (7, 7, 7)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 200)), max_size=20), st.integers(1, 64), st.integers(1, 7),
+    st.integers(0, 40), st.integers(1, 16),
+)  # fmt: skip
+def test_server_agrees_with_one_that_moves_word_by_word(
+    requests: list[tuple[int, int]], words: int, cycles: int, latency: int, burst: int
+) -> None:
+    """Each word takes cycles/words of a cycle, one after the other, none before its request."""
+    server = Server(Fraction(words, cycles), latency, burst)
+    clock, free = 0, Fraction(0)
+    for count, gap in requests:
+        clock += gap
+        slot = server.reserve(count, clock)
+        if count == 0:
+            assert slot == (clock, clock, clock)
+            continue
+        begin = max(free, Fraction(clock))
+        for _ in range(-(-count // burst) * burst):
+            free = max(free, Fraction(clock)) + Fraction(cycles, words)
+        assert slot.first == int(begin) + latency
+        assert slot.free == -(-free // 1)
+        assert slot.arrival == slot.free + latency
+
+
+def test_words_per_cycle_of_the_preset() -> None:
+    dram = DramSpec(gigabytes_per_second=25.6, latency_cycles=0, burst_words=4)
+    assert dram.words_per_cycle(500) == Fraction(128, 5)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 5))
+def test_dma_order_holds_everything_once_and_what_a_tile_needs_before_it(chunks: list[int], lead: int) -> None:
+    tiles = [FixedTile(cycles=1) for _ in chunks]
+    for tile, count in zip(tiles, chunks, strict=True):
+        tile.chunks = (1,) * count
+    order = list(dma_order(Phase(name="layer", tiles=tiles, stream_from=["dram"] * len(tiles)), lead))
+    for what in ("load", "store", "chunk"):
+        for tile in range(len(tiles)):
+            mine = [request for request in order if (request.what, request.tile) == (what, tile)]
+            assert [request.piece for request in mine] == list(range(mine[0].of))
+            assert sum(request.share(1000) for request in mine) == 1000
+    at = {(request.what, request.tile, request.piece): place for place, request in enumerate(order)}
+    for tile in range(1, len(tiles)):
+        last_load = max(place for (what, number, _), place in at.items() if (what, number) == ("load", tile))
+        assert last_load < at["chunk", tile, 0], "a tile's loads come before its stream, or the machine would hang"
