@@ -8,6 +8,7 @@ after the other. Edges cost what they cost: a loop of 10 on an axis of 8 takes t
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -57,11 +58,14 @@ class SpatialMapping:
         return group * per_group + min(rounds * self.extent[1], per_group)
 
 
-@cache
-def _shares(adders: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """All ways to give the adders of a PE to the four loops: (n, 4) factors with a product of at most `adders`."""
-    factors = range(1, adders + 1)
-    return np.array([share for share in itertools.product(factors, repeat=4) if np.prod(share) <= adders], np.int64)
+def _factors(adders: int, loops: int) -> Iterator[tuple[int, ...]]:
+    """All tuples of `loops` positive integers whose product is at most `adders`."""
+    if loops == 0:
+        yield ()
+        return
+    for first in range(1, adders + 1):
+        for rest in _factors(adders // first, loops - 1):
+            yield (first, *rest)
 
 
 @cache
@@ -71,7 +75,8 @@ def _extents(rows: int, cols: int, adders: int) -> np.ndarray[tuple[int, int], n
     for row, (a, b) in enumerate(itertools.product(range(4), repeat=2)):
         axes[row, a] *= rows
         axes[row, b] *= cols
-    return np.unique((axes[:, None] * _shares(adders)[None]).reshape(-1, 4), axis=0)
+    shares = np.array(list(_factors(adders, len(LOOPS))), np.int64)
+    return np.unique((axes[:, None] * shares[None]).reshape(-1, 4), axis=0)
 
 
 @cache

@@ -50,8 +50,23 @@ def _takes(layer: Layer, made: MapShape) -> bool:
     return channels % layer.in_channels == 0 and (pooled or (layer.in_h, layer.in_w) == (height, width))
 
 
-def check_chain(workload: Workload) -> None:
-    """Check that every layer and block can take some map that was made before it."""
+def check_structure(workload: Workload) -> None:
+    """Check that blocks are possible, and that every layer and block can take some map that was made before it."""
+    names: set[str] = set()
+    for block in workload.blocks():
+        if block.name in names:
+            raise WorkloadError(f"two blocks are called {block.name!r}; names must be unique")
+        names.add(block.name)
+        shuffled = block.layers[2] if block.order == "pw-dw-pw" else block.layers[0]
+        if block.shuffle < 0 or (block.shuffle and shuffled.out_channels % block.shuffle):
+            raise WorkloadError(
+                f"block {block.name}: shuffle is {block.shuffle}; it must be 0 (none) or a divisor of "
+                f"{shuffled.name}'s {shuffled.out_channels} channels"
+            )
+    _check_chain(workload)
+
+
+def _check_chain(workload: Workload) -> None:
     made: list[MapShape] = []
     for item in workload.items:
         first, last = (item.layers[0], item.layers[-1]) if isinstance(item, Block) else (item, item)
@@ -125,6 +140,8 @@ def check_provenance(workload: Workload, images: int) -> None:
     source = workload.provenance.mask_source
     if images > 0 and source == "none":
         raise WorkloadError(f"mask_source is 'none' beside masks of {images} images; it must be 'trained' or 'synthetic'")
+    if workload.provenance.test_images < 0:
+        raise WorkloadError(f"test_images is {workload.provenance.test_images}; it must be at least 0")
     accuracy = workload.provenance.test_accuracy
     if accuracy is not None and not 0 <= accuracy <= 1:
         raise WorkloadError(f"test_accuracy is {accuracy}; it must be a share between 0 and 1")
@@ -138,7 +155,7 @@ def validate(workload: Workload) -> None:
     WorkloadError
         Something is missing, impossible or not what the digest was taken over.
     """
-    check_chain(workload)
+    check_structure(workload)
     trace = workload.trace
     check_provenance(workload, workload.images)
     if trace is None:

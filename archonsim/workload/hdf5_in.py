@@ -71,14 +71,14 @@ class Node:
         """Return a group within this one."""
         node = self._h5.get(name)
         if not isinstance(node, h5py.Group):
-            raise self.error(f"group {name!r} is missing")
+            raise self.error(f"group {name!r} is missing or damaged")
         return Node(node, f"{self._where}/{name}".lstrip("/"))
 
     def dataset(self, name: str, shape: tuple[int, ...], types: tuple[str, ...]) -> Dataset:
         """Return a dataset of the given shape and one of the given types (numpy names)."""
         node = self._h5.get(name)
         if not isinstance(node, h5py.Dataset):
-            raise self.error(f"dataset {name!r} is missing")
+            raise self.error(f"dataset {name!r} is missing or damaged")
         if node.shape != shape:
             raise self.error(f"{name} has shape {node.shape}; it must be {shape}")
         if node.dtype.name not in types:

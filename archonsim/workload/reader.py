@@ -8,7 +8,7 @@ from typing import cast
 
 from archonsim.workload import schema
 from archonsim.workload.block import Block
-from archonsim.workload.check import check_chain, check_provenance
+from archonsim.workload.check import check_provenance, check_structure
 from archonsim.workload.datasets import noted_digests
 from archonsim.workload.digest import combine
 from archonsim.workload.file_trace import FileTrace
@@ -34,7 +34,7 @@ def open_workload(path: Path) -> Workload:
         images = root.integer("images")
         if images < 0:
             raise root.error(f"images is {images}; it must be at least 0")
-        check_chain(workload)
+        check_structure(workload)
         check_provenance(workload, images)
         if not workload.digest:
             if images:
@@ -78,7 +78,10 @@ def _items(root: Node) -> tuple[Item, ...]:
         where, _, name = link.partition("/")
         if where not in ("layers", "blocks"):
             raise root.error(f"items holds {link!r}; it must begin with 'layers/' or 'blocks/'")
-        items.append(_layer(layers.group(name)) if where == "layers" else _block(blocks.group(name), layers))
+        item = _layer(layers.group(name)) if where == "layers" else _block(blocks.group(name), layers)
+        if schema.group_name(item.name) != name:
+            raise root.error(f"{link}: holds {item.name!r}; a group is called as what it holds")
+        items.append(item)
     if not items:
         raise root.error("items is empty; a workload has at least one layer")
     return tuple(items)
@@ -100,9 +103,6 @@ def _layer(node: Node) -> Layer:
 
 def _block(node: Node, layers: Node) -> Block:
     pw1, dw, pw2 = (_layer(layers.group(schema.group_name(node.text(role)))) for role in ("pw1", "dw", "pw2"))
-    shuffle = node.integer("shuffle")
-    if shuffle < 0:
-        raise node.error(f"shuffle is {shuffle}; it must be 0 (none) or a number of groups")
     return Block(
         index=node.integer("index"),
         pw1=pw1,
@@ -110,6 +110,6 @@ def _block(node: Node, layers: Node) -> Block:
         pw2=pw2,
         order=node.choice("order", schema.ORDERS),
         residual=node.choice("residual", schema.RESIDUALS),
-        shuffle=shuffle,
+        shuffle=node.integer("shuffle"),
         predicted=node.boolean("predicted"),
     )

@@ -2,8 +2,8 @@
 
 Layout (version 1.0)::
 
-    /                      filetype, version, created_by, name, network, dataset, flavour, mask_source, note, images,
-                           test_images, [test_accuracy], [seed], items, digest
+    /                      filetype, version, created_by, network, dataset, flavour, mask_source, note, images, test_images,
+                           [test_accuracy], [seed], items, digest
     /layers                units: JSON, unit of each attribute below
     /layers/<name>         the fields of Layer, sha256
         weight             (O, C/G, R, S)          as used; zeros are the pruning
@@ -36,13 +36,14 @@ bit first). So that a file stays small, what is stored is ``mask XOR reference``
     :func:`archonsim.workload.algebra.preactivations`.
 
 The last two store only where the exporting framework's rounding decided otherwise, yet stay exact: a mask is what it
-was on export, to the bit.
+was on export, to the bit. They stand for one arithmetic, float32 with every product and sum rounded, sums over input
+channels or taps in ascending order from 0, zero weights left out, then times scale, then plus shift; another one would
+need another name here.
 """
 
 from __future__ import annotations
 
 from typing import Final, Literal
-from urllib.parse import quote, unquote
 
 FILETYPE: Final = "archonsim-workload"
 #: Major: readers of the old one cannot read the new one. Minor: they can.
@@ -61,8 +62,8 @@ ENCODINGS: Final[dict[MaskName, tuple[Encoding, ...]]] = {
     "true2": ("packed", "xor-keep", "xor-weights"),
 }
 
-KINDS: Final = ("conv", "depthwise", "fc", "shuffle", "avgpool")
-ACTIVATIONS: Final = ("none", "relu")
+KINDS: Final = ("conv", "depthwise", "fc", "shuffle", "avgpool", "pool", "add", "multiply", "concat")
+ACTIVATIONS: Final = ("none", "relu", "relu6", "hswish", "sigmoid", "hsigmoid")
 ORDERS: Final = ("pw-dw-pw", "pw-pw-dw")
 RESIDUALS: Final = ("none", "add", "concat")
 FLAVOURS: Final = ("shape-only", "vanilla", "pruned", "pred")
@@ -85,9 +86,5 @@ UNITS: Final = {**LAYER_SIZES, "padding": "pixels (top, bottom, left, right)"}
 
 def group_name(name: str) -> str:
     """Return `name` as an HDF5 link name, in which ``/`` would open a group and ``.`` is the group itself."""
-    return name.replace(".", "%2E") if set(name) == {"."} else quote(name, safe=" !#$&'()*+,-.:;<=>?@[]^_`{|}~")
-
-
-def item_name(link: str) -> str:
-    """Return the name behind an HDF5 link name."""
-    return unquote(link)
+    link = name.replace("%", "%25").replace("/", "%2F")
+    return link.replace(".", "%2E") if set(link) == {"."} else link

@@ -13,15 +13,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.errors import OutputError, WorkloadError
+from archonsim.errors import OutputError
 from archonsim.workload import schema
 from archonsim.workload.block import Block
 from archonsim.workload.check import (
     check_block,
-    check_chain,
     check_layer,
     check_predictors,
     check_provenance,
+    check_structure,
     input_shape,
     mask_layers,
     output_shape,
@@ -64,7 +64,7 @@ def write_workload(path: Path, workload: Workload, trace: Trace | None, *, plain
         The file cannot be written.
     """
     images = 0 if trace is None else trace.images
-    check_chain(workload)
+    check_structure(workload)
     check_provenance(workload, images)
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver=schema.LIBVER) as file:
@@ -93,7 +93,7 @@ def _replace(path: Path, content: memoryview) -> None:
 def _write_structure(file: h5py.File, workload: Workload) -> None:
     """Write everything but tensors."""
     items = [f"{'blocks' if isinstance(item, Block) else 'layers'}/{schema.group_name(item.name)}" for item in workload.items]
-    put_attributes(file, {"filetype": schema.FILETYPE, "version": schema.VERSION, "name": workload.name, "items": items})
+    put_attributes(file, {"filetype": schema.FILETYPE, "version": schema.VERSION, "items": items})
     put_attributes(file, {one.name: getattr(workload.provenance, one.name) for one in fields(workload.provenance)})
     layers, blocks = make_group(file, "layers"), make_group(file, "blocks")
     put_attributes(layers, {"units": json.dumps(schema.UNITS)})
@@ -101,8 +101,6 @@ def _write_structure(file: h5py.File, workload: Workload) -> None:
         group = make_group(layers, schema.group_name(layer.name))
         put_attributes(group, {one.name: getattr(layer, one.name) for one in fields(Layer)})
     for block in workload.blocks():
-        if block.name in blocks:
-            raise WorkloadError(f"workload {workload.name}: two blocks are called {block.name!r}; names must be unique")
         group = make_group(blocks, block.name)
         put_attributes(group, {name: getattr(block, name) for name in ("index", "order", "residual", "shuffle", "predicted")})
         put_attributes(group, {name: getattr(block, name).name for name in ("pw1", "dw", "pw2")})

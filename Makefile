@@ -1,0 +1,49 @@
+# The two commands of the README, `make demo` and `make test`, do everything on a fresh machine with Python 3.11 or newer.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+# PyTorch is only needed to train and export, and for the tests of that. Pinned to a version that the tests ran with; with
+# TORCH= (empty) those tests skip.
+TORCH  ?= torch==2.13.0
+STAMP   = $(VENV)/.installed
+
+.PHONY: demo test check lint types bench digits clean
+
+demo: $(STAMP)
+	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
+	$(BIN)/archonsim verify --workload workloads/fusionet_c10.h5
+	$(BIN)/archonsim run --arch archon --workload workloads/fusionet_c10.h5 --output results/demo
+
+test: $(STAMP)-test
+	$(BIN)/python -m pytest
+
+check: lint types test
+
+lint: $(STAMP)-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(STAMP)-test
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench_run.py
+
+# Retrain and re-export the digits workload (minutes on two cores).
+digits: $(STAMP)-test
+	$(BIN)/python -m workloads.digits
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(STAMP)-test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[dev,train]'
+	touch $@ $(STAMP)
+
+clean:
+	rm -rf $(VENV) results build *.egg-info

@@ -1,0 +1,59 @@
+"""The house itself: sizes, where numba and the references may stand, names that are public."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import archonsim
+
+ROOT = Path(archonsim.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+LONGEST_FILE = 320
+LONGEST_FUNCTION = 64
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_files_and_functions_fit_a_sitting_and_a_screen(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= LONGEST_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, f"{node.name} is too long"
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_numba_stands_in_kernels_and_references_stand_alone(path: Path) -> None:
+    names = _imports(ast.parse(path.read_text("utf-8")))
+    if any(name == "numba" or name.startswith("numba.") for name in names):
+        assert path.stem.endswith("_kernel")
+    assert not any(part.endswith("_reference") for name in names for part in name.split(".")), "references are for tests"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem.endswith("_kernel")], ids=_name)
+def test_kernels_call_no_kernel_of_another_file(path: Path) -> None:
+    """Numba's disk cache does not notice when a helper in another file changes, and would silently give old results."""
+    assert not any(part.endswith("_kernel") for name in _imports(ast.parse(path.read_text("utf-8"))) for part in name.split("."))
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_nothing_prints(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    assert not any(isinstance(call.func, ast.Name) and call.func.id in ("print", "exit") for call in calls)
