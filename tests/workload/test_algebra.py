@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from archonsim.workload.algebra import branch_output, convolve, predict, preactivations, quantise, shuffle
+from archonsim.workload.algebra import branch_output, convolve, preactivations, predict, quantise, shuffle
 from archonsim.workload.block import Block
 from archonsim.workload.mask import Mask
 from archonsim.workload.tensors import BlockTrace, Floats, LayerTensors, MemoryTrace, PredictorTensors
@@ -114,15 +114,14 @@ def test_the_second_prediction_reads_the_first_one(tiny: tuple[Workload, MemoryT
 
 
 def test_a_kept_negative_value_passes(tiny: tuple[Workload, MemoryTrace]) -> None:
+    """With everything kept no ReLU is left, so the block is affine in its input."""
     workload, trace = tiny
     block = next(iter(workload.blocks()))
-    tensors = tuple(trace.layers[layer.name] for layer in block.layers)
-    one = trace.block("b1", 0)
-    every = Mask.pack(np.ones((12, 5, 5), bool))
-    pre1, pre2 = preactivations(block, tensors, every, one.input)  # type: ignore[arg-type]
-    assert (pre1 < 0).any()
-    linear = branch_output(block, tensors[2], pre2, every)
-    double = preactivations(block, tensors, every, one.input * 2)[1]  # type: ignore[arg-type]
-    none = preactivations(block, tensors, every, one.input * 0)[1]  # type: ignore[arg-type]
-    assert_allclose(branch_output(block, tensors[2], double - none, every), 2 * linear - branch_output(block, tensors[2], none, every),
-                    atol=1e-3)  # fmt: skip
+    first, second, third = (trace.layers[layer.name] for layer in block.layers)
+    x, every = trace.block("b1", 0).input, Mask.pack(np.ones((12, 5, 5), bool))
+    assert (preactivations(block, (first, second, third), every, x)[0] < 0).any()
+    at_0, at_1, at_2 = (
+        branch_output(block, third, preactivations(block, (first, second, third), every, factor * x)[1], every)
+        for factor in (np.float32(0), np.float32(1), np.float32(2))
+    )
+    assert_allclose(at_2 - at_1, at_1 - at_0, atol=1e-4)
