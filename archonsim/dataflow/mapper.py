@@ -2,7 +2,8 @@
 
 The constraints are those under which ICS'21 searched at random. From the inside out: a run of output channels in the psum pad,
 for one output position; C and the filter's columns R in the weight pad; array axis Y: M, C and S; axis X: M and Q; GLB: P, then
-M, and C where there is one output pixel only; DRAM: the rest. Loops divide their dimension.
+M, and C where there is one output pixel only; DRAM: the rest of C, M and Q. Loops divide their dimension. P, R and S stay whole,
+as in all published mappings; in the *free* space, which is also the way out where nothing fits, DRAM may split them, too.
 
 The search is exhaustive up to a bound: a mapping on n PEs takes at least MACs / n cycles, so mappings are tried in order of
 falling n, and no smaller n is looked at once that bound exceeds the best cycles found.
@@ -80,18 +81,21 @@ def _words(hierarchy: Hierarchy, name: str) -> float:
     return math.inf if words is None else words
 
 
-def _temporal(problem: Problem, hierarchy: Hierarchy, spatial: tuple[int, ...], *, split_p: bool) -> Iterator[list[int]]:
+def _temporal(problem: Problem, hierarchy: Hierarchy, spatial: tuple[int, ...], *, free: bool) -> Iterator[list[int]]:
     """Complete one choice of spatial loops; what cannot fit a pad is left out early."""
     mx, qx, my, cy, sy = spatial
     one_pixel = problem.p == problem.q == 1
     pads = _words(hierarchy, "psum_spad"), _words(hierarchy, "weight_spad"), _words(hierarchy, "ifmap_spad")
     outer_s, outer_q = problem.s // sy, problem.q // qx
-    rows_p = splits(problem.p, 2) if split_p else ((1, problem.p),)
+    if outer_s > 1 and not free:
+        return
+    split_p = splits(problem.p, 2) if free else ((1, problem.p),)
+    split_r = splits(problem.r, 2) if free else ((1, problem.r),)
     inputs = [
         (dram_c, glb_c, dram_r, pad_r, pad_c)
         for dram_c, glb_c, pad_c in splits(problem.c // cy, 3)
         if glb_c == 1 or one_pixel
-        for dram_r, pad_r in splits(problem.r, 2)
+        for dram_r, pad_r in split_r
         if pad_c * pad_r <= pads[2]
     ]
     for dram_m, glb_m, pad_m in splits(problem.m // (mx * my), 3):
@@ -99,12 +103,12 @@ def _temporal(problem: Problem, hierarchy: Hierarchy, spatial: tuple[int, ...], 
             continue
         for dram_c, glb_c, dram_r, pad_r, pad_c in inputs:
             if pad_m * pad_c * pad_r <= pads[1]:
-                for dram_p, glb_p in rows_p:
+                for dram_p, glb_p in split_p:
                     dram = [problem.n, outer_q, dram_p, dram_m, dram_c, outer_s, dram_r]
                     yield [*dram, glb_m, glb_c, glb_p, mx, qx, my, cy, sy, pad_r, pad_c, pad_m]
 
 
-def _search(problem: Problem, hierarchy: Hierarchy, *, split_p: bool) -> list[int] | None:
+def _search(problem: Problem, hierarchy: Hierarchy, *, free: bool) -> list[int] | None:
     """Bounds of the best nest, or None if nothing fits."""
     dims, levels, axes = loop_columns([(LEVELS.index(level), dimension, axis) for level, dimension, axis in TEMPLATE])
     best: tuple[int, float, list[int]] | None = None
@@ -112,7 +116,7 @@ def _search(problem: Problem, hierarchy: Hierarchy, *, split_p: bool) -> list[in
     for pes in sorted(by_pes, reverse=True):
         if best is not None and problem.macs // pes > best[0]:
             break
-        rows = [row for choice in by_pes[pes] for row in _temporal(problem, hierarchy, choice, split_p=split_p)]
+        rows = [row for choice in by_pes[pes] for row in _temporal(problem, hierarchy, choice, free=free)]
         if not rows:
             continue
         cycles, energies = costs(problem, dims, np.array(rows, np.int64), levels, axes, hierarchy)
@@ -129,23 +133,23 @@ def _order(cycles: Ints, energies: NDArray[np.float64]) -> Ints:
     return order
 
 
-def find_mapping(problem: Problem, hierarchy: Hierarchy) -> Mapping:
+def find_mapping(problem: Problem, hierarchy: Hierarchy, *, free: bool = False) -> Mapping:
     """Return the best mapping of a problem on a row-stationary machine.
-
-    Output rows P stay whole in the GLB, as in all published mappings; only where nothing fits that way may DRAM split them.
 
     Parameters
     ----------
     problem : Problem
     hierarchy : Hierarchy
         Its levels are `LEVELS`.
+    free : bool
+        Search the free space even where the published one holds a mapping.
 
     Raises
     ------
     SpecError
         Nothing fits the pads and the GLB.
     """
-    bounds = _search(problem, hierarchy, split_p=False) or _search(problem, hierarchy, split_p=True)
+    bounds = (None if free else _search(problem, hierarchy, free=False)) or _search(problem, hierarchy, free=True)
     if bounds is None:
         sizes = ", ".join(f"{level.name} {level.words} words" for level in hierarchy.levels if level.words is not None)
         shape = ", ".join(f"{name} {bound}" for name, bound in zip("NCMPQRS", problem.bounds, strict=True))

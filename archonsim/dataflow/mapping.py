@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping as Table, Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Table
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from archonsim.dataflow.problem import DIMENSIONS, Problem
 from archonsim.errors import SpecError, nearest

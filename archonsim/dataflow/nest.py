@@ -164,7 +164,9 @@ def _check_capacity(hierarchy: Hierarchy, table: Ints, limits: Limits, where: st
         need = sum(held.values())
         if level.words is not None and need > level.words:
             parts = " + ".join(f"{words} of {kind}" for kind, words in held.items())
-            raise SpecError(f"{where}: {level.name} holds {level.words} words, and its tiles need {need} ({parts}): {need - level.words} too many")
+            raise SpecError(
+                f"{where}: {level.name} holds {level.words} words, and its tiles need {need} ({parts}): {need - level.words} too many"
+            )
 
 
 def costs(
