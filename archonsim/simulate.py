@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from archonsim.errors import MaskError
@@ -10,6 +11,8 @@ from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import Machine
 from archonsim.report.report import Report, build
 from archonsim.spec.load import to_table
+from archonsim.workload.block import Block
+from archonsim.workload.mask import Mask
 from archonsim.workload.what_if import MaskPolicy
 from archonsim.workload.workload import Workload
 
@@ -18,6 +21,10 @@ Fidelity = Literal["ideal", "cycle"]
 
 def _silent(name: str) -> None:
     """Ignore progress."""
+
+
+def _masks(policy: MaskPolicy, workload: Workload, image: int, block: Block) -> tuple[Mask, Mask]:
+    return policy.masks(workload, block, image)
 
 
 def choose_images(workload: Workload, images: Sequence[int] | None) -> list[int]:
@@ -79,8 +86,7 @@ def simulate(
     else:
         simulation = machine.prepare(workload, spec)
         numbers = choose_images(workload, images)
-        for image in numbers:
-            results.append(simulation.run(lambda block, image=image: policy.masks(workload, block, image), on_step))  # type: ignore[misc]
+        results += [simulation.run(partial(_masks, policy, workload, image), on_step) for image in numbers]
     ideal = fidelity == "ideal"
     return build(
         arch=machine.name, workload=workload, fidelity=fidelity, masks="" if ideal else str(policy), seed=policy.seed,

@@ -1,4 +1,4 @@
-"""Functional check: does the masked fused sum give what the trained network computed?"""
+"""Functional check: the masked fused sum must give what the trained network computed."""
 
 from __future__ import annotations
 

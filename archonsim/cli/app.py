@@ -15,7 +15,7 @@ from archonsim.cli import archs, inspect, run, synthesize, verify
 from archonsim.errors import ArchonsimError
 
 #: Base of the errors of the option parser, wherever the installed typer keeps it.
-UsageFault = typer.BadParameter.__mro__[2]
+UsageFault: type[Exception] = typer.BadParameter.__mro__[2]
 
 INTERRUPTED = "interrupted; nothing was left half-written"
 

@@ -21,7 +21,9 @@ from archonsim.workload.check import validate
 def inspect(
     workload: Annotated[str, typer.Argument(help="A workload file (.h5), or a network known by name (shapes only).")],
     images: Annotated[str, typer.Option(help="Images whose masks are counted: all, or numbers such as 0 or 0,2-3.")] = "all",
-    form: Annotated[Format, typer.Option("--format", "-f", help="What to print; csv has one row for each ReLU of each block.")] = Format.table,
+    form: Annotated[
+        Format, typer.Option("--format", "-f", help="What to print; csv has one row for each ReLU of each block.")
+    ] = Format.table,
 ) -> None:
     """Check a workload and show what it holds: shapes, densities, predictor hits and misses, accuracy, provenance, digest."""
     work = find_workload(workload)

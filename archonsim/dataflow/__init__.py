@@ -1,1 +1,1 @@
-
+"""How work is cut and mapped: pure functions of shapes."""

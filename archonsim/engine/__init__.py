@@ -1,1 +1,1 @@
-
+"""Coarse time of work: fetch, execute, store, carried by SimPy."""

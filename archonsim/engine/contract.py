@@ -36,13 +36,16 @@ class Tile(Protocol):
     """
 
     @property
-    def loads(self) -> Sequence[Transfer]: ...
+    def loads(self) -> Sequence[Transfer]:
+        """Transfers before the tile."""
 
     @property
-    def chunks(self) -> Sequence[int]: ...
+    def chunks(self) -> Sequence[int]:
+        """Words of each chunk of the stream."""
 
     @property
-    def stores(self) -> Sequence[Transfer]: ...
+    def stores(self) -> Sequence[Transfer]:
+        """Transfers after the tile."""
 
     def begin(self, start: int) -> RunningTile:
         """Start the tile in cycle `start`."""

@@ -8,7 +8,7 @@ bandwidth or less latency cannot cost a cycle: a property that arbitration by ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from archonsim.memory.system import MemorySystem
 from archonsim.spec.parts import DmaSpec
 from archonsim.stats.counts import PhaseStats, Transfer
 
-Process = Iterator[Event]
+Process = Generator[Event, Any, None]
 
 #: The first tile's loads are cut into pieces of about this many words, so that DRAM and on-chip ports overlap.
 FIRST_PIECE_WORDS = 512
@@ -96,7 +96,7 @@ class PhaseRun:
         self._arrivals = Store(env)
         self._slots = Container(env, capacity=dma.stream_chunks, init=dma.stream_chunks)
 
-    def run(self) -> Iterator[Any]:
+    def run(self) -> Process:
         """Run the phase; a SimPy process."""
         start = self._now
         self._env.process(self._move())
@@ -203,16 +203,14 @@ class PhaseRun:
     def _wait(self, event: Event) -> Process:
         """Wait for loads or stores; charge DRAM until it is done with them, then the on-chip ports."""
         before = self._now
-        yield event
-        now, dram_done = self._now, int(event.value)
+        dram_done: int = yield event
+        now = self._now
         for_dram = max(0, min(dram_done, now) - before)
         self.stats.wait("dram", for_dram)
         self.stats.wait("glb", now - before - for_dram)
 
 
-def run_phases(
-    env: Environment, memory: MemorySystem, dma: DmaSpec, phases: Sequence[Phase], done: list[PhaseStats]
-) -> Iterator[Any]:
+def run_phases(env: Environment, memory: MemorySystem, dma: DmaSpec, phases: Sequence[Phase], done: list[PhaseStats]) -> Process:
     """Run phases one after the other (a SimPy process); append what each took to `done`."""
     for phase in phases:
         run = PhaseRun(env, memory, dma, phase)

@@ -1,1 +1,1 @@
-
+"""From a trained PyTorch network to a workload."""

@@ -1,1 +1,1 @@
-
+"""Accelerators, one folder each, found through entry points."""

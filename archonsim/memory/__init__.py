@@ -1,1 +1,1 @@
-
+"""Coarse time of data: channels and ports."""

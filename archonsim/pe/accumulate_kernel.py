@@ -95,7 +95,7 @@ def _fullest(occupancy, alive, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _run(table, column, start, lane_of, group, is_mac, first, last, arrival, depth, fifos, totals, size):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def _run(table, column, start, lane_of, group, is_mac, first, last, arrival, depth, fifos, totals, size):  # type: ignore[no-untyped-def]
     """Send beats ``first:last``. `fifos` holds occupancies, two scratch arrays and the group's survivors; see Accumulator."""
     occupancy, pushed, after, alive, any_survivor = fifos
     lanes = occupancy.shape[1]

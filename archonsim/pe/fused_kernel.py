@@ -11,9 +11,9 @@ from archonsim.workload.fused_weight import FusedWeight
 
 
 @njit(cache=True)
-def _fused(x, keep1, keep2, start, mid, value, out, channel, tap, window, per_group, output):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def _fused(x, keep1, keep2, start, mid, value, out, channel, tap, window, per_group, output):  # type: ignore[no-untyped-def]
     """Add `output` up: for each pixel and group, first the survivors' weights, then one multiplication."""
-    channels, height, width = x.shape
+    height, width = x.shape[1:]
     top, left, stride_h, stride_w, kernel_w = window
     ins, outs = per_group
     for p in range(output.shape[1]):

@@ -139,7 +139,7 @@ def mean_layers(images: Sequence[Sequence[LayerReport]]) -> tuple[LayerReport, .
         numbers = {
             key: _mean([getattr(one, key) for one in same]) for key in ("cycles", "compute", "macs", "adds", "adds_possible")
         }
-        utilization = sum(one.utilization * one.cycles for one in same) / sum(one.cycles for one in same)
+        utilization = sum(one.utilization * one.cycles for one in same) / max(1, sum(one.cycles for one in same))
         merged.append(
             dataclasses.replace(
                 same[0],
@@ -147,14 +147,15 @@ def mean_layers(images: Sequence[Sequence[LayerReport]]) -> tuple[LayerReport, .
                 stalls=_mean_dict([one.stalls for one in same]),
                 utilization=round(utilization, 6),
                 traffic=_mean_dict([one.traffic for one in same]),
-            )  # fmt: skip
+            )
         )
     return tuple(merged)
 
 
 def build(
     *, arch: str, workload: Workload, fidelity: str, masks: str, seed: int, image_numbers: Sequence[int],
-    results: Sequence[Sequence[PhaseResult]], clock_mhz: float, machine: dict[str, Any], includes: Sequence[str], excludes: Sequence[str],
+    results: Sequence[Sequence[PhaseResult]], clock_mhz: float, machine: dict[str, Any], includes: Sequence[str],
+    excludes: Sequence[str],
 ) -> Report:  # fmt: skip
     """Put a report together from one list of phase results for each image."""
     images = [[layer_report(one) for one in result] for result in results]

@@ -48,7 +48,8 @@ def _row(layer: LayerReport, total: Number) -> list[str]:
     stalls = [number(layer.stalls[cause]) if cause in layer.stalls else "" for cause in STALLS]
     return [
         layer.name, layer.phase, number(layer.cycles), share(layer.cycles, total), number(layer.macs) if layer.macs else "",
-        number(layer.adds) if layer.adds else "", share(layer.adds, layer.adds_possible), *stalls, f"{100 * layer.utilization:.0f} %",
+        number(layer.adds) if layer.adds else "", share(layer.adds, layer.adds_possible), *stalls,
+        f"{100 * layer.utilization:.0f} %",
     ]  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-
+"""How hardware is described: data without behaviour."""

@@ -16,7 +16,7 @@ Spec = TypeVar("Spec")
 Table = dict[str, Any]
 
 
-def known_keys(spec_type: type, prefix: str = "") -> list[str]:
+def known_keys(spec_type: Any, prefix: str = "") -> list[str]:
     """Return all dotted keys of a description, e.g. ``pe.adders``."""
     keys: list[str] = []
     hints = get_type_hints(spec_type)

@@ -1,1 +1,1 @@
-
+"""What is counted, and who owns each cycle."""

@@ -65,7 +65,7 @@ class FusedWeight:
     @property
     def is_bias(self) -> NDArray[np.bool_]:
         """(N,) bool: groups that need no multiplication."""
-        return self.channel == NONE
+        return np.equal(self.channel, NONE)
 
     @property
     def candidates(self) -> int:

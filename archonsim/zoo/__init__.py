@@ -1,1 +1,1 @@
-
+"""Networks in PyTorch, built from their tables."""

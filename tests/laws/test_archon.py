@@ -44,7 +44,8 @@ def total(results: list[PhaseResult]) -> int:
 
 BLOCKS = st.builds(
     make_block,
-    channels=st.sampled_from([4, 8]), mid=st.sampled_from([8, 24, 52]), out=st.sampled_from([4, 12, 40]), groups=st.sampled_from([1, 2, 4]),
+    channels=st.sampled_from([4, 8]), mid=st.sampled_from([8, 24, 52]), out=st.sampled_from([4, 12, 40]),
+    groups=st.sampled_from([1, 2, 4]),
     size=st.tuples(st.integers(3, 20), st.integers(3, 20)), kernel=st.sampled_from([1, 3, 5]), stride=st.sampled_from([1, 2]),
 )  # fmt: skip
 SETTINGS = settings(max_examples=40, deadline=None)

@@ -83,7 +83,7 @@ class _RunningFusedTile:
         stats.adds += array.adds
         stats.adds_possible += len(stream.column) * self._tile.pixels
         for direction in ("read", "write"):
-            stats.move(Transfer("glb", direction, "psum", self._spilled_psums()))  # type: ignore[arg-type]
+            stats.move(Transfer("glb", direction, "psum", self._spilled_psums()))
         return end
 
     def _spilled_psums(self) -> int:

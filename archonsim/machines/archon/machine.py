@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from importlib import resources
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from simpy import Environment
+from simpy import Environment, Event
 
 from archonsim.engine.contract import Phase
 from archonsim.engine.pipeline import run_phases
@@ -92,7 +92,7 @@ class ArchonSimulation:
 
     def _run(
         self, env: Environment, memory: MemorySystem, masks: BlockMasks, on_step: Callable[[str], None], results: list[PhaseResult]
-    ) -> Iterator[Any]:
+    ) -> Generator[Event, Any, None]:
         pe = self._spec.pe
         for step in self._steps:
             phases = self._phases(step, masks)
@@ -123,4 +123,5 @@ class ArchonSimulation:
 
 
 def _per_channel(ternary: NDArray[np.int8]) -> NDArray[np.int64]:
-    return np.count_nonzero(ternary.reshape(len(ternary), -1), axis=1).astype(np.int64)
+    nonzero: NDArray[np.int64] = np.count_nonzero(ternary.reshape(len(ternary), -1), axis=1)
+    return nonzero

@@ -7,6 +7,7 @@ goes there.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from archonsim.workload.block import Block
@@ -61,7 +62,7 @@ def steps(workload: Workload, glb_words: int) -> list[Step]:
         first, last = (item.layers[0], item.layers[-1]) if isinstance(item, Block) else (item, item)
         sizes.append((first.in_channels * first.in_h * first.in_w, last.out_channels * last.out_h * last.out_w))
     fits = [before + after <= glb_words for before, after in sizes]
-    between = [False, *(a and b for a, b in zip(fits, fits[1:], strict=False)), False]
+    between = [False, *(a and b for a, b in itertools.pairwise(fits)), False]
     return [
         Step(item, block, before, after, between[i], between[i + 1])
         for i, ((item, block), (before, after)) in enumerate(zip(items, sizes, strict=True))
