@@ -7,8 +7,8 @@ from typing import Literal
 
 from archonsim.errors import WorkloadError
 
-Kind = Literal["conv", "depthwise", "fc", "shuffle", "avgpool"]
-Activation = Literal["none", "relu"]
+Kind = Literal["conv", "depthwise", "fc", "shuffle", "avgpool", "pool", "add", "multiply", "concat"]
+Activation = Literal["none", "relu", "relu6", "hswish", "sigmoid", "hsigmoid"]
 Padding = tuple[int, int, int, int]
 
 #: Kinds that multiply, i.e. that a machine spends time on.
@@ -33,8 +33,9 @@ class Layer:
     ----------
     name : str
         Unique within its workload, e.g. ``"b1.pw1"``.
-    kind : {"conv", "depthwise", "fc", "shuffle", "avgpool"}
-        ``conv`` covers 1x1 and grouped convolutions, ``avgpool`` is global.
+    kind : {"conv", "depthwise", "fc", "shuffle", "avgpool", "pool", "add", "multiply", "concat"}
+        ``conv`` covers 1x1 and grouped convolutions, ``avgpool`` is global, ``pool`` has a window. ``add`` (residual sum),
+        ``multiply`` (by one factor for each channel) and ``concat`` are given by the map that they make.
     role : str
         What the layer is for: ``head_conv``, ``pw1``, ``dw``, ``pw2``, ``tail_pw``, ``fc``, ...
     in_channels, out_channels : int
@@ -45,7 +46,7 @@ class Layer:
         Zero pixels around the input map.
     groups : int
         Groups of a convolution, or of a channel shuffle.
-    activation : {"none", "relu"}
+    activation : {"none", "relu", "relu6", "hswish", "sigmoid", "hsigmoid"}
         Applied after the batch normalisation.
     batchnorm, bias : bool
     """
@@ -90,7 +91,7 @@ class Layer:
 
     @property
     def is_compute(self) -> bool:
-        """Whether the layer multiplies (shuffles and pools are not timed)."""
+        """Whether the layer multiplies (shuffles, pools, sums and the like are not timed)."""
         return self.kind in COMPUTE_KINDS
 
     @property

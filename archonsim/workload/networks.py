@@ -13,9 +13,8 @@ from typing import Any
 
 from archonsim.errors import WorkloadError, nearest
 from archonsim.plugins import load_plugin, plugin_names
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer, same_padding
-from archonsim.workload.workload import Item, Provenance, Workload
+from archonsim.workload.table import table_items
+from archonsim.workload.workload import Provenance, Workload
 
 GROUP = "archonsim.networks"
 
@@ -41,87 +40,31 @@ def network(name: str) -> Workload:
     return workload
 
 
-class _Map:
-    """The feature map that the next layer reads, while a table is turned into layers."""
-
-    def __init__(self, channels: int, height: int, width: int) -> None:
-        self.channels, self.height, self.width = channels, height, width
-        self.names: dict[str, int] = {}
-
-    def unique(self, role: str) -> str:
-        self.names[role] = self.names.get(role, 0) + 1
-        return role if self.names[role] == 1 else f"{role}{self.names[role]}"
-
-    def layer(self, kind: str, role: str, name: str = "", **row: Any) -> Layer:
-        """Append one layer; the map becomes its output."""
-        out = row.get("out", self.channels)
-        kernel, stride = row.get("kernel", 1), row.get("stride", 1)
-        if kind == "fc":
-            channels, height, width = self.channels * self.height * self.width, 1, 1
-        else:
-            channels, height, width = self.channels, self.height, self.width
-        groups = channels if kind == "depthwise" else row.get("groups", 1)
-        layer = Layer(
-            name=name or self.unique(role),
-            kind=kind,  # type: ignore[arg-type]
-            role=role,
-            in_channels=channels,
-            out_channels=out,
-            in_h=height,
-            in_w=width,
-            kernel_h=kernel,
-            kernel_w=kernel,
-            stride_h=stride,
-            stride_w=stride,
-            padding=(*same_padding(height, kernel, stride), *same_padding(width, kernel, stride)),
-            groups=groups,
-            activation=row.get("activation", "none"),
-            batchnorm=row.get("batchnorm", kind in ("conv", "depthwise")),
-            bias=row.get("bias", kind == "fc"),
-        )
-        self.channels, self.height, self.width = layer.out_channels, layer.out_h, layer.out_w
-        return layer
-
-    def block(self, index: int, row: dict[str, Any]) -> Block:
-        """Append one bottleneck block (PW1 - DW - PW2)."""
-        groups, mid = row.get("groups", 1), row["mid"]
-        return Block(
-            index=index,
-            pw1=self.layer("conv", "pw1", f"b{index}.pw1", out=mid, groups=groups, activation="relu"),
-            dw=self.layer(
-                "depthwise", "dw", f"b{index}.dw", out=mid, kernel=row["kernel"], stride=row.get("stride", 1), activation="relu"
-            ),
-            pw2=self.layer("conv", "pw2", f"b{index}.pw2", out=row["out"], groups=groups),
-            residual=row.get("residual", "none"),
-            shuffle=row.get("shuffle", 0),
-            predicted=row.get("predicted", True),
-        )
-
-
-def _items(table: dict[str, Any]) -> tuple[Item, ...]:
-    at = _Map(*table["input"])
-    items: list[Item] = [at.layer(**row) for row in table["head"]]
-    index = table.get("first_block", 1)
-    for row in table["blocks"]:
-        for _ in range(row.get("repeat", 1)):
-            items.append(at.block(index, row))
-            index += 1
-    items += [at.layer(**row) for row in table["tail"]]
-    return tuple(items)
+def read_table(name: str) -> dict[str, Any]:
+    """Read a shipped table, laid over its ``base`` where it names one."""
+    text = (resources.files("archonsim") / "data" / "networks" / f"{name}.toml").read_text("utf-8")
+    table = tomllib.loads(text)
+    base = table.pop("base", None)
+    return table if base is None else {**read_table(base), **table}
 
 
 @cache
 def from_table(name: str) -> Workload:
     """Read a shipped network table (``archonsim/data/networks/NAME.toml``)."""
-    text = (resources.files("archonsim") / "data" / "networks" / f"{name}.toml").read_text("utf-8")
-    table = tomllib.loads(text)
+    table = read_table(name)
     return Workload(
-        name=name, items=_items(table), provenance=Provenance(network=name, dataset=table["dataset"], note=table.get("note", ""))
+        name=name,
+        items=table_items(table),
+        provenance=Provenance(network=name, dataset=table["dataset"], note=table.get("note", "")),
     )
 
 
 def __getattr__(name: str) -> Any:
-    """Make every shipped table reachable as an entry point, ``archonsim.workload.networks:fusionet_c10``."""
-    if not name.startswith("_") and (resources.files("archonsim") / "data" / "networks" / f"{name}.toml").is_file():
-        return lambda: from_table(name)
+    """Make every shipped table reachable as an entry point, ``archonsim.workload.networks:fusionet_c10``.
+
+    A ``-`` in a table's name is ``__`` here.
+    """
+    table = name.replace("__", "-")
+    if not name.startswith("_") and (resources.files("archonsim") / "data" / "networks" / f"{table}.toml").is_file():
+        return lambda: from_table(table)
     raise AttributeError(name)

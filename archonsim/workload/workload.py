@@ -62,6 +62,10 @@ class Workload:
         None for a shape-only workload.
     digest : str
         SHA-256 over shapes, weights and masks: two results with one digest come from one trace. Empty for shape-only.
+    norm_params : int
+        Parameters of a batch normalisation for each channel as the network's source counts them: 4 in Keras, 2 in PyTorch.
+    unexecuted_params : int
+        Parameters of layers that the network's source owns and no image passes.
     """
 
     name: str
@@ -69,6 +73,8 @@ class Workload:
     provenance: Provenance
     trace: Trace | None = field(default=None, compare=False)
     digest: str = ""
+    norm_params: int = 4
+    unexecuted_params: int = 0
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -101,5 +107,7 @@ class Workload:
 
     @property
     def params(self) -> int:
-        """Parameters, as Keras counts them."""
-        return sum(layer.params for layer in self.layers())
+        """Parameters, as the network's source counts them."""
+        return self.unexecuted_params + sum(
+            layer.weights + layer.out_channels * (layer.bias + self.norm_params * layer.batchnorm) for layer in self.layers()
+        )
