@@ -45,6 +45,8 @@ def _takes(layer: Layer, made: MapShape) -> bool:
     channels, height, width = made
     if layer.kind == "fc":
         return layer.in_channels in (channels, channels * height * width)
+    if layer.kind == "concat":
+        return (layer.in_h, layer.in_w) == (height, width)
     pooled = (layer.in_h, layer.in_w) == (1, 1)
     # A branch may take a share of the channels (FuSe halves) or their averages (squeeze and excitation).
     return channels % layer.in_channels == 0 and (pooled or (layer.in_h, layer.in_w) == (height, width))
