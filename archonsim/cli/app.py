@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from archonsim import __version__
-from archonsim.cli import archs, inspect, run, synthesize, verify
+from archonsim.cli import archs, export, inspect, run, synthesize, verify
 from archonsim.errors import ArchonsimError
 
 #: Base of the errors of the option parser, wherever the installed typer keeps it.
@@ -34,6 +34,7 @@ app.command("verify")(verify.verify_command)
 app.command("archs")(archs.archs)
 app.command("networks")(archs.networks)
 
+app.command("export")(export.export)
 app.command("synthesize")(synthesize.synthesize_command)
 
 

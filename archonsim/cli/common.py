@@ -58,10 +58,14 @@ def parse_images(text: str) -> list[int] | None:
     return list(dict.fromkeys(numbers))
 
 
+def table_width() -> int:
+    """Characters of a line: the terminal's, or 200 in a pipe, where nothing need be folded."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+
+
 def show(render: RenderableType) -> None:
-    """Print for people: coloured on a terminal, plain and never folded in a pipe."""
-    width = None if sys.stdout.isatty() else max(200, shutil.get_terminal_size().columns)
-    Console(width=width, highlight=False).print(render)
+    """Print for people: coloured on a terminal, plain in a pipe."""
+    Console(width=table_width(), highlight=False).print(render)
 
 
 def emit(form: Format, table: Callable[[], RenderableType], json: Callable[[], str], csv: Callable[[], str]) -> None:

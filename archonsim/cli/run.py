@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images
+from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images, table_width
 from archonsim.cli.progress import StepProgress, stderr
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.pe.warm import kernels_are_cached
@@ -57,4 +57,4 @@ def run(
     if output is not None:
         paths = write_report(report, output)
         stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
-    emit(form, lambda: render(report, work.provenance), lambda: to_json(report.to_dict()), lambda: to_csv(report))
+    emit(form, lambda: render(report, work.provenance, table_width()), lambda: to_json(report.to_dict()), lambda: to_csv(report))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -44,22 +46,33 @@ def provenance_lines(provenance: Provenance, digest: str) -> Iterator[str]:
         yield f"digest {digest[:16]}…, written by {provenance.created_by}"
 
 
-def _row(layer: LayerReport, total: Number) -> list[str]:
-    stalls = [number(layer.stalls[cause]) if cause in layer.stalls else "" for cause in STALLS]
-    return [
-        layer.name, layer.phase, number(layer.cycles), share(layer.cycles, total), number(layer.macs) if layer.macs else "",
-        number(layer.adds) if layer.adds else "", share(layer.adds, layer.adds_possible), *stalls,
-        f"{100 * layer.utilization:.0f} %",
-    ]  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column of the table; it is left out where the terminal is narrower than `from_width` characters."""
+
+    name: str
+    text: Callable[[LayerReport, Number], str]
+    from_width: int = 0
 
 
-def _table(title: str, first: Iterable[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for name in first:
-        table.add_column(name, no_wrap=True)
-    for name in ("cycles", "share", "MACs", "adds", "survival", *STALLS, "PE util."):
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
+def _blank(value: Number) -> str:
+    return number(value) if value else ""
+
+
+def _stall(cause: str) -> Callable[[LayerReport, Number], str]:
+    return lambda layer, total: _blank(layer.stalls.get(cause, 0))
+
+
+_COLUMNS = (
+    _Column("cycles", lambda layer, total: number(layer.cycles)),
+    _Column("share", lambda layer, total: share(layer.cycles, total)),
+    _Column("MACs", lambda layer, total: _blank(layer.macs), 112),
+    _Column("adds done", lambda layer, total: _blank(layer.adds), 98),
+    _Column("possible", lambda layer, total: _blank(layer.adds_possible), 124),
+    _Column("survival", lambda layer, total: share(layer.adds, layer.adds_possible)),
+    *(_Column(cause, _stall(cause)) for cause in STALLS),
+    _Column("PE util.", lambda layer, total: f"{100 * layer.utilization:.0f} %"),
+)
 
 
 def _merge(name: str, layers: Iterable[LayerReport]) -> LayerReport:
@@ -77,21 +90,26 @@ def _merge(name: str, layers: Iterable[LayerReport]) -> LayerReport:
     )  # fmt: skip
 
 
-def _by_layer(report: Report) -> Table:
-    table = _table("Cycles by layer and phase", ("layer", "phase"))
-    for at, layer in enumerate(report.layers):
-        last = at + 1 == len(report.layers) or report.layers[at + 1].name != layer.name
-        table.add_row(*_row(layer, report.total_cycles), end_section=last and layer.block is not None)
-    return table
+def _table(report: Report, width: int) -> Table:
+    """All phases of all layers, then sums by phase, then the total."""
+    columns = [column for column in _COLUMNS if column.from_width <= width]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for name in ("layer", "phase"):
+        table.add_column(name, no_wrap=True)
+    for column in columns:
+        table.add_column(column.name, justify="right", no_wrap=True)
 
+    def add(name: str, phase: str, layer: LayerReport, style: str = "", end: bool = False) -> None:
+        table.add_row(name, phase, *(one.text(layer, report.total_cycles) for one in columns), style=style, end_section=end)
 
-def _by_phase(report: Report) -> Table:
-    table = _table("Cycles by phase", ("", "phase"))
-    for phase in dict.fromkeys(layer.phase for layer in report.layers):
-        row = _row(_merge("all", (layer for layer in report.layers if layer.phase == phase)), report.total_cycles)
-        table.add_row(row[0], phase, *row[2:])
-    total = _row(_merge("total", report.layers), report.total_cycles)
-    table.add_row(*total, style="bold")
+    above = ""
+    for layer in report.layers:
+        add("" if layer.name == above else layer.name, layer.phase, layer, end=layer is report.layers[-1])
+        above = layer.name
+    phases = list(dict.fromkeys(layer.phase for layer in report.layers))
+    for phase in phases:
+        add("all", phase, _merge("all", (layer for layer in report.layers if layer.phase == phase)), end=phase == phases[-1])
+    add("total", "", _merge("total", report.layers), style="bold")
     return table
 
 
@@ -124,6 +142,6 @@ def _foot(report: Report) -> Text:
     return text
 
 
-def render(report: Report, provenance: Provenance) -> RenderableType:
-    """Lay a report out as tables."""
-    return Group(_head(report, provenance), Text(), _by_layer(report), Text(), _by_phase(report), Text(), _foot(report))
+def render(report: Report, provenance: Provenance, width: int) -> RenderableType:
+    """Lay a report out as a table for a terminal of `width` characters."""
+    return Group(_head(report, provenance), Text(), _table(report, width), Text(), _foot(report))
