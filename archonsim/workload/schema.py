@@ -43,7 +43,11 @@ need another name here.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
+
+from archonsim.workload.block import Order, Residual
+from archonsim.workload.layer import Activation, Kind
+from archonsim.workload.workload import Flavour, MaskSource
 
 FILETYPE: Final = "archonsim-workload"
 #: Major: readers of the old one cannot read the new one. Minor: they can.
@@ -62,12 +66,12 @@ ENCODINGS: Final[dict[MaskName, tuple[Encoding, ...]]] = {
     "true2": ("packed", "xor-keep", "xor-weights"),
 }
 
-KINDS: Final = ("conv", "depthwise", "fc", "shuffle", "avgpool", "pool", "add", "multiply", "concat")
-ACTIVATIONS: Final = ("none", "relu", "relu6", "hswish", "sigmoid", "hsigmoid")
-ORDERS: Final = ("pw-dw-pw", "pw-pw-dw")
-RESIDUALS: Final = ("none", "add", "concat")
-FLAVOURS: Final = ("shape-only", "vanilla", "pruned", "pred")
-MASK_SOURCES: Final = ("none", "trained", "synthetic")
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+ACTIVATIONS: Final[tuple[Activation, ...]] = get_args(Activation)
+ORDERS: Final[tuple[Order, ...]] = get_args(Order)
+RESIDUALS: Final[tuple[Residual, ...]] = get_args(Residual)
+FLAVOURS: Final[tuple[Flavour, ...]] = get_args(Flavour)
+MASK_SOURCES: Final[tuple[MaskSource, ...]] = get_args(MaskSource)
 
 #: Integer fields of a Layer that are stored as attributes, with their units.
 LAYER_SIZES: Final = {

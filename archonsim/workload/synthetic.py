@@ -21,7 +21,7 @@ from archonsim.workload.layer import Layer
 from archonsim.workload.mask import Mask
 from archonsim.workload.tensors import BlockTrace, Floats, LayerTensors, MemoryTrace, PredictorTensors
 from archonsim.workload.trace_parts import traced_blocks, traced_layers
-from archonsim.workload.workload import Workload
+from archonsim.workload.workload import Provenance, Workload
 
 Tensors = dict[str, LayerTensors]
 
@@ -65,14 +65,7 @@ def synthesize(
     WorkloadError
         A density or a number is impossible, or a block concatenates its shortcut (its map is not evaluated here).
     """
-    shares = {"density1": density1, "density2": density2, "agreement": agreement}
-    shares |= {f"weight_density[{place}]": value for place, value in enumerate(weight_density)}
-    for name, value in shares.items():
-        if not 0 <= value <= 1:
-            raise WorkloadError(f"{name} is {value}; it must be a share between 0 and 1")
-    for name, number, least in (("images", images, 1), ("spatial", spatial, 0), ("seed", seed, 0)):
-        if number < least:
-            raise WorkloadError(f"{name} is {number}; it must be at least {least}")
+    _check_arguments(density1, density2, agreement, weight_density, images=images, spatial=spatial, seed=seed)
     rng = np.random.default_rng(seed)
     layers = _all_tensors(workload, weight_density, rng)
     blocks: dict[tuple[str, int], BlockTrace] = {}
@@ -84,24 +77,39 @@ def synthesize(
             masks = _draw_masks(block, (density1, density2), spatial, agreement, rng)
             if image == 0:
                 layers |= _normalised(block, layers, masks, made)
-            trace = _evaluate(block, layers, masks, made)
-            blocks[block.name, image] = trace
-            made = trace.output
+            blocks[block.name, image] = _evaluate(block, layers, masks, made)
+            made = blocks[block.name, image].output
     pairs = {block.name: _predictors(block, layers) for block in traced_blocks(workload, images)}
     memory = MemoryTrace(layers=layers, predictor_pairs=pairs, blocks=blocks, images=images)
     note = f"synthetic: mask densities {density1:g} and {density2:g}, spatial {spatial}, agreement {agreement:g}"
-    origin = replace(
-        workload.provenance,
-        mask_source="synthetic",
+    made_up = replace(workload, provenance=_synthetic(workload.provenance, seed, note), trace=memory)
+    return replace(made_up, digest=workload_digest(made_up, memory)), memory
+
+
+def _check_arguments(
+    density1: float, density2: float, agreement: float, weight_density: tuple[float, float, float], **numbers: int
+) -> None:
+    shares = {"density1": density1, "density2": density2, "agreement": agreement}
+    shares |= {f"weight_density[{place}]": value for place, value in enumerate(weight_density)}
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise WorkloadError(f"{name} is {value}; it must be a share between 0 and 1")
+    for name, number in numbers.items():
+        least = 1 if name == "images" else 0
+        if number < least:
+            raise WorkloadError(f"{name} is {number}; it must be at least {least}")
+
+
+def _synthetic(origin: Provenance, seed: int, note: str) -> Provenance:
+    return Provenance(
+        network=origin.network,
+        dataset=origin.dataset,
         flavour="pred",
+        mask_source="synthetic",
+        created_by=f"archonsim {__version__}",
         seed=seed,
         note=note,
-        test_accuracy=None,
-        test_images=0,
-        created_by=f"archonsim {__version__}",
     )
-    made_up = replace(workload, provenance=origin, trace=memory)
-    return replace(made_up, digest=workload_digest(made_up, memory)), memory
 
 
 def _half(values: NDArray[np.floating]) -> Floats:

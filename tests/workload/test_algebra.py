@@ -69,7 +69,7 @@ def test_quantise_rounds_half_to_even_and_clips() -> None:
     assert quantise(x, predictor).tolist() == [0, 2, 0, 7, -8]
 
 
-def fused_sum(block: Block, tensors: dict[str, LayerTensors], trace: BlockTrace) -> np.ndarray:
+def fused_sum(block: Block, tensors: dict[str, LayerTensors], trace: BlockTrace) -> Floats:
     """The masked fused sum of ICS'21 in float64, one term (o, m, k, c) after the other; an out-of-image tap has no b1."""
     pw1, dw, pw2 = (tensors[layer.name] for layer in (block.pw1, block.dw, block.pw2))
     keep1, keep2, x = trace.keep1.unpack(), trace.keep2.unpack(), trace.input.astype(np.float64)
@@ -80,16 +80,16 @@ def fused_sum(block: Block, tensors: dict[str, LayerTensors], trace: BlockTrace)
         for m in range(o // out * wide, (o // out + 1) * wide):
             if not keep2[m, p, q]:
                 continue
-            inner = float(dw.shift[m])
+            inner: float = float(dw.shift[m])
             for r, s in np.ndindex(block.dw.kernel_h, block.dw.kernel_w):
                 i, j = p * block.dw.stride_h + r - top, q * block.dw.stride_w + s - left
                 if 0 <= i < x.shape[1] and 0 <= j < x.shape[2] and keep1[m, i, j]:
-                    into = pw1.weight[m, :, 0, 0].astype(np.float64) @ x[m // wide * deep :][:deep, i, j]
-                    inner += float(dw.scale[m]) * float(dw.weight[m, 0, r, s]) * (float(pw1.scale[m]) * into + float(pw1.shift[m]))
+                    dot = float(pw1.weight[m, :, 0, 0].astype(np.float64) @ x[m // wide * deep :][:deep, i, j])
+                    inner += float(dw.scale[m]) * float(dw.weight[m, 0, r, s]) * (float(pw1.scale[m]) * dot + float(pw1.shift[m]))
             y[o, p, q] += float(pw2.scale[o]) * float(pw2.weight[o, m % wide, 0, 0]) * inner
         y[o, p, q] += float(pw2.shift[o])
-    y = shuffle(y, block.shuffle)
-    return y + x if block.residual == "add" else y
+    made = shuffle(y.astype(np.float32), block.shuffle)
+    return made + trace.input if block.residual == "add" else made
 
 
 @pytest.mark.parametrize("name", ["b1", "b2", "b3"])

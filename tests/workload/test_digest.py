@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def with_layer(trace: MemoryTrace, name: str, field: str) -> MemoryTrace:
     return replace(trace, layers=trace.layers | {name: replace(trace.layers[name], **{field: array})})
 
 
-def with_block(trace: MemoryTrace, name: str, image: int, **changes: object) -> MemoryTrace:
+def with_block(trace: MemoryTrace, name: str, image: int, **changes: Any) -> MemoryTrace:
     return replace(trace, blocks=trace.blocks | {(name, image): replace(trace.blocks[name, image], **changes)})
 
 
@@ -46,7 +47,8 @@ def changes(workload: Workload, trace: MemoryTrace) -> Iterator[tuple[str, Workl
     for name in ("input", "output"):
         yield name, workload, with_block(trace, "b5", 1, **{name: getattr(trace.block("b5", 1), name) + 1})
     pair = trace.predictors("b3")
-    for field, value in (("step", 0.7), ("low", -7), ("high", 6), ("ternary", -pair[1].ternary), ("scale", pair[1].scale + 1)):
+    values: dict[str, Any] = {"step": 0.7, "low": -7, "high": 6, "ternary": -pair[1].ternary, "scale": pair[1].scale + 1}
+    for field, value in values.items():
         new = (pair[0], replace(pair[1], **{field: value}))
         yield f"predictor {field}", workload, replace(trace, predictor_pairs=trace.predictor_pairs | {"b3": new})
     yield "mask source", replace(workload, provenance=replace(workload.provenance, mask_source="trained")), trace

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import h5py
@@ -12,11 +12,13 @@ from numpy.testing import assert_array_equal
 
 from archonsim.errors import MaskError
 from archonsim.workload.algebra import preactivations, predict
+from archonsim.workload.block import Block
 from archonsim.workload.check import validate
+from archonsim.workload.layer import Layer
 from archonsim.workload.mask import Mask
 from archonsim.workload.networks import network
 from archonsim.workload.reader import open_workload
-from archonsim.workload.schema import MASKS
+from archonsim.workload.schema import LAYER_SIZES, MASKS
 from archonsim.workload.tensors import MemoryTrace, Trace
 from archonsim.workload.trace_parts import traced_blocks, traced_layers
 from archonsim.workload.workload import Provenance, Workload
@@ -52,6 +54,13 @@ def test_what_is_written_is_read(tiny: tuple[Workload, MemoryTrace], tmp_path: P
     assert found.trace is not None
     assert_same_trace(workload, found.trace, trace)
     validate(found)
+
+
+def test_every_field_is_stored() -> None:
+    """A field that a layer or a block gains must be written, read and given a default for older files."""
+    others = {"name", "kind", "role", "padding", "activation", "batchnorm", "bias"}
+    assert {one.name for one in fields(Layer)} == set(LAYER_SIZES) | others
+    assert {one.name for one in fields(Block)} == {"index", "pw1", "dw", "pw2", "order", "residual", "shuffle", "predicted"}
 
 
 def test_same_content_gives_same_bytes(tiny: tuple[Workload, MemoryTrace], tmp_path: Path) -> None:
