@@ -1,0 +1,89 @@
+"""Layers of a workload with their mappings and what these cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from archonsim.dataflow.book import open_book
+from archonsim.dataflow.mapping import Mapping
+from archonsim.dataflow.mapping_cache import best_mapping
+from archonsim.dataflow.nest import Cost, evaluate
+from archonsim.dataflow.problem import Problem
+from archonsim.machines.dense.spec import DenseSpec
+from archonsim.workload.block import Block
+from archonsim.workload.layer import Layer
+from archonsim.workload.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class MappedLayer:
+    """A compute layer on the array.
+
+    Attributes
+    ----------
+    layer : Layer
+    block : int or None
+    problem : Problem
+        One group of the layer.
+    mapping : Mapping
+    cost : Cost
+        Of one group.
+    """
+
+    layer: Layer
+    block: int | None
+    problem: Problem
+    mapping: Mapping
+    cost: Cost
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of all groups, when DRAM does not limit."""
+        return self.cost.cycles * self.problem.groups
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all groups."""
+        return self.problem.macs * self.problem.groups
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of all groups; a depthwise layer's inputs are counted at DRAM and GLB for all its channels, as the authors do."""
+        counts = self.cost.counts
+        shared = counts["dram", "input"].energy_pj + counts["glb", "input"].energy_pj
+        return (self.cost.energy_pj + (self.problem.input_maps - 1) * shared) * self.problem.groups
+
+    def words(self, level: str, kind: str) -> tuple[int, int]:
+        """Words that DRAM or the GLB gives and takes for all groups: (reads, updates and fills)."""
+        counts = self.cost.counts[level, kind]
+        times = self.problem.groups * (self.problem.input_maps if kind == "input" else 1)
+        return counts.reads * times, (counts.updates + counts.fills) * times
+
+
+def compute_layers(workload: Workload) -> Iterator[tuple[Layer, int | None]]:
+    """Layers that take time, blocks unfused, each with its block's number."""
+    for item in workload.items:
+        layers, block = (item.layers, item.index) if isinstance(item, Block) else ((item,), None)
+        for layer in layers:
+            if layer.is_compute:
+                yield layer, block
+
+
+def map_layers(workload: Workload, spec: DenseSpec) -> list[MappedLayer]:
+    """Map every compute layer.
+
+    Raises
+    ------
+    SpecError
+        The mapping file has none for a layer, or nothing fits.
+    """
+    hierarchy = spec.hierarchy()
+    book = None if spec.mapping == "search" else open_book(spec.mapping)
+    mapped = []
+    for layer, block in compute_layers(workload):
+        problem = Problem.of(layer)
+        mapping = book.find(layer.name, problem) if book else best_mapping(problem, hierarchy, spec.space == "free")
+        cost = evaluate(problem, mapping, hierarchy, f"layer {layer.name}, mapping {spec.mapping}")
+        mapped.append(MappedLayer(layer, block, problem, mapping, cost))
+    return mapped

@@ -1,0 +1,91 @@
+"""Plain layers on an Eyeriss-like row-stationary array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from importlib import resources
+from typing import Any
+
+from simpy import Environment, Event
+
+from archonsim.engine.contract import Phase
+from archonsim.engine.pipeline import run_phases
+from archonsim.machines.dense.layers import MappedLayer, compute_layers, map_layers
+from archonsim.machines.dense.spec import DenseSpec
+from archonsim.machines.dense.tiles import layer_phase, shares, tile_count
+from archonsim.machines.phases import PhaseResult
+from archonsim.machines.registry import BlockMasks
+from archonsim.memory.system import MemorySystem
+from archonsim.stats.counts import PhaseStats
+from archonsim.workload.workload import Workload
+
+
+class DenseMachine:
+    """The dense baseline of ICS'21, as a machine that ``archonsim run`` knows."""
+
+    name = "dense"
+    summary = "Eyeriss-like row-stationary array (ICS'21's dense baseline): every MAC is done"
+    spec_type = DenseSpec
+    preset = (resources.files("archonsim.machines.dense") / "preset.toml").read_text("utf-8")
+    includes = (
+        "every MAC of every layer by its mapping, blocks layer by layer; scratchpad and GLB ports",
+        "DRAM bandwidth and latency, double-buffered tiles; every map goes through DRAM, layers run one after the other",
+    )
+    excludes = ("pooling, channel shuffles, residual sums, activations, filling and draining the array, host transfers",)
+    ideal_includes = ("every MAC of every layer by its mapping; scratchpad and GLB ports",)
+    ideal_excludes = ("DRAM time, pooling, residual sums, filling and draining the array: the authors' model",)
+
+    def ideal(self, workload: Workload, spec: DenseSpec) -> list[PhaseResult]:
+        """Evaluate the mappings."""
+        return [ideal_result(mapped, spec, mapped.cycles, mapped.macs) for mapped in map_layers(workload, spec)]
+
+    def prepare(self, workload: Workload, spec: DenseSpec) -> DenseSimulation:
+        """Make a workload ready for ``cycle`` fidelity."""
+        return DenseSimulation(workload, spec)
+
+    def steps(self, workload: Workload) -> int:
+        """Layers that one image runs."""
+        return sum(1 for _ in compute_layers(workload))
+
+
+def ideal_result(mapped: MappedLayer, spec: DenseSpec, cycles: int, macs: int, phase: str = "layer") -> PhaseResult:
+    """Put a closed-form result together: all cycles compute, and the words that the mapping moves."""
+    stats = PhaseStats(cycles=cycles, compute=cycles, macs=macs)
+    for load in layer_phase(mapped, [cycles], macs, mapped.words("dram", "weight")[0]).tiles[0].loads:
+        stats.move(load)
+    for store in layer_phase(mapped, [cycles], macs, 0).tiles[0].stores:
+        stats.move(store)
+    return PhaseResult(mapped.layer.name, mapped.block, phase, stats, spec.pe.count)
+
+
+class DenseSimulation:
+    """A workload on the dense array; no image changes it."""
+
+    def __init__(self, workload: Workload, spec: DenseSpec) -> None:
+        self._spec = spec
+        self._phases: list[tuple[MappedLayer, Phase]] = []
+        for mapped in map_layers(workload, spec):
+            cycles = shares(mapped.cycles, tile_count(mapped, mapped.cycles))
+            self._phases.append((mapped, layer_phase(mapped, cycles, mapped.macs, mapped.words("dram", "weight")[0])))
+
+    def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
+        """Simulate one image."""
+        return run_layers(self._phases, self._spec, on_step)
+
+
+def run_layers(phases: Sequence[tuple[MappedLayer, Phase]], spec: DenseSpec, on_step: Callable[[str], None]) -> list[PhaseResult]:
+    """Run layers one after the other on the array and its memories."""
+    env = Environment()
+    memory = MemorySystem(spec.dram, {"glb": spec.glb}, spec.clock_mhz)
+    results: list[PhaseResult] = []
+
+    def process() -> Generator[Event, Any, None]:
+        for mapped, phase in phases:
+            done: list[PhaseStats] = []
+            yield env.process(run_phases(env, memory, spec.dma, [phase], done))
+            results.append(PhaseResult(mapped.layer.name, mapped.block, phase.name, done[0], spec.pe.count))
+            on_step(mapped.layer.name)
+
+    env.process(process())
+    env.run()
+    return results

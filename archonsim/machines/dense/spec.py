@@ -1,0 +1,97 @@
+"""The dense baseline's description: what the preset, a TOML file and ``--set`` may say."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from archonsim.dataflow.hierarchy import Hierarchy, Storage
+from archonsim.spec.energy import load_energies
+from archonsim.spec.parts import CONFIG, BufferSpec, Count, DmaSpec, DramSpec, Rate
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class RowStationaryPe:
+    """The PE array and the scratchpads of one PE.
+
+    Attributes
+    ----------
+    rows, cols : int
+        PEs along the axes Y and X of a mapping.
+    ifmap_words, weight_words, psum_words : int
+        Scratchpads, in 16-bit words.
+    pad_reads_per_cycle, pad_writes_per_cycle : int
+        Ports of each scratchpad, in words.
+    """
+
+    rows: Count
+    cols: Count
+    ifmap_words: Count
+    weight_words: Count
+    psum_words: Count
+    pad_reads_per_cycle: Count
+    pad_writes_per_cycle: Count
+
+    @property
+    def count(self) -> int:
+        """Number of PEs."""
+        return self.rows * self.cols
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DenseSpec:
+    """The whole machine.
+
+    Attributes
+    ----------
+    clock_mhz : float
+    pe : RowStationaryPe
+    glb : BufferSpec
+        Holds inputs and outputs; weights bypass it.
+    dram : DramSpec
+    dma : DmaSpec
+    mapping : str
+        ``search``: the mapper's; ``ics21``: the authors' own; or a mapping file (``.toml``, ``.json``).
+    space : {"published", "free"}
+        What the mapper searches: ``published`` keeps P, R and S of a layer whole, as ICS'21 did; ``free`` lets DRAM split them.
+    energies : str
+        Energy table, by name or as a TOML file.
+    """
+
+    clock_mhz: Rate
+    pe: RowStationaryPe
+    glb: BufferSpec
+    dram: DramSpec
+    dma: DmaSpec
+    mapping: str = "search"
+    space: Literal["published", "free"] = "published"
+    energies: str = "dense"
+
+    def hierarchy(self) -> Hierarchy:
+        """Return the storage levels that a mapping runs on."""
+        table, pe = load_energies(self.energies), self.pe
+        ported = self.glb.model == "ports"
+
+        def storage(name: str, keeps: tuple[str, ...], words: int | None, reads: int | None, writes: int | None) -> Storage:
+            energy = table.level(name)
+            return Storage(
+                name=name, keeps=keeps, words=words, block_words=energy.block_words, access_pj=energy.access_pj,
+                read_words_per_cycle=reads, write_words_per_cycle=writes,
+            )  # fmt: skip
+
+        def pad(name: str, kind: str, words: int) -> Storage:
+            return storage(name, (kind,), words, pe.pad_reads_per_cycle, pe.pad_writes_per_cycle)
+
+        glb_ports = (self.glb.read_words_per_cycle, self.glb.write_words_per_cycle) if ported else (None, None)
+        return Hierarchy(
+            levels=(
+                storage("dram", ("weight", "input", "output"), None, None, None),
+                storage("glb", ("input", "output"), self.glb.words, *glb_ports),
+                Storage(name="array"),
+                pad("ifmap_spad", "input", pe.ifmap_words),
+                pad("weight_spad", "weight", pe.weight_words),
+                pad("psum_spad", "output", pe.psum_words),
+            ),
+            cols=pe.cols, rows=pe.rows, mac_pj=table.mac_pj,
+        )  # fmt: skip
