@@ -24,6 +24,7 @@ as on the plain array, output stationary, T + r + c - 1 cycles a fold.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 from typing import Literal
@@ -39,21 +40,51 @@ def is_line(layer: Layer) -> bool:
     return layer.kind == "depthwise" and (layer.kernel_h == 1) != (layer.kernel_w == 1)
 
 
-def _line_cycles(layer: Layer, rows: int, cols: int, timing: FuseTiming) -> int:
-    """Cycles of a 1xK or Kx1 layer on the broadcast wires."""
+@dataclass(frozen=True, slots=True)
+class LineFolds:
+    """How a 1xK or Kx1 layer is cut into folds: lines over the rows, pieces of a line over the columns.
+
+    Attributes
+    ----------
+    count : int
+        Lines of all channels.
+    row_folds, pieces : int
+        Folds along the rows, and pieces of a line.
+    """
+
+    count: int
+    row_folds: int
+    pieces: int
+
+    @property
+    def folds(self) -> int:
+        """All folds of the layer."""
+        return self.row_folds * self.pieces
+
+
+def line_folds(layer: Layer, rows: int, cols: int, timing: FuseTiming) -> LineFolds:
+    """Cut a 1xK or Kx1 layer into folds."""
     top, bottom, left, right = layer.padding
-    tall, wide = layer.in_h + top + bottom, layer.in_w + left + right
     if layer.kernel_h == 1:
-        lines, length, taps, stride, out_lines, outputs = layer.in_h, wide, layer.kernel_w, layer.stride_w, layer.out_h, layer.out_w
+        lines, length, stride = layer.in_h, layer.in_w + left + right, layer.stride_w
+        out_lines, outputs = layer.out_h, layer.out_w
     else:
-        lines, length, taps, stride, out_lines, outputs = layer.in_w, tall, layer.kernel_h, layer.stride_h, layer.out_w, layer.out_h
-    if timing == "corrected":
-        row_folds = -(-layer.out_channels * out_lines // rows)
-        return row_folds * (cols + taps) * -(-((outputs - 1) * stride + 1) // cols)
+        lines, length, stride = layer.in_w, layer.in_h + top + bottom, layer.stride_h
+        out_lines, outputs = layer.out_w, layer.out_h
     if timing == "paper":
         length = lines
-    work = -(-layer.out_channels * lines // rows) * (cols + taps) * -(-length // cols)
-    return -(-work // stride)
+    elif timing == "corrected":
+        lines, length = out_lines, (outputs - 1) * stride + 1
+    count = layer.out_channels * lines
+    return LineFolds(count, -(-count // rows), -(-length // cols))
+
+
+def _line_cycles(layer: Layer, rows: int, cols: int, timing: FuseTiming) -> int:
+    """Cycles of a 1xK or Kx1 layer on the broadcast wires."""
+    taps = layer.kernel_h * layer.kernel_w
+    work = line_folds(layer, rows, cols, timing).folds * (cols + taps)
+    stride = layer.stride_w if layer.kernel_h == 1 else layer.stride_h
+    return work if timing == "corrected" else -(-work // stride)
 
 
 def _half_pixel_cycles(layer: Layer, rows: int, cols: int) -> int:

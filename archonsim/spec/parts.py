@@ -76,3 +76,34 @@ class DmaSpec:
 
     chunk_words: Count
     stream_chunks: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class ArraySpec:
+    """A rectangle of PEs, one MAC each.
+
+    Attributes
+    ----------
+    rows, cols : int
+    """
+
+    rows: Count
+    cols: Count
+
+    @property
+    def count(self) -> int:
+        """Number of PEs."""
+        return self.rows * self.cols
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class SramSpec:
+    """A double-buffered memory at an array's edge, as wide as the edge: it never makes the array wait.
+
+    Attributes
+    ----------
+    words : int
+        Capacity in 16-bit words; half of it works while the other half fills.
+    """
+
+    words: Annotated[int, Strict(), Field(ge=2)]

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-Component = Literal["dram", "glb", "prediction_glb"]
+Component = Literal["dram", "glb", "prediction_glb", "ifmap_sram", "filter_sram", "ofmap_sram"]
 Direction = Literal["read", "write"]
 DataKind = Literal["input", "output", "weight", "psum", "mask", "map"]
 
@@ -20,7 +20,7 @@ class Transfer:
 
     Attributes
     ----------
-    component : {"dram", "glb", "prediction_glb"}
+    component : {"dram", "glb", "prediction_glb", "ifmap_sram", "filter_sram", "ofmap_sram"}
     direction : {"read", "write"}
         As the component sees it.
     kind : {"input", "output", "weight", "psum", "mask", "map"}

@@ -1,0 +1,92 @@
+"""What machines share that run a network layer by layer: blocks unfused, no masks, one phase called ``layer`` each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simpy import Environment, Event
+
+from archonsim.engine.contract import Phase
+from archonsim.engine.pipeline import run_phases
+from archonsim.machines.phases import PhaseResult
+from archonsim.machines.registry import BlockMasks
+from archonsim.memory.system import MemorySystem
+from archonsim.spec.parts import DmaSpec
+from archonsim.stats.counts import PhaseStats
+from archonsim.workload.block import Block
+from archonsim.workload.layer import Layer
+from archonsim.workload.workload import Workload
+
+#: Nothing streams into a running tile here: all its data are there when it starts.
+NO_STREAM = DmaSpec(chunk_words=1, stream_chunks=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStep:
+    """A layer that takes time.
+
+    Attributes
+    ----------
+    layer : Layer
+    block : int or None
+        Number of the block that it belongs to.
+    """
+
+    layer: Layer
+    block: int | None
+
+
+def layer_steps(workload: Workload) -> list[LayerStep]:
+    """List all layers that multiply, those of blocks included."""
+    steps = []
+    for item in workload.items:
+        block, layers = (item.index, item.layers) if isinstance(item, Block) else (None, (item,))
+        steps += [LayerStep(layer, block) for layer in layers if layer.is_compute]
+    return steps
+
+
+def ideal_results(workload: Workload, pes: int, cycles: Callable[[Layer], int]) -> list[PhaseResult]:
+    """Evaluate a closed form for every layer."""
+    results = []
+    for step in layer_steps(workload):
+        taken = cycles(step.layer)
+        stats = PhaseStats(cycles=taken, compute=taken, macs=step.layer.macs)
+        results.append(PhaseResult(step.layer.name, step.block, "layer", stats, pes))
+    return results
+
+
+class LayerwiseSimulation:
+    """A workload on such a machine; nothing in it depends on the image.
+
+    Parameters
+    ----------
+    steps : sequence of LayerStep
+    phase : function of a layer
+        Cuts it into tiles.
+    memory : function without arguments
+        Builds the memories, idle, in a new run.
+    pes : int
+    """
+
+    def __init__(
+        self, steps: Sequence[LayerStep], phase: Callable[[Layer], Phase], memory: Callable[[], MemorySystem], pes: int
+    ) -> None:
+        self._steps, self._phase, self._memory, self._pes = steps, phase, memory, pes
+
+    def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
+        """Simulate one image; `masks` are not asked for."""
+        env = Environment()
+        results: list[PhaseResult] = []
+        env.process(self._run(env, on_step, results))
+        env.run()
+        return results
+
+    def _run(self, env: Environment, on_step: Callable[[str], None], results: list[PhaseResult]) -> Generator[Event, Any, None]:
+        memory = self._memory()
+        for step in self._steps:
+            done: list[PhaseStats] = []
+            yield env.process(run_phases(env, memory, NO_STREAM, [self._phase(step.layer)], done))
+            results.append(PhaseResult(step.layer.name, step.block, "layer", done[0], self._pes))
+            on_step(step.layer.name)

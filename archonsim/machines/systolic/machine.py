@@ -1,0 +1,66 @@
+"""The systolic array as a machine: folds from ``dataflow.systolic``, memory from the engine."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from archonsim.dataflow.operands import BufferSizes, buffer_accesses, group_demand
+from archonsim.dataflow.systolic import Gemm, fold, layer_cycles
+from archonsim.engine.contract import Phase
+from archonsim.machines.array_phase import array_phase
+from archonsim.machines.layerwise import LayerwiseSimulation, ideal_results, layer_steps
+from archonsim.machines.phases import PhaseResult
+from archonsim.machines.systolic.spec import SystolicSpec
+from archonsim.memory.system import MemorySystem
+from archonsim.workload.layer import Layer
+from archonsim.workload.workload import Workload
+
+
+def _cycles(layer: Layer, spec: SystolicSpec) -> int:
+    return layer_cycles(layer, spec.pe.rows, spec.pe.cols, spec.dataflow, spec.timing)
+
+
+def _phase(layer: Layer, spec: SystolicSpec) -> Phase:
+    gemm = Gemm.of(layer)
+    folds = fold(gemm, spec.pe.rows, spec.pe.cols, spec.dataflow, spec.timing)
+    buffers = BufferSizes(spec.ifmap_sram.words, spec.filter_sram.words, spec.ofmap_sram.words)
+    demand = group_demand(layer, gemm, folds, buffers).repeat(gemm.groups)
+    return array_phase(layer, demand, _cycles(layer, spec), buffer_accesses(gemm, folds), buffers)
+
+
+class SystolicMachine:
+    """A plain systolic array, as a machine that ``archonsim run`` knows."""
+
+    name = "systolic"
+    summary = "plain systolic array: output, weight or input stationary; SCALE-Sim's, DATE'21's or a drained array's cycles"
+    spec_type = SystolicSpec
+    preset = (resources.files("archonsim.machines.systolic") / "preset.toml").read_text("utf-8")
+    includes = (
+        "fill and drain of every fold in the chosen timing convention; grouped and depthwise layers a group at a time",
+        "DRAM bandwidth and latency, double-buffered input, filter and output memories; layers run one after the other",
+    )
+    excludes = (
+        "pooling, shuffles, sums and activations; host transfers; overlap of one fold with the next",
+        "sparsity: zero weights and activations are multiplied",
+    )
+    ideal_includes = (
+        "fill and drain of every fold in the chosen timing convention; grouped and depthwise layers a group at a time",
+    )
+    ideal_excludes = ("all memory; pooling, shuffles, sums and activations; sparsity",)
+
+    def ideal(self, workload: Workload, spec: SystolicSpec) -> list[PhaseResult]:
+        """Evaluate the closed forms: compute cycles alone."""
+        return ideal_results(workload, spec.pe.count, lambda layer: _cycles(layer, spec))
+
+    def prepare(self, workload: Workload, spec: SystolicSpec) -> LayerwiseSimulation:
+        """Make a workload ready for ``cycle`` fidelity."""
+        return LayerwiseSimulation(
+            layer_steps(workload),
+            lambda layer: _phase(layer, spec),
+            lambda: MemorySystem(spec.dram, {}, spec.clock_mhz),
+            spec.pe.count,
+        )
+
+    def steps(self, workload: Workload) -> int:
+        """Layers that one image runs."""
+        return len(layer_steps(workload))
