@@ -37,7 +37,11 @@ class DenseMachine:
 
     def ideal(self, workload: Workload, spec: DenseSpec) -> list[PhaseResult]:
         """Evaluate the mappings."""
-        return [ideal_result(mapped, spec, mapped.cycles, mapped.macs) for mapped in map_layers(workload, spec)]
+        results = []
+        for mapped in map_layers(workload, spec):
+            words = mapped.words("dram", "weight")[0]
+            results.append(ideal_result(mapped, spec, mapped.cycles, mapped.macs, words))
+        return results
 
     def prepare(self, workload: Workload, spec: DenseSpec) -> DenseSimulation:
         """Make a workload ready for ``cycle`` fidelity."""
@@ -48,13 +52,14 @@ class DenseMachine:
         return sum(1 for _ in compute_layers(workload))
 
 
-def ideal_result(mapped: MappedLayer, spec: DenseSpec, cycles: int, macs: int, phase: str = "layer") -> PhaseResult:
+def ideal_result(
+    mapped: MappedLayer, spec: DenseSpec, cycles: int, macs: int, weight_words: int, phase: str = "layer"
+) -> PhaseResult:
     """Put a closed-form result together: all cycles compute, and the words that the mapping moves."""
     stats = PhaseStats(cycles=cycles, compute=cycles, macs=macs)
-    for load in layer_phase(mapped, [cycles], macs, mapped.words("dram", "weight")[0]).tiles[0].loads:
-        stats.move(load)
-    for store in layer_phase(mapped, [cycles], macs, 0).tiles[0].stores:
-        stats.move(store)
+    (tile,) = layer_phase(mapped, [cycles], macs, weight_words).tiles
+    for transfer in (*tile.loads, *tile.stores):
+        stats.move(transfer)
     return PhaseResult(mapped.layer.name, mapped.block, phase, stats, spec.pe.count)
 
 

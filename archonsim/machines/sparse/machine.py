@@ -1,0 +1,129 @@
+"""Plain layers on a row-stationary array that skips zero weights, and zero activations when asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+
+from archonsim.engine.contract import Phase
+from archonsim.machines.dense.layers import MappedLayer, compute_layers, map_layers
+from archonsim.machines.dense.machine import ideal_result, run_layers
+from archonsim.machines.dense.tiles import layer_phase, tile_count
+from archonsim.machines.phases import PhaseResult
+from archonsim.machines.registry import BlockMasks
+from archonsim.machines.sparse.published import published_layers
+from archonsim.machines.sparse.spec import SparseSpec
+from archonsim.machines.sparse.work import Alive, LayerWork, balanced_work, published_work, weight_words, weights_work
+from archonsim.workload.what_if import no_masks
+from archonsim.workload.workload import Workload
+
+
+class SparseMachine:
+    """The sparse baseline of ICS'21, as a machine that ``archonsim run`` knows."""
+
+    name = "sparse"
+    summary = "row-stationary array that skips zero weights (ICS'21's sparse baseline); a pass ends with its slowest PE"
+    spec_type = SparseSpec
+    preset = (resources.files("archonsim.machines.sparse") / "preset.toml").read_text("utf-8")
+    includes = (
+        "every product whose weight is not zero, by the dense array's mapping; each pass as long as its slowest PE (barrier)",
+        "a phase called published has the authors' cycles: their counts of its non-zero weights are lost",
+        "DRAM bandwidth and latency, weights in DRAM as values with indices; every map goes through DRAM",
+    )
+    excludes = (
+        "finding the products that are not zero, compressed activations, pooling, channel shuffles, residual sums, host transfers",
+    )
+    ideal_includes = (
+        "every product whose weight is not zero, pass by pass; without weights, densities that are perfectly balanced over PEs",
+        "a phase called published has the authors' cycles: their counts of its non-zero weights are lost",
+    )
+    ideal_excludes = ("DRAM time, zero activations, pooling, residual sums: the authors' model",)
+
+    def ideal(self, workload: Workload, spec: SparseSpec) -> list[PhaseResult]:
+        """Add up the passes."""
+        source = WorkSource(workload, spec)
+        results = []
+        for mapped in map_layers(workload, spec):
+            work = source.weights_only(mapped)
+            words = weight_words(mapped, work, spec)
+            results.append(ideal_result(mapped, spec, work.cycles, work.macs, words, work.phase))
+        return results
+
+    def prepare(self, workload: Workload, spec: SparseSpec) -> SparseSimulation:
+        """Make a workload ready for ``cycle`` fidelity."""
+        return SparseSimulation(workload, spec)
+
+    def steps(self, workload: Workload) -> int:
+        """Layers that one image runs."""
+        return sum(1 for _ in compute_layers(workload))
+
+
+class WorkSource:
+    """Where the passes' lengths come from, as ``nnz`` says."""
+
+    def __init__(self, workload: Workload, spec: SparseSpec) -> None:
+        self._trace, self._spec = workload.trace, spec
+        self._published = published_layers(workload.name) if spec.nnz == "ics21" else {}
+
+    def weights_only(self, mapped: MappedLayer) -> LayerWork:
+        """Passes of a layer when no activation is skipped."""
+        if self._spec.nnz == "ics21":
+            return published_work(mapped, self._published.get(mapped.layer.name), self._spec)
+        if self._spec.nnz == "density" or self._trace is None:
+            return balanced_work(mapped, self._spec)
+        return weights_work(mapped, self._trace.layer(mapped.layer.name).weight, self._spec)
+
+    def masked(self, mapped: MappedLayer, alive: Alive) -> LayerWork:
+        """Passes of a layer some of whose inputs are zero."""
+        assert self._trace is not None
+        return weights_work(mapped, self._trace.layer(mapped.layer.name).weight, self._spec, alive)
+
+
+class SparseSimulation:
+    """A workload on the sparse array; images differ only where zero activations are skipped.
+
+    Parameters
+    ----------
+    workload : Workload
+    spec : SparseSpec
+
+    Raises
+    ------
+    MaskError
+        Weights or masks are needed, and the workload has shapes only.
+    """
+
+    def __init__(self, workload: Workload, spec: SparseSpec) -> None:
+        needs_masks = spec.skip_zero_activations and spec.nnz != "ics21"
+        if workload.trace is None and (spec.nnz == "weights" or needs_masks):
+            raise no_masks(workload)
+        self._spec = spec
+        self._source = WorkSource(workload, spec)
+        self._mapped = map_layers(workload, spec)
+        self._blocks = {block.index: block for block in workload.blocks()}
+        self._fixed: dict[str, Phase] = {}
+
+    def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
+        """Simulate one image."""
+        return run_layers([(mapped, self._phase(mapped, masks)) for mapped in self._mapped], self._spec, on_step)
+
+    def _phase(self, mapped: MappedLayer, masks: BlockMasks) -> Phase:
+        name = mapped.layer.name
+        alive = self._alive(mapped, masks)
+        if alive is not None:
+            return self._tiles(mapped, self._source.masked(mapped, alive))
+        if name not in self._fixed:
+            self._fixed[name] = self._tiles(mapped, self._source.weights_only(mapped))
+        return self._fixed[name]
+
+    def _tiles(self, mapped: MappedLayer, work: LayerWork) -> Phase:
+        tiles = work.tile_cycles(min(tile_count(mapped, work.cycles), len(work.ends)))
+        return layer_phase(mapped, tiles, work.macs, weight_words(mapped, work, self._spec), work.phase)
+
+    def _alive(self, mapped: MappedLayer, masks: BlockMasks) -> Alive | None:
+        """Inputs of a layer that are not zero, where the block's ReLU masks tell."""
+        block = self._blocks.get(mapped.block) if mapped.block is not None else None
+        if not self._spec.skip_zero_activations or block is None or block.order != "pw-dw-pw" or mapped.layer is block.pw1:
+            return None
+        keep1, keep2 = masks(block)
+        return (keep1 if mapped.layer is block.dw else keep2).unpack()

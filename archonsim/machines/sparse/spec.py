@@ -1,0 +1,46 @@
+"""The sparse baseline's description: the dense one's, and what is skipped."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from archonsim.machines.dense.spec import DenseSpec
+from archonsim.spec.parts import CONFIG, Count, Size
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class SparseSpec(DenseSpec):
+    """The whole machine.
+
+    Attributes
+    ----------
+    nnz : {"weights", "density", "ics21"}
+        Where the non-zero weights of a PE and pass come from: ``weights``: the workload's own weights; ``density``: perfectly
+        balanced, at the densities below, for workloads without weights; ``ics21``: as the authors measured or published them.
+    barrier : str
+        ``pass``: a pass ends with its slowest PE; ``fifo:N``: a PE may be up to N passes ahead of the slowest.
+    skip_zero_activations : bool
+        Whether products with a zero activation are skipped as well, where ReLU masks tell: before a block's DW and PW2.
+    pointwise_density, depthwise_density : float
+        Share of non-zero weights in the layers of bottleneck blocks; other layers are dense.
+    index_bits, value_bits : int
+        Bits of one non-zero weight in DRAM.
+    """
+
+    nnz: Literal["weights", "density", "ics21"] = "weights"
+    barrier: Annotated[str, Field(pattern=r"^(pass|fifo:[1-9][0-9]{0,5})$")] = "pass"
+    skip_zero_activations: bool = False
+    pointwise_density: Share
+    depthwise_density: Share
+    index_bits: Size
+    value_bits: Count
+
+    @property
+    def ahead(self) -> int:
+        """Passes that a PE may be ahead of the slowest."""
+        return 0 if self.barrier == "pass" else int(self.barrier.partition(":")[2])

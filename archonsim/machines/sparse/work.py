@@ -1,0 +1,137 @@
+"""How long each pass of a layer takes on the sparse array, from whatever says where the zeros are."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archonsim.dataflow.passes import PassGrid, pass_grid
+from archonsim.errors import SpecError
+from archonsim.machines.dense.layers import MappedLayer
+from archonsim.machines.sparse.published import PublishedLayer, measured_work
+from archonsim.machines.sparse.spec import SparseSpec
+from archonsim.pe.pass_kernel import masked_work, pass_ends, weight_work
+
+Ints = NDArray[np.int64]
+Alive = NDArray[np.uint8]
+
+#: Roles of the layers that are pruned in a network given by shapes only.
+PRUNED = {"pw1": "pointwise_density", "pw2": "pointwise_density", "dw": "depthwise_density"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerWork:
+    """What a layer takes, all groups together.
+
+    Attributes
+    ----------
+    ends : (passes,) int
+        Cycle in which the last PE has ended each pass.
+    macs : int
+        Multiplications done.
+    density : float
+        Share of non-zero weights.
+    phase : str
+        ``layer``; ``published`` where only the published cycles are known.
+    """
+
+    ends: Ints
+    macs: int
+    density: float
+    phase: str = "layer"
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of all passes."""
+        return int(self.ends[-1])
+
+    def tile_cycles(self, tiles: int) -> list[int]:
+        """Cycles of each of `tiles` runs of passes."""
+        cuts = [len(self.ends) * (tile + 1) // tiles - 1 for tile in range(tiles)]
+        return [int(cycles) for cycles in np.diff(self.ends[cuts], prepend=0)]
+
+
+def dense_work(mapped: MappedLayer) -> LayerWork:
+    """A layer without zeros: all passes alike."""
+    passes = mapped.problem.groups * math.prod(
+        loop.bound for level, loop in mapped.mapping.loops() if level in ("dram", "glb") and loop.axis == "time"
+    )
+    return LayerWork(np.arange(1, passes + 1) * mapped.cycles // passes, mapped.macs, 1.0)
+
+
+def balanced_work(mapped: MappedLayer, spec: SparseSpec) -> LayerWork:
+    """A layer of which only the density is known: every PE has the same share in every pass."""
+    density = getattr(spec, PRUNED[mapped.layer.role]) if mapped.layer.role in PRUNED else 1.0
+    if density == 1.0:
+        return dense_work(mapped)
+    grid = pass_grid(mapped.mapping)
+    ends = np.arange(1, len(grid.passes) * mapped.problem.groups + 1) * math.ceil(density * grid.work)
+    return LayerWork(ends, round(density * mapped.macs), density)
+
+
+def published_work(mapped: MappedLayer, published: PublishedLayer | None, spec: SparseSpec) -> LayerWork:
+    """A layer as the authors measured it; as they published it where the measurement is lost; dense where it was not pruned.
+
+    Published cycles are those of a barrier after every pass: they stay as they are whatever `barrier` says.
+
+    Raises
+    ------
+    SpecError
+        Zero activations are to be skipped, too: counts do not say where the weights are.
+    """
+    if spec.skip_zero_activations:
+        raise SpecError(
+            "skip_zero_activations is true and nnz is 'ics21': counts do not say which products are left; use nnz=weights"
+        )
+    if published is None:
+        return dense_work(mapped)
+    groups = mapped.problem.groups
+    if published.matrix is None:
+        estimate = dataclasses.replace(spec, nnz="density")
+        macs = balanced_work(mapped, estimate).macs if published.macs is None else published.macs
+        whole = dense_work(mapped)
+        ends = whole.ends * published.cycles // whole.cycles
+        return LayerWork(ends, macs, macs / mapped.macs, "published")
+    work = np.tile(measured_work(published.matrix), (1, groups))
+    macs = int(work.sum())
+    return LayerWork(pass_ends(work, spec.ahead), macs, macs / mapped.macs)
+
+
+def _group_work(mapped: MappedLayer, nonzero: NDArray[np.bool_], alive: Alive | None, grid: PassGrid) -> NDArray[np.int32]:
+    if alive is None:
+        return weight_work(nonzero, grid.passes, grid.pes, grid.runs)
+    layer = mapped.layer
+    top, _, left, _ = layer.padding
+    stride, padding = (layer.stride_w, layer.stride_h), (left, top)
+    return masked_work(nonzero, alive, grid.passes, grid.pes, grid.runs, stride, padding, layer.kind == "depthwise")
+
+
+def weights_work(mapped: MappedLayer, weight: NDArray[Any], spec: SparseSpec, alive: Alive | None = None) -> LayerWork:
+    """A layer whose weights are at hand.
+
+    Parameters
+    ----------
+    mapped : MappedLayer
+    weight : (O, C/G, S, R) float
+        Its zeros are skipped.
+    spec : SparseSpec
+    alive : (C, H, W) uint8 or None
+        0 where an input is zero; None to skip no activation.
+    """
+    nonzero, groups = weight != 0, mapped.problem.groups
+    grid = pass_grid(mapped.mapping)
+    filters = np.split(nonzero, groups)
+    inputs = [None] * groups if alive is None else np.split(alive, groups)
+    work = np.concatenate([_group_work(mapped, one, own, grid) for one, own in zip(filters, inputs, strict=True)], axis=1)
+    return LayerWork(pass_ends(work, spec.ahead), int(work.sum()), np.count_nonzero(nonzero) / nonzero.size)
+
+
+def weight_words(mapped: MappedLayer, work: LayerWork, spec: SparseSpec) -> int:
+    """Words that DRAM sends for weights: values with indices, or all values where that is less."""
+    words = mapped.words("dram", "weight")[0]
+    return min(words, math.ceil(words * work.density * (spec.value_bits + spec.index_bits) / spec.value_bits))
