@@ -13,10 +13,12 @@ import typer
 from rich.console import Console, RenderableType
 
 from archonsim.errors import MaskError
+from archonsim.workload.check import check_weights
 from archonsim.workload.networks import network
 from archonsim.workload.reader import open_workload
 from archonsim.workload.workload import Workload
 
+PLAIN_HELP = "Store masks as they are: any HDF5 tool can decode them, and the file is several times as large."
 WORKLOAD_HELP = "A workload file (.h5), or a network known by name (shapes only)."
 
 
@@ -29,10 +31,16 @@ class Format(StrEnum):
 
 
 def find_workload(text: str) -> Workload:
-    """Open a file, or look a network up by name: what has a suffix, a folder or exists is a file."""
+    """Open a file, or look a network up by name: what has a suffix, a folder or exists is a file.
+
+    A file's weights are read and checked; its masks are when they are asked for.
+    """
     path = Path(text)
     if path.suffix or len(path.parts) > 1 or path.exists():
-        return open_workload(path)
+        work = open_workload(path)
+        if work.trace is not None:
+            check_weights(work, work.trace)
+        return work
     return network(text)
 
 

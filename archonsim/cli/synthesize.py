@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from archonsim.cli.common import PLAIN_HELP
 from archonsim.cli.progress import stderr
 from archonsim.workload.networks import network
 from archonsim.workload.synthetic import synthesize
@@ -21,6 +22,7 @@ def synthesize_command(
     density1: Annotated[float, typer.Option(min=0, max=1, help="Share of activations that the first ReLU keeps.")] = 0.5,
     density2: Annotated[float, typer.Option(min=0, max=1, help="Share of activations that the second ReLU keeps.")] = 0.5,
     spatial: Annotated[int, typer.Option(min=0, help="Correlate masks over this many pixels on either side.")] = 0,
+    plain: Annotated[bool, typer.Option("--plain", help=PLAIN_HELP)] = False,
     agreement: Annotated[float, typer.Option(min=0, max=1, help="Share of bits in which true and predicted masks agree.")] = 0.9,
 ) -> None:
     """Write a workload with synthetic weights and masks, for studies; it says so everywhere."""
@@ -28,5 +30,5 @@ def synthesize_command(
         work, trace = synthesize(
             network(name), seed=seed, images=images, density1=density1, density2=density2, spatial=spatial, agreement=agreement
         )
-        digest = write_workload(output, work, trace)
+        digest = write_workload(output, work, trace, plain=plain)
     stderr.print(f"wrote {output} (SYNTHETIC masks, digest {digest[:16]}…)")
