@@ -11,34 +11,13 @@ import typer
 from rich.console import Console
 
 from archonsim.errors import ArchonsimError
+from workloads.console import ConsoleReporter
 from workloads.data import load
 from workloads.recipe import load_recipe
-from workloads.trainer import Interrupted, Trainer
+from workloads.trainer import Trainer, UnfinishedError
 
 #: Exit code of a run that stopped before its end and can go on.
 UNFINISHED = 75
-
-
-class Reporter:
-    """Progress on standard error: a line that overwrites itself on a terminal, a line every 30 seconds elsewhere."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        self._shown, self._started, self._first = 0.0, time.monotonic(), -1
-
-    def __call__(self, phase: str, step: int, steps: int, loss: float, rate: float) -> None:
-        """Show one step, if it is time to."""
-        now = time.monotonic()
-        if self._first < 0 or step < self._first:
-            self._first, self._started = step - 1, now
-        live = self._console.is_terminal
-        if step < steps and now - self._shown < (0.2 if live else 30.0):
-            return
-        self._shown = now
-        speed = (step - self._first) / max(now - self._started, 1e-9)
-        left = (steps - step) / speed / 60
-        text = f"{phase}: step {step}/{steps}  loss {loss:.3f}  rate {rate:.4f}  {speed:.2f} steps/s  {left:.1f} min left"
-        self._console.print(text, end="\r" if live and step < steps else "\n", highlight=False)
 
 
 def main(
@@ -54,9 +33,9 @@ def main(
     try:
         chosen = load_recipe(network, recipe)
         train, test = load(chosen.dataset, "train", data), load(chosen.dataset, "test", data)
-        trainer = Trainer(chosen, train, test, out / f"{network}-{recipe}", Reporter(), deadline)
+        trainer = Trainer(chosen, train, test, out / f"{network}-{recipe}", ConsoleReporter(), deadline)
         results = trainer.run()
-    except Interrupted as stop:
+    except UnfinishedError as stop:
         console.print(f"stopped at {stop}; the same command goes on")
         sys.exit(UNFINISHED)
     except ArchonsimError as error:

@@ -7,16 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from archonsim.errors import WorkloadError
 from archonsim.zoo.fused import FusedSettings
-from archonsim.zoo.network import Network, build
+from archonsim.zoo.network import Network, build, round_weights
 from archonsim.zoo.unit import ConvUnit, Dense
 from archonsim.zoo.widen import widen
+from workloads.calibrate import calibrate
 from workloads.checkpoint import CheckpointFolder, Position, save_network
 from workloads.data import Split, augment
 from workloads.evaluate import accuracy, estimate_statistics
@@ -26,11 +28,19 @@ from workloads.schedule import Schedule
 
 #: Seconds between two checkpoints, and steps between two choices of the weights to prune.
 SAVE_EVERY, PRUNE_EVERY = 60.0, 10
-#: Called with phase, step, steps, loss and learning rate.
-Progress = Callable[[str, int, int, float, float], None]
 
 
-class Interrupted(Exception):
+class Reporter(Protocol):
+    """Hears how training goes."""
+
+    def step(self, phase: str, step: int, steps: int, loss: float, rate: float) -> None:
+        """One step is done."""
+
+    def say(self, text: str) -> None:
+        """Something worth a line happened."""
+
+
+class UnfinishedError(Exception):
     """The time is up, or the user pressed Ctrl-C; the state is saved."""
 
 
@@ -53,7 +63,8 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
 
 def parameter_groups(network: Network, weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay acts on 1x1 and plain convolutions and on the last layer, not on depthwise kernels or normalisations."""
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     units = {id(unit.conv.weight): unit for unit in network.modules() if isinstance(unit, ConvUnit | Dense)}
     for parameter in network.parameters():
         if parameter.requires_grad:
@@ -62,11 +73,28 @@ def parameter_groups(network: Network, weight_decay: float) -> list[dict[str, An
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
+def freeze_real_branches(network: Network) -> None:
+    """Leave to training what the recipe trains beside predictors: output normalisations, head and tail."""
+    for block in network.bottlenecks():
+        if block.predictor1 is not None:
+            for part in (block.pw1, block.dw, block.pw2.conv):
+                part.requires_grad_(False)
+
+
+def training_mode(network: Network) -> None:
+    """Set training mode; frozen normalisations keep using their running statistics, as in Keras."""
+    network.train()
+    for block in network.bottlenecks():
+        if block.predictor1 is not None:
+            block.pw1.eval()
+            block.dw.eval()
+
+
 class Trainer:
     """One run of one recipe in one folder."""
 
-    def __init__(self, recipe: Recipe, train: Split, test: Split, folder: Path, progress: Progress, deadline: float | None) -> None:
-        self.recipe, self.progress, self.deadline = recipe, progress, deadline
+    def __init__(self, recipe: Recipe, train: Split, test: Split, folder: Path, reporter: Reporter, deadline: float | None) -> None:
+        self.recipe, self.reporter, self.deadline = recipe, reporter, deadline
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.train, self.test = train.to(self.device), test.to(self.device)
         self.checkpoints = CheckpointFolder(folder)
@@ -77,7 +105,7 @@ class Trainer:
 
         Raises
         ------
-        Interrupted
+        UnfinishedError
             Before the end; calling again goes on from here.
         """
         loaded = self.checkpoints.load()
@@ -95,12 +123,23 @@ class Trainer:
         return position.results
 
     def _network(self, phase: Phase, position: Position, model: dict[str, Any] | None) -> Network:
+        """Return the network of a phase as it stands: resumed, or made from the flavour before it."""
         network = build(self.recipe.network, phase.flavour)
         if model is not None:
-            network.load_state_dict(model, strict=position.step > 0)
+            missing, unexpected = network.load_state_dict(model, strict=False)
+            strange = [name for name in missing if position.step or ".predictor" not in name]
+            if strange or unexpected:
+                raise WorkloadError(f"{self.folder}: checkpoint does not fit {self.recipe.network}: {(strange + unexpected)[0]}")
         if self.recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network.to(self.device)
+        network = network.to(self.device)
+        if phase.flavour == "pred":
+            if not position.step:
+                round_weights(network)
+                chosen = torch.randperm(len(self.train), device=self.device)[: phase.calibrate]
+                calibrate(network, self.train.batch(chosen), self.reporter.say)
+            freeze_real_branches(network)
+        return network
 
     def _train(self, phase: Phase, network: Network, position: Position, rest: dict[str, Any] | None) -> None:
         schedule = Schedule(phase, len(self.train), self.recipe.seed)
@@ -125,17 +164,17 @@ class Trainer:
                 if pruner is not None:
                     self._prune(phase, pruner, position.step, schedule)
                 smooth = loss if not smooth else 0.98 * smooth + 0.02 * loss
-                self.progress(phase.flavour, position.step, schedule.steps, smooth, optimiser.param_groups[0]["lr"])
+                self.reporter.step(phase.flavour, position.step, schedule.steps, smooth, optimiser.param_groups[0]["lr"])
                 late = self.deadline is not None and time.monotonic() > self.deadline
                 if late or asked() or time.monotonic() - saved > SAVE_EVERY:
                     state = {"optimiser": optimiser.state_dict(), "rng": torch.get_rng_state()}
                     self.checkpoints.save(position, network.state_dict(), state)
                     saved = time.monotonic()
                 if late or asked():
-                    raise Interrupted(f"{phase.flavour}: step {position.step} of {schedule.steps}")
+                    raise UnfinishedError(f"{phase.flavour}: step {position.step} of {schedule.steps}")
 
     def _step(self, phase: Phase, stage: Stage, network: Network, index: Tensor, optimiser: torch.optim.Optimizer) -> float:
-        network.train()
+        training_mode(network)
         for block in network.bottlenecks():
             block.fused = FusedSettings(stage.width, stage.fixed) if self.recipe.fused else None
         x = augment(self.train.batch(index), self.recipe.pad, self.recipe.flip)
@@ -160,14 +199,25 @@ class Trainer:
             pruner.tighten(schedule.progress(step) / phase.ramp)
 
     def _finish(self, phase: Phase, network: Network) -> dict[str, Any]:
+        """Measure and store a finished flavour."""
         for block in network.bottlenecks():
             block.fused = FusedSettings() if self.recipe.fused else None
-        if self.recipe.statistics_images:
-            estimate_statistics(network, self.train, self.recipe)
         images = len(self.test)
-        if self.recipe.monitor_images and phase.flavour != "pred":
-            images = min(self.recipe.monitor_images, images)
+        if phase.flavour == "pred":
+            round_weights(network)
+            network.half_words = True
+        else:
+            if self.recipe.statistics_images:
+                estimate_statistics(network, self.train, self.recipe)
+            images = min(self.recipe.monitor_images or images, images)
         result = {"flavour": phase.flavour, "test_accuracy": accuracy(network, self.test, limit=images), "test_images": images}
-        meta = {**result, "network": self.recipe.network, "recipe": self.recipe.name, "seed": self.recipe.seed, "note": self.recipe.note}
+        meta = {
+            **result,
+            "network": self.recipe.network,
+            "recipe": self.recipe.name,
+            "seed": self.recipe.seed,
+            "note": self.recipe.note,
+        }
         save_network(self.folder / f"{phase.flavour}.pt", meta, network.state_dict())
+        self.reporter.say(f"{phase.flavour}: test accuracy {result['test_accuracy']:.4f} on {images} images")
         return result

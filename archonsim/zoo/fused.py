@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from archonsim.workload.block import Block
-from archonsim.zoo import fused_kernel
+from archonsim.zoo import fused_kernel, predicted_kernel
 from archonsim.zoo.predictor import HIGH, LOW, Predictor
 from archonsim.zoo.unit import BN_EPS, ConvUnit, folded_norm
 
@@ -36,13 +36,13 @@ class FusedSettings:
 
 
 def fusible(block: Block) -> bool:
-    """Whether the kernel has the block's shape: 3x3 windows, channels of a group in whole vectors."""
+    """Whether the kernel has the block's shape: 3x3 windows, channels of a group in multiples that the kernel unrolls by."""
     groups = block.groups
     return (
         (block.dw.kernel_h, block.dw.kernel_w) == (3, 3)
         and block.dw.stride_h == block.dw.stride_w <= 2
-        and block.in_channels // groups % 8 == 0
-        and block.out_channels // groups % 8 == 0
+        and block.in_channels // groups % 4 == 0
+        and block.out_channels // groups % 4 == 0
         and block.mid_channels // groups % fused_kernel.CHUNK == 0
     )
 
@@ -54,6 +54,10 @@ def _pack(x: Tensor) -> Tensor:
 
 def _unpack(flat: Tensor, images: int, height: int, width: int) -> Tensor:
     return flat.view(-1, images, height + 1, width + 1)[:, :, :height, :width].transpose(0, 1).contiguous()
+
+
+def _numpy(*tensors: Tensor) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+    return [tensor.detach().float().contiguous().numpy() for tensor in tensors]
 
 
 def _shape(x: Tensor, stride: int, first: int) -> tuple[int, int, int, int, int, int]:
@@ -75,21 +79,21 @@ class _FusedBlock(torch.autograd.Function):
         images, _, height, width = x.shape
         shape = _shape(x, stride, first)
         packed = _pack(x).numpy()
-        arrays = [tensor.detach().contiguous().numpy() for tensor in flat]
+        arrays = tuple(_numpy(*flat))
         out_h, out_w = height // stride, width // stride
         mean, var = np.zeros(arrays[0].shape[0], np.float32), np.zeros(arrays[0].shape[0], np.float32)
         y = np.zeros((arrays[5].shape[0], images * (out_h + 1) * (out_w + 1)), np.float32)
-        fused_kernel.block_forward(packed, *arrays, groups, shape, BN_EPS, False, y, mean, var)
+        fused_kernel.block_forward(packed, arrays, groups, shape, BN_EPS, False, y, mean, var)
         ctx.kept = (packed, arrays, groups, shape, mean, var)
         return _unpack(torch.from_numpy(y), images, out_h, out_w), torch.from_numpy(mean), torch.from_numpy(var)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> Any:
         packed, arrays, groups, shape, mean, var = ctx.kept
-        outputs = [np.zeros_like(array) for array in (packed, *arrays)]
-        fused_kernel.block_backward(packed, *arrays, groups, shape, BN_EPS, mean, var, _pack(gradient).numpy(), *outputs)
-        gx, *rest = (torch.from_numpy(output) for output in outputs)
-        return (_unpack(gx, shape[0], shape[1], shape[2]), None, None, None, *rest)
+        gx, gradients = np.zeros_like(packed), tuple(np.zeros_like(array) for array in arrays)
+        fused_kernel.block_backward(packed, arrays, groups, shape, BN_EPS, (mean, var), _pack(gradient).numpy(), gx, gradients)
+        rest = [torch.from_numpy(one) for one in gradients]
+        return (_unpack(torch.from_numpy(gx), shape[0], shape[1], shape[2]), None, None, None, *rest)
 
 
 def slice_channels(channels: int, width: float) -> int:
@@ -158,14 +162,10 @@ def fused_branch(pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, x: Tensor, settings
     x = x.float()
     w1, b1 = _folded_pw1(pw1, x, index)
     flat = (w1, b1, window, gamma, beta, out.reshape(pw2.layer.out_channels, -1))
-    y, mean, var = _FusedBlock.apply(x, groups, dw.layer.stride_h, _first_pixel(dw), *flat)
+    y, mean, var = _FusedBlock.apply(x, groups, dw.layer.stride_h, _first_pixel(dw), *flat)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         _track(dw.bn, mean, var, index)
     return pw2.bn(y)  # type: ignore[no-any-return,misc]
-
-
-def _numpy(*tensors: Tensor) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-    return [tensor.detach().float().contiguous().numpy() for tensor in tensors]
 
 
 @torch.no_grad()
@@ -180,12 +180,12 @@ def fused_inference(pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, pair: tuple[Pred
     y = np.zeros((out.shape[0], shape[0] * (out_h + 1) * (out_w + 1)), np.float32)
     if pair is None:
         norm = _numpy(torch.zeros_like(scale1), torch.full_like(scale1, 1 - BN_EPS))
-        arrays = _numpy(*weights, scale2, shift2, out)
-        fused_kernel.block_forward(_pack(x).numpy(), *arrays, groups, shape, BN_EPS, True, y, *norm)
+        arrays = tuple(_numpy(*weights, scale2, shift2, out))
+        fused_kernel.block_forward(_pack(x).numpy(), arrays, groups, shape, BN_EPS, True, y, *norm)
     else:
         levels = torch.round(x / pair[0].step).clamp(LOW, HIGH)
-        ternary = [tuple(_numpy(predictor.signs.flatten(1), *predictor.folded())) for predictor in pair]
-        step, low, high = np.float32(pair[1].step.item()), np.float32(LOW), np.float32(HIGH)
-        arrays = _numpy(_pack(x), _pack(levels), *weights, scale2, shift2, out)
-        fused_kernel.block_predicted(*arrays, *ternary, step, low, high, groups, shape, y)
+        one, two = (tuple(_numpy(predictor.signs.flatten(1), *predictor.folded())) for predictor in pair)
+        range2 = (np.float32(pair[1].step.item()), np.float32(LOW), np.float32(HIGH))
+        arrays = tuple(_numpy(*weights, scale2, shift2, out))
+        predicted_kernel.block_predicted(_pack(x).numpy(), _pack(levels).numpy(), arrays, one, two, range2, groups, shape, y)
     return pw2.bn(_unpack(torch.from_numpy(y), shape[0], out_h, out_w))  # type: ignore[no-any-return,misc]

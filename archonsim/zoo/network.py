@@ -22,6 +22,14 @@ def to_half(x: Tensor) -> Tensor:
     return x.to(torch.float16).to(torch.float32)
 
 
+@torch.no_grad()
+def round_weights(network: nn.Module) -> None:
+    """Round the weights of all layers to 16-bit words, in place: what a machine of 16-bit words multiplies by."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.weight.copy_(to_half(module.weight))
+
+
 class Network(nn.Module):
     """A workload's items in order.
 

@@ -70,7 +70,7 @@ class Predictor(nn.Module):
         self.slices = 1 if layer.kind == "depthwise" else layer.groups
         self.padding, self.stride = real.conv.padding, real.conv.stride
         self.bn = batch_norm(layer.out_channels)
-        self.register_buffer("signs", torch.zeros(layer.weight_shape))
+        self.register_buffer("signs", torch.zeros(layer.weight_shape, dtype=torch.int8))
         self.register_buffer("alpha", torch.zeros(layer.out_channels))
         self.register_buffer("step", torch.tensor(STEP))
 
@@ -85,10 +85,10 @@ class Predictor(nn.Module):
 
     def accumulate(self, x: Tensor) -> Tensor:
         """Return the integer sums ``sum(ternary * level)``."""
-        levels: Tensor = _Levels.apply(x, self.step, LOW, HIGH)
+        levels: Tensor = _Levels.apply(x, self.step, LOW, HIGH)  # type: ignore[no-untyped-call]
         if self.outer is not None:
             levels = functional.pad(levels, self.outer)
-        return functional.conv2d(levels, self.signs, None, self.stride, self.padding, 1, self.real_layer.groups)
+        return functional.conv2d(levels, self.signs.to(levels.dtype), None, self.stride, self.padding, 1, self.real_layer.groups)
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Return scale and shift (O,) of ``keep = scale * accumulate(x) + shift > 0``."""

@@ -66,7 +66,7 @@ class ConvUnit(nn.Module):
     def preactivation(self, x: Tensor) -> Tensor:
         """Convolution and batch normalisation, before the ReLU."""
         y = self.convolve(x)
-        return y if self.bn is None else self.bn(y)  # type: ignore[no-any-return]
+        return y if self.bn is None else self.bn(y)
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the whole layer."""

@@ -1,0 +1,101 @@
+"""From a trained network, its checkpoint and some images to a workload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+import archonsim
+from archonsim.errors import WorkloadError
+from archonsim.export.datasets import NORMALISATION, load_dataset
+from archonsim.export.tap import trace_network
+from archonsim.workload.networks import network as table_network
+from archonsim.workload.workload import Flavour, Provenance, Workload
+from archonsim.zoo.network import Network, round_weights
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what a checkpoint says about itself, and its tensors.
+
+    Raises
+    ------
+    WorkloadError
+        The file is missing, or is no checkpoint of ``workloads.train``.
+    """
+    if not path.is_file():
+        raise WorkloadError(f"{path}: no such file; it must be a checkpoint, e.g. pred.pt of workloads.train")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(content["meta"]), dict(content["model"])
+    except Exception as error:
+        raise WorkloadError(f"{path}: not a checkpoint of workloads.train ({type(error).__name__}: {error})") from error
+
+
+def load_network(name: str, checkpoint: Path) -> tuple[Network, dict[str, Any]]:
+    """Return a network with the weights of a checkpoint, rounded to 16-bit words, and what the checkpoint says.
+
+    Raises
+    ------
+    WorkloadError
+        The checkpoint is of another network, or its tensors do not fit.
+    """
+    meta, state = read_checkpoint(checkpoint)
+    if meta.get("network") != name or meta.get("flavour") not in get_args(Flavour):
+        raise WorkloadError(f"{checkpoint}: holds {meta.get('network')!r}, flavour {meta.get('flavour')!r}; asked for {name!r}")
+    network = Network(table_network(name), meta["flavour"])
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise WorkloadError(f"{checkpoint}: tensors do not fit {name}: {str(error).splitlines()[-1].strip()}") from error
+    round_weights(network)
+    network.eval()
+    return network, meta
+
+
+def test_images(dataset: str, root: Path | None, count: int) -> Tensor:
+    """Return the first `count` images of a data set's test split, normalised, ``(count, C, H, W)``."""
+    images, _ = load_dataset(dataset, "test", root)
+    if not 0 <= count <= len(images):
+        raise WorkloadError(f"count is {count}; the test split of {dataset} has {len(images)} images")
+    mean, deviation = NORMALISATION[dataset]
+    return (torch.from_numpy(images[:count]).float() - mean) / deviation
+
+
+def export_network(name: str, checkpoint: Path, images: Tensor) -> Workload:
+    """Trace a trained network of ours.
+
+    Parameters
+    ----------
+    name : str
+        A registered network, e.g. ``"fusionet_c10"``.
+    checkpoint : Path
+        A finished flavour as ``workloads.train`` writes it. Vanilla and pruned ones export their weights alone.
+    images : (N, C, H, W) float32
+        Normalised as in training; masks and maps are those of these images.
+
+    Returns
+    -------
+    Workload
+        With a :class:`~archonsim.workload.tensors.MemoryTrace`; its accuracy is the one measured when training ended,
+        with the weights that are exported.
+    """
+    network, meta = load_network(name, checkpoint)
+    if meta["flavour"] != "pred":
+        images = images[:0]
+    trace = trace_network(network, images)
+    shapes = network.workload
+    provenance = Provenance(
+        network=name,
+        dataset=shapes.provenance.dataset,
+        flavour=meta["flavour"],
+        mask_source="trained" if trace.images else "none",
+        test_accuracy=meta.get("test_accuracy"),
+        test_images=int(meta.get("test_images", 0)),
+        created_by=f"archonsim {archonsim.__version__}",
+        seed=meta.get("seed"),
+        note=str(meta.get("note", "")),
+    )
+    return Workload(name=name, items=shapes.items, provenance=provenance, trace=trace)

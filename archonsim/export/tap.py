@@ -1,0 +1,81 @@
+"""Running a trained network image by image and writing down what its blocks did."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from archonsim.export.folding import layer_tensors, predictor_tensors, to_floats
+from archonsim.workload.mask import Mask
+from archonsim.workload.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
+from archonsim.zoo.bottleneck import Bottleneck
+from archonsim.zoo.network import Network, to_half
+from archonsim.zoo.unit import ConvUnit, Dense
+
+
+def _mask(positive: Tensor) -> Mask:
+    return Mask.pack(positive[0].cpu().numpy())
+
+
+@torch.no_grad()
+def trace_block(block: Bottleneck, x: Tensor) -> tuple[BlockTrace, Tensor]:
+    """Run one block on one image ``(1, C, H, W)``; return its trace and its output."""
+    x = to_half(x)
+    real1, real2, predicted1, predicted2 = block.wide_maps(x)
+    if predicted1 is None or predicted2 is None:
+        raise ValueError(f"block {block.block.name} has no predictors")
+    output = to_half(block(x))
+    trace = BlockTrace(
+        keep1=_mask(predicted1 > 0),
+        keep2=_mask(predicted2 > 0),
+        true1=_mask(real1 > 0),
+        true2=_mask(real2 > 0),
+        input=to_floats(x[0]),
+        output=to_floats(output[0]),
+    )
+    return trace, output
+
+
+def network_layers(network: Network) -> dict[str, LayerTensors]:
+    """Return the weights of every layer that has some, by name."""
+    return {
+        module.layer.name: layer_tensors(module)
+        for module in network.modules()
+        if isinstance(module, ConvUnit | Dense) and module.layer.is_compute
+    }
+
+
+def network_predictors(network: Network) -> dict[str, tuple[PredictorTensors, PredictorTensors]]:
+    """Return the predictors of every block that has some, by name."""
+    return {
+        block.block.name: (predictor_tensors(block.predictor1), predictor_tensors(block.predictor2))
+        for block in network.bottlenecks()
+        if block.predictor1 is not None and block.predictor2 is not None
+    }
+
+
+@torch.no_grad()
+def trace_network(network: Network, images: Tensor) -> MemoryTrace:
+    """Trace a network in evaluation mode, one image at a time.
+
+    Parameters
+    ----------
+    network : Network
+        Maps between blocks are rounded to 16 bits, so that a stored map is exactly what the next block read.
+    images : (N, C, H, W) float32
+        Normalised; N = 0 gives weights alone.
+    """
+    network.eval()
+    network.half_words = True
+    blocks: dict[tuple[str, int], BlockTrace] = {}
+    for number in range(len(images)):
+        x = images[number : number + 1]
+        for module in network.items.values():
+            if isinstance(module, Bottleneck) and module.predictor1 is not None:
+                trace, x = trace_block(module, x)
+                blocks[module.block.name, number] = trace
+            else:
+                x = network.step(module, x)
+    return MemoryTrace(
+        layers=network_layers(network), predictor_pairs=network_predictors(network), blocks=blocks, images=len(images)
+    )
