@@ -11,6 +11,7 @@ from archonsim.errors import SpecError, nearest
 from archonsim.machines.phases import PhaseResult
 from archonsim.plugins import load_plugin, plugin_names
 from archonsim.spec.load import resolve
+from archonsim.spec.resources import Resources
 from archonsim.workload.block import Block
 from archonsim.workload.mask import Mask
 from archonsim.workload.workload import Workload
@@ -59,6 +60,9 @@ class Machine(Protocol):
 
     def prepare(self, workload: Workload, spec: Any) -> Simulation:
         """Make a workload ready for ``cycle`` fidelity."""
+
+    def resources(self, spec: Any) -> Resources:
+        """PEs, buffers and area, for comparisons."""
 
     def steps(self, workload: Workload) -> int:
         """How many times one simulated image calls ``on_step``."""

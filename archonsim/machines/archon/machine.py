@@ -20,6 +20,7 @@ from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
+from archonsim.spec.resources import Resources, area_table, memory_area
 from archonsim.stats.counts import PhaseStats
 from archonsim.workload.block import Block
 from archonsim.workload.fused_weight import FusedWeight, fuse
@@ -52,6 +53,15 @@ class ArchonMachine:
     def prepare(self, workload: Workload, spec: ArchonSpec) -> ArchonSimulation:
         """Make a workload ready for ``cycle`` fidelity."""
         return ArchonSimulation(workload, spec)
+
+    def resources(self, spec: ArchonSpec) -> Resources:
+        """PEs, buffers and area; the prediction GLB's area apart, as the authors leave it out."""
+        table, pe = area_table()["archon"], spec.pe
+        per_pe = table["pe"]["fixed"] + pe.adders * table["pe"]["per_adder"]
+        area = memory_area(table["glb"], spec.glb.words) + pe.adders * table["per_chip_adder"] + pe.count * per_pe
+        extra = memory_area(table["prediction_glb"], spec.prediction_glb.words)
+        words = spec.glb.words + spec.prediction_glb.words
+        return Resources(pes=pe.count, buffer_words=words, area_um2=area, extra_area_um2=extra)
 
     def steps(self, workload: Workload) -> int:
         """Layers and blocks that one image runs."""

@@ -28,7 +28,9 @@ class MappedLayer:
         One group of the layer.
     mapping : Mapping
     cost : Cost
-        Of one group.
+        Of one group, by the published analysis: the channels of a depthwise layer share one input map.
+    moved : Cost
+        Of one group, with an input map for each of them.
     """
 
     layer: Layer
@@ -36,6 +38,7 @@ class MappedLayer:
     problem: Problem
     mapping: Mapping
     cost: Cost
+    moved: Cost
 
     @property
     def cycles(self) -> int:
@@ -56,9 +59,8 @@ class MappedLayer:
 
     def words(self, level: str, kind: str) -> tuple[int, int]:
         """Words that DRAM or the GLB gives and takes for all groups: (reads, updates and fills)."""
-        counts = self.cost.counts[level, kind]
-        times = self.problem.groups * (self.problem.input_maps if kind == "input" else 1)
-        return counts.reads * times, (counts.updates + counts.fills) * times
+        counts, groups = self.moved.counts[level, kind], self.problem.groups
+        return counts.reads * groups, (counts.updates + counts.fills) * groups
 
 
 def compute_layers(workload: Workload) -> Iterator[tuple[Layer, int | None]]:
@@ -85,5 +87,6 @@ def map_layers(workload: Workload, spec: DenseSpec) -> list[MappedLayer]:
         problem = Problem.of(layer)
         mapping = book.find(layer.name, problem) if book else best_mapping(problem, hierarchy, spec.space == "free")
         cost = evaluate(problem, mapping, hierarchy, f"layer {layer.name}, mapping {spec.mapping}")
-        mapped.append(MappedLayer(layer, block, problem, mapping, cost))
+        moved = cost if problem.input_maps == 1 else evaluate(problem, mapping, hierarchy, own_inputs=True)
+        mapped.append(MappedLayer(layer, block, problem, mapping, cost, moved))
     return mapped

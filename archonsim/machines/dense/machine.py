@@ -16,6 +16,7 @@ from archonsim.machines.dense.tiles import layer_phase, shares, tile_count
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
+from archonsim.spec.resources import Resources, area_table, memory_area
 from archonsim.stats.counts import PhaseStats
 from archonsim.workload.workload import Workload
 
@@ -47,9 +48,20 @@ class DenseMachine:
         """Make a workload ready for ``cycle`` fidelity."""
         return DenseSimulation(workload, spec)
 
+    def resources(self, spec: DenseSpec) -> Resources:
+        """PEs, buffers and area."""
+        return row_stationary_resources(spec)
+
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""
         return sum(1 for _ in compute_layers(workload))
+
+
+def row_stationary_resources(spec: DenseSpec) -> Resources:
+    """PEs, buffers and area; a PE's scratchpads count at their published size."""
+    table = area_table()["dense"]
+    area = memory_area(table["glb"], spec.glb.words) + spec.pe.count * float(table["pe"]["fixed"])
+    return Resources(pes=spec.pe.count, buffer_words=spec.glb.words, area_um2=area)
 
 
 def ideal_result(

@@ -13,6 +13,7 @@ from archonsim.machines.fuse.spec import FuseSpec
 from archonsim.machines.layerwise import LayerwiseSimulation, ideal_results, layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.memory.system import MemorySystem
+from archonsim.spec.resources import Resources
 from archonsim.workload.layer import Layer
 from archonsim.workload.workload import Workload
 
@@ -69,6 +70,11 @@ class FuseMachine:
             lambda: MemorySystem(spec.dram, {}, spec.clock_mhz),
             spec.pe.count,
         )
+
+    def resources(self, spec: FuseSpec) -> Resources:
+        """PEs and buffers; no area is published."""
+        words = spec.ifmap_sram.words + spec.filter_sram.words + spec.ofmap_sram.words
+        return Resources(pes=spec.pe.count, buffer_words=words)
 
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""

@@ -7,13 +7,14 @@ from importlib import resources
 
 from archonsim.engine.contract import Phase
 from archonsim.machines.dense.layers import MappedLayer, compute_layers, map_layers
-from archonsim.machines.dense.machine import ideal_result, run_layers
+from archonsim.machines.dense.machine import ideal_result, row_stationary_resources, run_layers
 from archonsim.machines.dense.tiles import layer_phase, tile_count
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.machines.sparse.published import published_layers
 from archonsim.machines.sparse.spec import SparseSpec
 from archonsim.machines.sparse.work import Alive, LayerWork, balanced_work, published_work, weight_words, weights_work
+from archonsim.spec.resources import Resources
 from archonsim.workload.what_if import no_masks
 from archonsim.workload.workload import Workload
 
@@ -52,6 +53,10 @@ class SparseMachine:
     def prepare(self, workload: Workload, spec: SparseSpec) -> SparseSimulation:
         """Make a workload ready for ``cycle`` fidelity."""
         return SparseSimulation(workload, spec)
+
+    def resources(self, spec: SparseSpec) -> Resources:
+        """PEs, buffers and area: the dense array's, as published for both."""
+        return row_stationary_resources(spec)
 
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""
