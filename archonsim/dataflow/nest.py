@@ -104,7 +104,7 @@ def _arrays(mapping: Mapping, hierarchy: Hierarchy) -> tuple[Ints, Ints, Ints, I
     return dims, bounds, levels, axes
 
 
-def evaluate(problem: Problem, mapping: Mapping, hierarchy: Hierarchy, where: str = "mapping") -> Cost:
+def evaluate(problem: Problem, mapping: Mapping, hierarchy: Hierarchy, where: str = "mapping", *, own_inputs: bool = False) -> Cost:
     """Count what a mapped problem does.
 
     Parameters
@@ -115,6 +115,9 @@ def evaluate(problem: Problem, mapping: Mapping, hierarchy: Hierarchy, where: st
     hierarchy : Hierarchy
     where : str
         Opens error messages.
+    own_inputs : bool
+        Count a depthwise layer's inputs as what they are, one map for each channel. The published analysis lets all channels
+        share one, and so do its mappings: with maps of their own they may exceed the pads, which is not checked then.
 
     Raises
     ------
@@ -126,8 +129,9 @@ def evaluate(problem: Problem, mapping: Mapping, hierarchy: Hierarchy, where: st
     dims, bounds, levels, axes = _arrays(mapping, hierarchy)
     limits = Limits.of(hierarchy)
     table = np.empty((len(hierarchy.levels), 3, 5), np.int64)
-    nest_counts(dims, bounds, levels, axes, problem.stride_w, problem.stride_h, limits.keeps, table)
-    _check_capacity(hierarchy, table, limits, where)
+    nest_counts(dims, bounds, levels, axes, problem.stride_w, problem.stride_h, limits.keeps, own_inputs, table)
+    if not own_inputs:
+        _check_capacity(hierarchy, table, limits, where)
     cycles, energy = nest_cost(
         bounds, levels, axes, table, limits.keeps, limits.blocks, limits.access_pj, hierarchy.mac_pj, limits.words,
         limits.reads, limits.writes,
@@ -164,9 +168,8 @@ def _check_capacity(hierarchy: Hierarchy, table: Ints, limits: Limits, where: st
         need = sum(held.values())
         if level.words is not None and need > level.words:
             parts = " + ".join(f"{words} of {kind}" for kind, words in held.items())
-            raise SpecError(
-                f"{where}: {level.name} holds {level.words} words, and its tiles need {need} ({parts}): {need - level.words} too many"
-            )
+            over = need - level.words
+            raise SpecError(f"{where}: {level.name} holds {level.words} words, its tiles need {need} ({parts}): {over} too many")
 
 
 def costs(

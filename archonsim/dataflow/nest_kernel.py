@@ -18,8 +18,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-#: Tensor axis of each dimension (N, C, M, P, Q, R, S) by data kind (weight, input, output); -1 where it does not index.
-AXIS = np.array([[-1, 0, 1, -1, -1, 2, 3], [3, 0, -1, 1, 2, 1, 2], [3, -1, 0, 1, 2, -1, -1]], np.int64)
+#: Tensor axis of each dimension (N, C, M, P, Q, R, S) by data kind (weight, input, output); -1 where it does not index. The last
+#: row is an input with a map of its own for each output channel.
+AXIS = np.array([[-1, 0, 1, -1, -1, 2, 3], [3, 0, -1, 1, 2, 1, 2], [3, -1, 0, 1, 2, -1, -1], [3, -1, 0, 1, 2, 1, 2]], np.int64)
+OWN_INPUT = 3
 
 #: Columns of the counts.
 READS, UPDATES, FILLS, PARTITION, TILE = range(5)
@@ -47,12 +49,12 @@ def _steps(dims, bounds):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _moves(kind, dims, steps, stride_w, stride_h):  # type: ignore[no-untyped-def]
+def _moves(kind, tensor, dims, steps, stride_w, stride_h):  # type: ignore[no-untyped-def]
     """Tensor axis (or -1) and distance of a step of each loop."""
     axis = np.empty(len(dims), np.int64)
     distance = np.empty(len(dims), np.int64)
     for at in range(len(dims)):
-        axis[at] = AXIS[kind, dims[at]]
+        axis[at] = AXIS[tensor, dims[at]]
         distance[at] = steps[at] * _scale(kind, dims[at], stride_w, stride_h)
     return axis, distance
 
@@ -122,8 +124,11 @@ def _copies(axis, bounds, levels, axes, above, first):  # type: ignore[no-untype
 
 
 @njit(cache=True)
-def nest_counts(dims, bounds, levels, axes, stride_w, stride_h, keeps, counts):  # type: ignore[no-untyped-def]
-    """Fill ``counts : (levels, 3 kinds, 5) int64`` with words per instance, given ``keeps : (levels, 3) bool``."""
+def nest_counts(dims, bounds, levels, axes, stride_w, stride_h, keeps, own_inputs, counts):  # type: ignore[no-untyped-def]
+    """Fill ``counts : (levels, 3 kinds, 5) int64`` with words per instance, given ``keeps : (levels, 3) bool``.
+
+    ``own_inputs`` says whether every output channel has an input map of its own (depthwise), or all share the inputs.
+    """
     counts[:] = 0
     depth = keeps.shape[0]
     steps = _steps(dims, bounds)
@@ -132,7 +137,8 @@ def nest_counts(dims, bounds, levels, axes, stride_w, stride_h, keeps, counts): 
         if axes[at] == 0:
             cycles *= bounds[at]
     for kind in range(3):
-        axis, distance = _moves(kind, dims, steps, stride_w, stride_h)
+        tensor = OWN_INPUT if own_inputs and kind == 1 else kind
+        axis, distance = _moves(kind, tensor, dims, steps, stride_w, stride_h)
         below, demand = depth, cycles
         for level in range(depth - 1, -1, -1):
             if not keeps[level, kind]:
@@ -192,7 +198,7 @@ def nest_costs(dims, candidates, levels, axes, stride_w, stride_h, keeps, blocks
     energies = np.empty(len(candidates), np.float64)
     counts = np.empty((keeps.shape[0], 3, 5), np.int64)
     for one in range(len(candidates)):
-        nest_counts(dims, candidates[one], levels, axes, stride_w, stride_h, keeps, counts)
+        nest_counts(dims, candidates[one], levels, axes, stride_w, stride_h, keeps, False, counts)
         cycles[one], energies[one] = nest_cost(
             candidates[one], levels, axes, counts, keeps, blocks, access_pj, mac_pj, words, reads, writes
         )

@@ -1,0 +1,138 @@
+"""What must hold for every run of the dense and sparse machines."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archonsim.machines.dense import MACHINE as DENSE
+from archonsim.machines.phases import PhaseResult
+from archonsim.machines.sparse import MACHINE as SPARSE
+from archonsim.pe.pass_kernel import pass_ends
+from archonsim.workload.networks import network
+from archonsim.workload.synthetic import synthesize
+from archonsim.workload.what_if import MaskPolicy
+from archonsim.workload.workload import Provenance, Workload
+from tests.row_stationary import UNLIMITED, dense, sparse
+from tests.strategies import make_block
+
+
+@cache
+def digits() -> Workload:
+    return synthesize(network("fusionet_digits"), seed=1)[0]
+
+
+def block_of(*, weights: float, alive: float = 0.5, stride: int = 1, groups: int = 2) -> Workload:
+    block = make_block(channels=4, mid=12, out=6, groups=groups, size=(6, 6), stride=stride)
+    shapes = Workload(name="small", items=(block,), provenance=Provenance(network="small", dataset="none"))
+    return synthesize(shapes, seed=3, density1=alive, density2=alive, weight_density=(weights,) * 3)[0]
+
+
+def run(machine: object, work: Workload, spec: object, masks: str = "trace") -> list[PhaseResult]:
+    policy = MaskPolicy.parse(masks)
+    return machine.prepare(work, spec).run(lambda block: policy.masks(work, block, 0), lambda name: None)
+
+
+def cycles(results: list[PhaseResult]) -> list[int]:
+    return [one.stats.cycles for one in results]
+
+
+@pytest.mark.parametrize("machine", [DENSE, SPARSE], ids=["dense", "sparse"])
+def test_cycles_are_compute_and_stalls(machine: object) -> None:
+    for one in run(machine, digits(), dense() if machine is DENSE else sparse()):
+        assert one.stats.cycles == one.stats.compute + sum(one.stats.stalls.values())
+        assert 0 < one.utilization <= 1
+
+
+def test_dense_does_every_mac_and_needs_the_ideal_cycles_without_memory() -> None:
+    work = digits()
+    spec = dense(*UNLIMITED)
+    ideal, stepped = DENSE.ideal(work, spec), run(DENSE, work, spec)
+    assert cycles(stepped) == cycles(ideal)
+    assert sum(one.stats.macs for one in stepped) == work.macs
+    assert [one.stats.traffic for one in stepped] == [one.stats.traffic for one in ideal]
+
+
+def test_dense_runs_shapes_without_weights() -> None:
+    assert cycles(run(DENSE, network("fusionet_digits"), dense())) == cycles(run(DENSE, digits(), dense()))
+
+
+@settings(max_examples=15, deadline=None)
+@given(slow=st.floats(0.2, 20), factor=st.floats(1, 8), latency=st.integers(0, 200), less=st.integers(0, 200))
+def test_faster_memory_never_costs_cycles(slow: float, factor: float, latency: int, less: int) -> None:
+    work = network("fusionet_digits")
+    before = dense(f"dram.gigabytes_per_second={slow}", f"dram.latency_cycles={latency}")
+    after = dense(f"dram.gigabytes_per_second={slow * factor}", f"dram.latency_cycles={max(0, latency - less)}")
+    ideal = cycles(DENSE.ideal(work, before))
+    faster, slower = cycles(run(DENSE, work, after)), cycles(run(DENSE, work, before))
+    assert all(a <= b <= c for a, b, c in zip(ideal, faster, slower, strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**16), pes=st.integers(1, 12), passes=st.integers(1, 40), largest=st.integers(0, 30))
+def test_running_ahead_never_costs_and_never_beats_the_work(seed: int, pes: int, passes: int, largest: int) -> None:
+    work = np.random.default_rng(seed).integers(0, largest + 1, (pes, passes), dtype=np.int32)
+    ends = [int(pass_ends(work, ahead)[-1]) for ahead in (0, 1, 2, 5, passes)]
+    assert ends == sorted(ends, reverse=True)
+    assert ends[0] == work.max(axis=0).sum()
+    assert ends[-1] == work.sum(axis=1).max() >= work.sum() / pes
+
+
+def test_barriers_fifos_and_masks_on_a_network() -> None:
+    work = digits()
+    free = UNLIMITED
+    barrier, ahead, far = (run(SPARSE, work, sparse(*free, f"barrier={one}")) for one in ("pass", "fifo:2", "fifo:999"))
+    masked = run(SPARSE, work, sparse(*free, "skip_zero_activations=true"))
+    for one, two, three, four, full in zip(barrier, ahead, far, masked, DENSE.ideal(work, dense()), strict=True):
+        assert one.stats.macs / one.pes <= three.stats.cycles <= two.stats.cycles <= one.stats.cycles <= full.stats.cycles
+        assert four.stats.cycles <= one.stats.cycles
+        assert four.stats.macs <= one.stats.macs == two.stats.macs <= full.stats.macs
+    assert cycles(far) != cycles(ahead) != cycles(barrier)
+    assert cycles(masked) != cycles(barrier)
+
+
+def test_sparse_macs_are_the_nonzero_weights_times_positions() -> None:
+    work = block_of(weights=0.4, stride=2)
+    for one, layer in zip(run(SPARSE, work, sparse()), work.layers(), strict=True):
+        nonzero = int(np.count_nonzero(work.trace.layer(layer.name).weight))
+        assert one.stats.macs == nonzero * layer.out_h * layer.out_w
+
+
+def test_masked_macs_are_products_of_nonzero_weights_and_live_activations() -> None:
+    work = block_of(weights=0.5, groups=1)
+    block = next(work.blocks())
+    results = {one.name: one.stats.macs for one in run(SPARSE, work, sparse("skip_zero_activations=true"))}
+    keep2 = work.trace.block(block.name, 0).keep2.unpack()
+    nonzero = work.trace.layer(block.pw2.name).weight[:, :, 0, 0] != 0
+    assert results[block.pw2.name] == int((nonzero.sum(axis=0)[:, None, None] * keep2).sum())
+    kept = work.trace.block(block.name, 0).keep1.unpack().astype(int)
+    taps = work.trace.layer(block.dw.name).weight[:, 0] != 0
+    padded = np.pad(kept, ((0, 0), (1, 1), (1, 1)))
+    shifted = [padded[:, r : r + 6, s : s + 6] * taps[:, r, s, None, None] for r in range(3) for s in range(3)]
+    assert results[block.dw.name] == int(sum(shifted).sum())
+
+
+def test_without_zeros_sparse_is_dense() -> None:
+    work = block_of(weights=1.0, alive=1.0)
+    assert cycles(SPARSE.ideal(work, sparse(*UNLIMITED))) == cycles(DENSE.ideal(work, dense(*UNLIMITED)))
+
+
+def test_measured_matrices_may_run_ahead_and_published_cycles_stay() -> None:
+    work = network("mobilenetv2_c10-ics21")
+    barrier, ahead = (SPARSE.ideal(work, sparse("nnz=ics21", f"barrier={one}")) for one in ("pass", "fifo:4"))
+    for one, two in zip(barrier, ahead, strict=True):
+        assert two.stats.cycles <= one.stats.cycles
+        if one.phase == "published":
+            assert two.stats.cycles == one.stats.cycles
+    assert sum(cycles(ahead)) < sum(cycles(barrier))
+
+
+def test_shapes_run_at_the_published_densities() -> None:
+    work = network("mobilenetv2_c10-ics21")
+    ideal = SPARSE.ideal(work, sparse())
+    assert sum(cycles(ideal)) < sum(cycles(SPARSE.ideal(work, sparse("nnz=ics21"))))
+    assert cycles(run(SPARSE, work, sparse("nnz=density", *UNLIMITED))) == cycles(ideal)
