@@ -1,0 +1,117 @@
+"""Several runs side by side: speedups over a base, and a warning where like is not compared with like."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from archonsim.report.report import Number, Report
+from archonsim.spec.resources import Resources
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One workload on one architecture.
+
+    Attributes
+    ----------
+    workload, arch : str
+    network : str
+    report : Report or None
+        None where the run is not possible.
+    reason : str
+        Why it is not.
+    resources : Resources
+    rows, cols : int
+        The array.
+    """
+
+    workload: str
+    arch: str
+    network: str
+    report: Report | None
+    reason: str
+    resources: Resources
+    rows: int
+    cols: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All rows, in the order asked for.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+    base : int
+        Row that speedups refer to.
+    budget : {"none", "pes", "area"}
+        What arrays were rescaled to be equal in.
+    """
+
+    rows: tuple[Row, ...]
+    base: int
+    budget: str
+
+    def speedup(self, row: Row) -> float | None:
+        """Time of the base over the time of `row`; above 1, `row` is faster."""
+        base = self.rows[self.base].report
+        if base is None or row.report is None or not row.report.time_ms:
+            return None
+        return base.time_ms / row.report.time_ms
+
+    def warnings(self) -> list[str]:
+        """Say where the comparison is not like with like."""
+        done = [row for row in self.rows if row.report is not None]
+        lines = [f"{row.workload} on {row.arch}: not run: {row.reason}" for row in self.rows if row.report is None]
+        lines += _differ("networks", [row.network for row in done])
+        lines += _differ("clocks (MHz)", [f"{row.report.clock_mhz:g}" for row in done if row.report])
+        lines += _differ("fidelities", [row.report.fidelity for row in done if row.report])
+        lines += _differ("DRAMs", [_dram(row.report) for row in done if row.report])
+        sources = {row.workload: row.report.provenance["mask_source"] for row in done if row.report}
+        lines += [f"{workload}: masks and weights are SYNTHETIC" for workload, source in sources.items() if source == "synthetic"]
+        if self.budget == "none":
+            lines += _differ("numbers of PEs", [str(row.resources.pes) for row in done])
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "schema": SCHEMA, "budget": self.budget, "base": self.base, "rows": [self._plain(row) for row in self.rows],
+            "warnings": self.warnings(),
+        }  # fmt: skip
+
+    def to_csv(self) -> str:
+        """Return one line a row."""
+        text = io.StringIO()
+        plain = [self._plain(row) for row in self.rows]
+        writer = csv.DictWriter(text, list(plain[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(plain)
+        return text.getvalue()
+
+    def _plain(self, row: Row) -> dict[str, Any]:
+        report, area = row.report, row.resources.area_um2
+        cycles: Number | None = None if report is None else report.total_cycles
+        return {
+            "workload": row.workload, "network": row.network, "arch": row.arch, "fidelity": report.fidelity if report else None,
+            "cycles": cycles, "time_ms": report.time_ms if report else None, "speedup": self.speedup(row), "rows": row.rows,
+            "cols": row.cols, "pes": row.resources.pes, "buffer_kib": row.resources.buffer_kib,
+            "area_mm2": None if area is None else area / 1e6, "extra_area_mm2": row.resources.extra_area_um2 / 1e6,
+            "digest": report.digest if report else "", "reason": row.reason,
+        }  # fmt: skip
+
+
+def _dram(report: Report) -> str:
+    dram = report.machine.get("dram", {})
+    return "unlimited" if dram.get("model") == "unlimited" else f"{dram.get('gigabytes_per_second')} GB/s"
+
+
+def _differ(what: str, values: Sequence[str]) -> list[str]:
+    distinct = list(dict.fromkeys(values))
+    return [f"not like with like: different {what}: {', '.join(distinct)}"] if len(distinct) > 1 else []
