@@ -12,7 +12,7 @@ from archonsim.budget import rescale
 from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images
 from archonsim.cli.progress import StepProgress
 from archonsim.cli.run import Fidelity
-from archonsim.errors import MaskError, SpecError, WorkloadError, nearest
+from archonsim.errors import SpecError, UserError, nearest
 from archonsim.machines.registry import Machine, machine, machine_spec
 from archonsim.report.compare import Comparison, Row
 from archonsim.report.compare_text import render_comparison
@@ -50,7 +50,7 @@ def _row(work: Workload, candidate: _Candidate, fidelity: Fidelity, images: list
     report, reason = None, ""
     try:
         report = simulate(work, candidate.machine, candidate.spec, fidelity=fidelity.value, images=images, on_step=progress.step)
-    except (MaskError, WorkloadError) as error:  # an infeasible point is a row with its reason
+    except UserError as error:  # an infeasible point is a row with its reason
         reason = str(error)
     pe = candidate.spec.pe
     return Row(
