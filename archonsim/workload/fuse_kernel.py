@@ -11,7 +11,7 @@ Ints = NDArray[np.int32]
 
 
 @njit(cache=True)
-def _fill(live1, lived, live2, bias1, bias2, groups, write, start, mid, out, channel, tap):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def _fill(live1, lived, live2, bias1, bias2, groups, write, start, mid, out, channel, tap):  # type: ignore[no-untyped-def]
     """Walk all groups in stream order; count, and write when `write`. Returns (groups, candidates)."""
     outs, per_mid = live2.shape
     per_in, taps = live1.shape[1], lived.shape[1]
@@ -52,7 +52,9 @@ def _fill(live1, lived, live2, bias1, bias2, groups, write, start, mid, out, cha
     return n, i
 
 
-def list_candidates(live1: Bools, lived: Bools, live2: Bools, bias1: Bools, bias2: Bools, groups: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+def list_candidates(
+    live1: Bools, lived: Bools, live2: Bools, bias1: Bools, bias2: Bools, groups: int
+) -> tuple[Ints, Ints, Ints, Ints, Ints]:
     """List candidates by group.
 
     Parameters

@@ -84,7 +84,9 @@ def fuse(block: Block, trace: Trace) -> FusedWeight:
         The block's depthwise layer is not in the middle.
     """
     if block.order != "pw-dw-pw":
-        raise WorkloadError(f"block {block.name}: fused weights of the order {block.order} are not modelled yet; use --fidelity ideal")
+        raise WorkloadError(
+            f"block {block.name}: fused weights of the order {block.order} are not modelled yet; use --fidelity ideal"
+        )
     one, two, three = (trace.layer(layer.name) for layer in (block.pw1, block.dw, block.pw2))
     return fuse_tensors(one, two, three, block.groups)
 
