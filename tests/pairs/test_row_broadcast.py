@@ -66,9 +66,7 @@ def test_corrected_cycles_are_those_of_stepped_rows(channels, height, width, ker
     channels=st.integers(1, 6), height=st.integers(3, 20), width=st.integers(3, 20), kernel=st.sampled_from([3, 5]),
     upright=st.booleans(), rows=st.integers(1, 8), cols=st.integers(1, 24),
 )  # fmt: skip
-def test_the_public_model_is_the_stepped_one_where_padding_does_not_add_a_piece(
-    channels, height, width, kernel, upright, rows, cols
-) -> None:  # type: ignore[no-untyped-def]
+def test_public_cycles_differ_by_pieces_of_padding(channels, height, width, kernel, upright, rows, cols) -> None:  # type: ignore[no-untyped-def]
     """At a stride of 1 the two differ by the pieces that the public model spends on padded positions alone."""
     layer = line_layer(channels, height, width, kernel, 1, upright=upright)
     length, lines = (height, width) if upright else (width, height)
