@@ -13,7 +13,6 @@ from archonsim.pe.pass_kernel import masked_work, pass_ends, weight_work
 from archonsim.pe.pass_reference import count_work, run_passes
 from tests.row_stationary import mapped_problems
 
-
 PADDING = st.tuples(st.integers(0, 2), st.integers(0, 2))
 
 

@@ -128,7 +128,9 @@ class SparseSimulation:
     def _alive(self, mapped: MappedLayer, masks: BlockMasks) -> Alive | None:
         """Inputs of a layer that are not zero, where the block's ReLU masks tell."""
         block = self._blocks.get(mapped.block) if mapped.block is not None else None
-        if not self._spec.skip_zero_activations or block is None or block.order != "pw-dw-pw" or mapped.layer is block.pw1:
+        if not self._spec.skip_zero_activations or block is None or not block.predicted or mapped.layer is block.pw1:
+            return None
+        if block.order != "pw-dw-pw":
             return None
         keep1, keep2 = masks(block)
         return (keep1 if mapped.layer is block.dw else keep2).unpack()

@@ -25,7 +25,8 @@ class SparseSpec(DenseSpec):
     barrier : str
         ``pass``: a pass ends with its slowest PE; ``fifo:N``: a PE may be up to N passes ahead of the slowest.
     skip_zero_activations : bool
-        Whether products with a zero activation are skipped as well, where ReLU masks tell: before a block's DW and PW2.
+        Whether products with a zero activation are skipped as well, where ReLU masks tell: before DW and PW2 of blocks that
+        have predictors, in the order PW1, DW, PW2.
     pointwise_density, depthwise_density : float
         Share of non-zero weights in the layers of bottleneck blocks; other layers are dense.
     index_bits, value_bits : int
