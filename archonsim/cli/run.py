@@ -51,7 +51,7 @@ def run(
     if fidelity is Fidelity.cycle:
         steps = found.steps(work) * len(choose_images(work, numbers))
         if not kernels_are_cached():
-            stderr.print("compiling kernels: the first run takes about 20 seconds longer, later ones do not", style="dim")
+            stderr.print("compiling kernels: the first run takes some 10 seconds longer, later ones do not", style="dim")
     with StepProgress(f"{arch} on {work.name}", steps) as progress:
         report = simulate(work, found, spec, fidelity=fidelity.value, images=numbers, masks=policy, on_step=progress.step)
     if output is not None:

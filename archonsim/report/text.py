@@ -65,11 +65,11 @@ def _stall(cause: str) -> Callable[[LayerReport, Number], str]:
 
 _COLUMNS = (
     _Column("cycles", lambda layer, total: number(layer.cycles)),
-    _Column("share", lambda layer, total: share(layer.cycles, total)),
-    _Column("MACs", lambda layer, total: _blank(layer.macs), 112),
-    _Column("adds done", lambda layer, total: _blank(layer.adds), 98),
-    _Column("possible", lambda layer, total: _blank(layer.adds_possible), 124),
-    _Column("survival", lambda layer, total: share(layer.adds, layer.adds_possible)),
+    _Column("share", lambda layer, total: share(layer.cycles, total), 100),
+    _Column("MACs", lambda layer, total: _blank(layer.macs), 128),
+    _Column("adds done", lambda layer, total: _blank(layer.adds), 114),
+    _Column("possible", lambda layer, total: _blank(layer.adds_possible), 142),
+    _Column("survival", lambda layer, total: share(layer.adds, layer.adds_possible), 92),
     *(_Column(cause, _stall(cause)) for cause in STALLS),
     _Column("PE util.", lambda layer, total: f"{100 * layer.utilization:.0f} %"),
 )
@@ -93,7 +93,7 @@ def _merge(name: str, layers: Iterable[LayerReport]) -> LayerReport:
 def _table(report: Report, width: int) -> Table:
     """All phases of all layers, then sums by phase, then the total."""
     columns = [column for column in _COLUMNS if column.from_width <= width]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 1, 0, 0))
     for name in ("layer", "phase"):
         table.add_column(name, no_wrap=True)
     for column in columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,7 +43,7 @@ class Block:
 
     def __post_init__(self) -> None:
         layers = self.layers
-        for before, after in zip(layers, layers[1:], strict=False):
+        for before, after in itertools.pairwise(layers):
             if (before.out_channels, before.out_h, before.out_w) != (after.in_channels, after.in_h, after.in_w):
                 raise WorkloadError(
                     f"block {self.name}: {after.name} takes {after.in_channels}x{after.in_h}x{after.in_w}, "

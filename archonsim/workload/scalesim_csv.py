@@ -81,17 +81,21 @@ def _is_gemm(header: _Line) -> bool:
     )
 
 
+def _dense(line: _Line) -> _Line:
+    """Take the sparsity column off a line, if it has one."""
+    if not line.cells or ":" not in line.cells[-1]:
+        return line
+    if line.cells[-1] != "1:1":
+        raise line.error(f"layer {line.name!r}: {SPARSITY} is {line.cells[-1]!r}; only dense layers (1:1) are modelled")
+    return _Line(line.where, line.name, line.cells[:-1])
+
+
 def _gemm_layer(line: _Line, name: str) -> Layer:
     m, n, k = line.numbers(GEMM_COLUMNS)
     return Layer(name=name, kind="conv", role="gemm", in_channels=k, out_channels=n, in_h=m)
 
 
 def _conv_layer(line: _Line, name: str) -> Layer:
-    cells = line.cells
-    if cells and ":" in cells[-1]:
-        if cells[-1] != "1:1":
-            raise line.error(f"layer {line.name!r}: {SPARSITY} is {cells[-1]!r}; only dense layers (1:1) are modelled")
-        line = _Line(line.where, line.name, cells[:-1])
     columns = CONV_COLUMNS if len(line.cells) <= len(CONV_COLUMNS) else (*CONV_COLUMNS, STRIDE_WIDTH)
     height, width, tall, wide, channels, filters, stride, *second = line.numbers(columns)
     strides = (stride, second[0] if second else stride)
@@ -140,7 +144,7 @@ def read_topology(path: Path) -> Workload:
             raise line.error("the layer's name is empty; the first column must name it")
         seen[line.name] = seen.get(line.name, 0) + 1
         again = seen[line.name]
-        layers.append(make(line, line.name if again == 1 else f"{line.name}#{again}"))
+        layers.append(make(_dense(line), line.name if again == 1 else f"{line.name}#{again}"))
     if not layers:
         raise WorkloadError(f"{path}: has a header and no layer; add a line for each layer")
     note = f"imported from the SCALE-Sim topology {path.name}"
