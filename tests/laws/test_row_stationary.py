@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archonsim.errors import MaskError, SpecError
 from archonsim.machines.dense import MACHINE as DENSE
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.sparse import MACHINE as SPARSE
@@ -136,3 +137,26 @@ def test_shapes_run_at_the_published_densities() -> None:
     ideal = SPARSE.ideal(work, sparse())
     assert sum(cycles(ideal)) < sum(cycles(SPARSE.ideal(work, sparse("nnz=ics21"))))
     assert cycles(run(SPARSE, work, sparse("nnz=density", *UNLIMITED))) == cycles(ideal)
+
+
+def test_fewer_products_take_less_energy_than_dense() -> None:
+    work = block_of(weights=0.4)
+    ours, full = SPARSE.energies(work, sparse()), DENSE.energies(work, dense())
+    assert all(0 < ours[layer] < full[layer] for layer in full)
+    whole = block_of(weights=1.0)
+    assert SPARSE.energies(whole, sparse()) == pytest.approx(DENSE.energies(whole, dense()))
+
+
+def test_shapes_need_to_be_told_where_zeros_are() -> None:
+    with pytest.raises(MaskError, match="has shapes only, and the sparse array counts the zeros"):
+        SPARSE.prepare(network("fusionet_digits"), sparse())
+    with pytest.raises(SpecError, match="is none of the networks that were measured: mobilenetv2_c10-ics21"):
+        SPARSE.prepare(network("fusionet_digits"), sparse("nnz=ics21"))
+    with pytest.raises(SpecError, match="counts do not say which products are left; use nnz=weights"):
+        SPARSE.ideal(network("mobilenetv2_c10-ics21"), sparse("nnz=ics21", "skip_zero_activations=true"))
+
+
+@pytest.mark.parametrize("barrier", ["fifo", "fifo:0", "fifo:-1", "barrier", ""])
+def test_barriers_are_pass_or_fifo(barrier: str) -> None:
+    with pytest.raises(SpecError, match="it must be pass, or fifo:N"):
+        sparse(f'barrier="{barrier}"')

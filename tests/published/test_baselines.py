@@ -57,6 +57,14 @@ def test_dense_energies_to_the_published_digits() -> None:
     assert mapped["b0.dw"].cost.energy_pj / 1e6 == pytest.approx(float(published(name)["b0.dw"]["dense_uj"]), abs=0.00501)
 
 
+def test_sparse_energies_to_the_published_digits() -> None:
+    name = "mobilenetv2_c10-ics21"
+    ours = SPARSE.energies(network(name), sparse("nnz=ics21", "mapping=ics21"))
+    blocks = {layer: float(row["sparse_uj"]) for layer, row in published(name).items() if row["sparse_uj"]}
+    assert len(blocks) == 48
+    assert {layer: ours[layer] / 1e6 for layer in blocks} == pytest.approx(blocks, abs=0.00501)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_sparse_layers_are_exact(name: str) -> None:
     ours = {one.name: one.stats.cycles for one in SPARSE.ideal(network(name), sparse("nnz=ics21"))}

@@ -13,9 +13,8 @@ PUBLISHED_WEIGHT = 10 / 16
 
 
 def published_energy_pj(mapped: MappedLayer) -> float:
-    """Energy by the authors' formula: weights and input pads of the pointwise layers in blocks are scaled, nothing else."""
-    role = mapped.layer.role
-    if PRUNED.get(role) != "pointwise_density" or mapped.layer.name.startswith("b0."):
+    """Energy of a pruned layer by the authors' formula: a pointwise layer's weights and input pad are scaled, nothing else."""
+    if PRUNED[mapped.layer.role] != "pointwise_density":
         return mapped.energy_pj
     counts, groups = mapped.cost.counts, mapped.problem.groups
     weights = counts["dram", "weight"].energy_pj + counts["weight_spad", "weight"].energy_pj

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from importlib import resources
 
 from archonsim.engine.contract import Phase
+from archonsim.errors import MaskError
 from archonsim.machines.dense.layers import MappedLayer, compute_layers, map_layers
 from archonsim.machines.dense.machine import ideal_result, row_stationary_resources, run_layers
 from archonsim.machines.dense.tiles import layer_phase, tile_count
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
+from archonsim.machines.sparse.energy import energy_pj, published_energy_pj
 from archonsim.machines.sparse.published import published_layers
 from archonsim.machines.sparse.spec import SparseSpec
 from archonsim.machines.sparse.work import Alive, LayerWork, balanced_work, published_work, weight_words, weights_work
 from archonsim.spec.resources import Resources
-from archonsim.workload.what_if import no_masks
 from archonsim.workload.workload import Workload
 
 
@@ -58,6 +59,11 @@ class SparseMachine:
         """PEs, buffers and area: the dense array's, as published for both."""
         return row_stationary_resources(spec)
 
+    def energies(self, workload: Workload, spec: SparseSpec) -> dict[str, float]:
+        """Energy of each layer in pJ, no activation skipped: by the authors' formula with ``nnz=ics21``, else by what is done."""
+        source = WorkSource(workload, spec)
+        return {mapped.layer.name: source.energy_pj(mapped) for mapped in map_layers(workload, spec)}
+
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""
         return sum(1 for _ in compute_layers(workload))
@@ -77,6 +83,12 @@ class WorkSource:
         if self._spec.nnz == "density" or self._trace is None:
             return balanced_work(mapped, self._spec)
         return weights_work(mapped, self._trace.layer(mapped.layer.name).weight, self._spec)
+
+    def energy_pj(self, mapped: MappedLayer) -> float:
+        """Energy of a layer when no activation is skipped."""
+        if self._spec.nnz == "ics21":
+            return published_energy_pj(mapped) if mapped.layer.name in self._published else mapped.energy_pj
+        return energy_pj(mapped, self.weights_only(mapped), self._spec)
 
     def masked(self, mapped: MappedLayer, alive: Alive) -> LayerWork:
         """Passes of a layer some of whose inputs are zero."""
@@ -99,9 +111,11 @@ class SparseSimulation:
     """
 
     def __init__(self, workload: Workload, spec: SparseSpec) -> None:
-        needs_masks = spec.skip_zero_activations and spec.nnz != "ics21"
-        if workload.trace is None and (spec.nnz == "weights" or needs_masks):
-            raise no_masks(workload)
+        if workload.trace is None and (spec.nnz == "weights" or spec.skip_zero_activations):
+            raise MaskError(
+                f"workload {workload.name!r} has shapes only, and the sparse array counts the zeros of its weights: use a workload "
+                "file, --set nnz=density for balanced zeros at given densities, or --set nnz=ics21 for what ICS'21 measured"
+            )
         self._spec = spec
         self._source = WorkSource(workload, spec)
         self._mapped = map_layers(workload, spec)

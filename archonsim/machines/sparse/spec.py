@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -34,12 +35,16 @@ class SparseSpec(DenseSpec):
     """
 
     nnz: Literal["weights", "density", "ics21"] = "weights"
-    barrier: Annotated[str, Field(pattern=r"^(pass|fifo:[1-9][0-9]{0,5})$")] = "pass"
+    barrier: str = "pass"
     skip_zero_activations: bool = False
     pointwise_density: Share
     depthwise_density: Share
     index_bits: Size
     value_bits: Count
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"pass|fifo:[1-9][0-9]{0,5}", self.barrier):
+            raise ValueError(f"barrier is {self.barrier!r}; it must be pass, or fifo:N with N passes from 1 to 999999")
 
     @property
     def ahead(self) -> int:
