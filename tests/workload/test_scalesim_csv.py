@@ -48,7 +48,7 @@ def test_a_name_with_dp_is_depthwise(tmp_path: Path) -> None:
 
 
 def test_names_that_come_again_get_a_number(tmp_path: Path) -> None:
-    assert [layer.name for layer in layers(tmp_path, GEMM + "a,1,1,1\nb,1,1,1\na,1,1,1\n")] == ["a", "b", "a#2"]
+    assert [layer.name for layer in layers(tmp_path, GEMM + "a,1,1,1\nb,1,1,1,1:1,\na,1,1,1\n")] == ["a", "b", "a#2"]
 
 
 def test_strides_of_both_axes_and_dense_sparsity_are_read(tmp_path: Path) -> None:
