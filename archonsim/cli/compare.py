@@ -13,11 +13,12 @@ from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, par
 from archonsim.cli.progress import StepProgress
 from archonsim.cli.run import Fidelity
 from archonsim.errors import SpecError, UserError, nearest
-from archonsim.machines.registry import Machine, machine, machine_spec
+from archonsim.machines.registry import Machine, machine, machine_names, machine_spec
 from archonsim.report.compare import Comparison, Row
 from archonsim.report.compare_text import render_comparison
 from archonsim.report.files import to_json
 from archonsim.simulate import choose_images, simulate
+from archonsim.workload.networks import network_names
 from archonsim.workload.workload import Workload
 
 
@@ -60,8 +61,8 @@ def _row(work: Workload, candidate: _Candidate, fidelity: Fidelity, images: list
 
 
 def compare(
-    workload: Annotated[list[str], typer.Option("--workload", "-w", help=f"{WORKLOAD_HELP} Repeatable.")],
-    arch: Annotated[str, typer.Option("--arch", "-a", help="Architectures, separated by commas.")],
+    workload: Annotated[list[str], typer.Option("--workload", "-w", help=f"{WORKLOAD_HELP} Repeatable; all: every named network.")],
+    arch: Annotated[str, typer.Option("--arch", "-a", help="Architectures, separated by commas; or all.")],
     fidelity: Annotated[Fidelity, typer.Option(help="One for all rows.")] = Fidelity.cycle,
     images: Annotated[str, typer.Option(help="Images to run: all, or numbers such as 0 or 0,2-3.")] = "0",
     base: Annotated[
@@ -72,7 +73,7 @@ def compare(
     form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
 ) -> None:
     """Run workloads on several architectures: cycles, time, speedups, PEs, buffers and area in one table."""
-    archs = list(dict.fromkeys(one.strip() for one in arch.split(",")))
+    archs = machine_names() if arch == "all" else list(dict.fromkeys(one.strip() for one in arch.split(",")))
     overrides = _overrides(set_ or [], archs)
     found = {name: _Candidate(machine(name), machine_spec(machine(name), None, overrides[name])) for name in archs}
     base = base or archs[0]
@@ -83,7 +84,7 @@ def compare(
         for name, one in found.items():
             if name != base:
                 found[name] = _Candidate(one.machine, rescale(one.machine, one.spec, against, budget.value))
-    works = [find_workload(one) for one in workload]
+    works = [find_workload(one) for name in workload for one in (network_names() if name == "all" else [name])]
     numbers = parse_images(images)
     steps = sum(one.machine.steps(work) * len(choose_images(work, None)) for work in works for one in found.values())
     with StepProgress("compare", steps if fidelity is Fidelity.cycle else 0) as progress:

@@ -13,6 +13,9 @@ from archonsim.spec.resources import Resources
 
 SCHEMA = 1
 
+#: Values that a warning names before it only counts them.
+NAMED = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -114,4 +117,7 @@ def _dram(report: Report) -> str:
 
 def _differ(what: str, values: Sequence[str]) -> list[str]:
     distinct = list(dict.fromkeys(values))
-    return [f"not like with like: different {what}: {', '.join(distinct)}"] if len(distinct) > 1 else []
+    if len(distinct) < 2:
+        return []
+    more = f" and {len(distinct) - NAMED} more" if len(distinct) > NAMED else ""
+    return [f"not like with like: different {what}: {', '.join(distinct[:NAMED])}{more}"]
