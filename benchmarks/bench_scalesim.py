@@ -2,7 +2,8 @@
 
 Run with ``python benchmarks/bench_scalesim.py [NETWORK] [LAYERS]``: the first LAYERS pointwise layers of a network, 8 of
 ``mobilenetv2_c10`` by default, output stationary on 32 x 32 PEs. SCALE-Sim runs where it is installed
-(``pip install "archonsim[bench]"``), unmodified, without traces, with unlimited bandwidth. Both are timed inside their own process, imports apart.
+(``pip install "archonsim[bench]"``), unmodified, without traces, with unlimited bandwidth. Both are timed inside their own
+process, imports apart.
 """
 
 from __future__ import annotations
