@@ -152,8 +152,12 @@ def test_shapes_need_to_be_told_where_zeros_are() -> None:
         SPARSE.prepare(network("fusionet_digits"), sparse())
     with pytest.raises(SpecError, match="is none of the networks that were measured: mobilenetv2_c10-ics21"):
         SPARSE.prepare(network("fusionet_digits"), sparse("nnz=ics21"))
+
+
+@pytest.mark.parametrize("nnz", ["ics21", "density"])
+def test_counts_do_not_say_which_activations_to_skip(nnz: str) -> None:
     with pytest.raises(SpecError, match="counts do not say which products are left; use nnz=weights"):
-        SPARSE.ideal(network("mobilenetv2_c10-ics21"), sparse("nnz=ics21", "skip_zero_activations=true"))
+        sparse(f"nnz={nnz}", "skip_zero_activations=true")
 
 
 @pytest.mark.parametrize("barrier", ["fifo", "fifo:0", "fifo:-1", "barrier", ""])

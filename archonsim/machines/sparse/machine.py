@@ -111,7 +111,7 @@ class SparseSimulation:
     """
 
     def __init__(self, workload: Workload, spec: SparseSpec) -> None:
-        if workload.trace is None and (spec.nnz == "weights" or spec.skip_zero_activations):
+        if workload.trace is None and spec.nnz == "weights":
             raise MaskError(
                 f"workload {workload.name!r} has shapes only, and the sparse array counts the zeros of its weights: use a workload "
                 "file, --set nnz=density for balanced zeros at given densities, or --set nnz=ics21 for what ICS'21 measured"

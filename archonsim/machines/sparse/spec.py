@@ -45,6 +45,10 @@ class SparseSpec(DenseSpec):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"pass|fifo:[1-9][0-9]{0,5}", self.barrier):
             raise ValueError(f"barrier is {self.barrier!r}; it must be pass, or fifo:N with N passes from 1 to 999999")
+        if self.skip_zero_activations and self.nnz != "weights":
+            raise ValueError(
+                f"skip_zero_activations is true and nnz is {self.nnz!r}: counts do not say which products are left; use nnz=weights"
+            )
 
     @property
     def ahead(self) -> int:

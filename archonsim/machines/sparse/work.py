@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.dataflow.passes import PassGrid, pass_grid
-from archonsim.errors import SpecError
 from archonsim.machines.dense.layers import MappedLayer
 from archonsim.machines.sparse.published import PublishedLayer, measured_work
 from archonsim.machines.sparse.spec import SparseSpec
@@ -70,7 +68,7 @@ def balanced_work(mapped: MappedLayer, spec: SparseSpec) -> LayerWork:
     if density == 1.0:
         return dense_work(mapped)
     grid = pass_grid(mapped.mapping)
-    ends = np.arange(1, len(grid.passes) * mapped.problem.groups + 1) * math.ceil(density * grid.work)
+    ends = np.arange(1, len(grid.passes) * mapped.problem.groups + 1) * math.ceil(round(density * grid.work, 9))
     return LayerWork(ends, round(density * mapped.macs), density)
 
 
@@ -78,22 +76,12 @@ def published_work(mapped: MappedLayer, published: PublishedLayer | None, spec: 
     """A layer as the authors measured it; as they published it where the measurement is lost; dense where it was not pruned.
 
     Published cycles are those of a barrier after every pass: they stay as they are whatever `barrier` says.
-
-    Raises
-    ------
-    SpecError
-        Zero activations are to be skipped, too: counts do not say where the weights are.
     """
-    if spec.skip_zero_activations:
-        raise SpecError(
-            "skip_zero_activations is true and nnz is 'ics21': counts do not say which products are left; use nnz=weights"
-        )
     if published is None:
         return dense_work(mapped)
     groups = mapped.problem.groups
     if published.matrix is None:
-        estimate = dataclasses.replace(spec, nnz="density")
-        macs = balanced_work(mapped, estimate).macs if published.macs is None else published.macs
+        macs = balanced_work(mapped, spec).macs if published.macs is None else published.macs
         whole = dense_work(mapped)
         ends = whole.ends * published.cycles // whole.cycles
         return LayerWork(ends, macs, macs / mapped.macs, "published")
