@@ -20,9 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.dataflow.systolic import Folds, Gemm
+from archonsim.errors import WorkloadError
 from archonsim.workload.layer import Layer
 
 Words = NDArray[np.int64]
+
+#: Folds of a layer, or parts of them, that are followed one by one: more would not fit an ordinary machine's memory.
+MOST_PIECES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,14 @@ def _sums(words: Words, sweeps: int, ofmap_words: int) -> tuple[Words, Words, Wo
 
 
 def group_demand(layer: Layer, gemm: Gemm, folds: Folds, buffers: BufferSizes) -> Demand:
-    """Return what one group of a layer needs, fold by fold."""
+    """Return what one group of a layer needs, fold by fold.
+
+    Raises
+    ------
+    WorkloadError
+        There are more folds than memory holds.
+    """
+    _check_pieces(layer, gemm.groups * folds.row_folds * folds.col_folds)
     r, c = _fold_sizes(folds.along_rows, folds.rows), _fold_sizes(folds.along_cols, folds.cols)
     # A fold's cycles grow by 0 or 1 with each row or column in use.
     corner = folds.fold_cycles(0, 0)
@@ -130,16 +141,27 @@ def group_demand(layer: Layer, gemm: Gemm, folds: Folds, buffers: BufferSizes) -
     inputs, weights = _reads(layer, gemm, folds, buffers)
     if folds.dataflow == "os":
         outputs, none = np.outer(r, c), np.zeros((len(r), len(c)), np.int64)
-        return _in_parts(Demand(*(one.ravel() for one in (cycles, inputs, weights, outputs, none, none))), buffers)
+        return _in_parts(layer, Demand(*(one.ravel() for one in (cycles, inputs, weights, outputs, none, none))), buffers)
     sums = _sums(folds.time * c, len(r), buffers.ofmap)
-    return _in_parts(Demand(*(one.ravel() for one in (cycles.T, inputs, weights, *sums))), buffers)
+    return _in_parts(layer, Demand(*(one.ravel() for one in (cycles.T, inputs, weights, *sums))), buffers)
 
 
-def _in_parts(demand: Demand, buffers: BufferSizes) -> Demand:
+def _check_pieces(layer: Layer, pieces: int) -> None:
+    if pieces > MOST_PIECES:
+        raise WorkloadError(
+            f"layer {layer.name!r}: falls into {pieces} folds or parts of folds; cycle fidelity follows at most {MOST_PIECES}: "
+            "take a larger array, larger memories, or ideal fidelity"
+        )
+
+
+def _in_parts(layer: Layer, demand: Demand, buffers: BufferSizes) -> Demand:
     """Cut folds in time until what a part moves fits half a buffer."""
     loads = ((demand.inputs, buffers.ifmap), (demand.weights, buffers.filter), (demand.outputs + demand.sums_out, buffers.ofmap))
     parts = max(1, *(-(-int(words.max()) // (size // 2)) for words, size in loads))
-    return demand if parts == 1 else Demand(*(_divided(getattr(demand, name), parts) for name in demand.__dataclass_fields__))
+    if parts == 1:
+        return demand
+    _check_pieces(layer, parts * len(demand.cycles) * layer.groups)
+    return Demand(*(_divided(getattr(demand, name), parts) for name in demand.__dataclass_fields__))
 
 
 def line_demand(layer: Layer, folds: int, buffers: BufferSizes) -> Demand:
@@ -149,7 +171,7 @@ def line_demand(layer: Layer, folds: int, buffers: BufferSizes) -> Demand:
     none = np.zeros(folds, np.int64)
     cycles = np.ones(folds, np.int64)
     demand = Demand(cycles, shares(map_words, folds), shares(layer.weights, folds), shares(out_words, folds), none, none)
-    return _in_parts(demand, buffers)
+    return _in_parts(layer, demand, buffers)
 
 
 def cut(demand: Demand, buffers: BufferSizes, most: int) -> list[tuple[int, int]]:

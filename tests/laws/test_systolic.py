@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from archonsim.dataflow.operands import BufferSizes, cut, group_demand
 from archonsim.dataflow.systolic import Gemm, fold
-from archonsim.errors import SpecError
+from archonsim.errors import SpecError, WorkloadError
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.workload.layer import Layer
@@ -114,6 +114,17 @@ def test_blocks_run_layer_by_layer_with_their_number() -> None:
     assert [result.name for result in results] == [layer.name for layer in work.layers() if layer.is_compute]
     assert {result.name: result.block for result in results}["b2.dw"] == 2
     assert {result.phase for result in results} == {"layer"}
+
+
+def test_more_folds_than_memory_holds_are_refused_in_cycle_fidelity_alone() -> None:
+    huge = Layer(name="huge", kind="conv", role="gemm", in_channels=8, out_channels=40_000, in_h=40_000)
+    small = ["pe.rows=4", "pe.cols=4"]
+    (ideal,) = run("systolic", small, huge, fidelity="ideal")
+    assert ideal.stats.macs == 8 * 40_000**2
+    with pytest.raises(WorkloadError, match=r"layer 'huge': falls into 100000000 folds .* at most 20000000"):
+        run("systolic", small, huge)
+    with pytest.raises(WorkloadError, match=r"parts of folds"):
+        run("systolic", ["pe.rows=64", "pe.cols=64", "ofmap_sram.words=4"], huge)
 
 
 def test_timing_fuseconv_needs_output_stationary() -> None:

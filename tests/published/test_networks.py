@@ -6,12 +6,17 @@ beside the repository). ImageNet: iitm-sysdl/FuSeConv, commit 04cdf54. Simulated
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from archonsim.workload.check import check_structure
 from archonsim.workload.layer import Layer
 from archonsim.workload.networks import network, network_names
 from archonsim.workload.published import date21_rows, network_name, published_flops
+from archonsim.workload.reader import open_workload
 from archonsim.workload.workload import Workload
+from archonsim.workload.writer import write_workload
 from tests.published.sources import data_rows, shared_rows
 
 CIFAR = {
@@ -150,6 +155,18 @@ def test_simulated_networks_have_the_shapes_that_the_published_simulation_ran() 
 def test_every_table_is_registered() -> None:
     assert {*CIFAR.values(), *SIMULATED.values(), "fusionet_digits"} <= set(network_names())
     assert {network_name(row["network"], row["variant"]) for row in date21_rows("table")} <= set(network_names())
+
+
+@pytest.mark.parametrize("name", [name for name in network_names() if not name.endswith("-ics21")])
+def test_every_layer_of_a_network_finds_its_input(name: str) -> None:
+    check_structure(network(name))
+
+
+def test_all_kinds_of_layers_survive_a_workload_file(tmp_path: Path) -> None:
+    for name in ("mobilenet_v3_small-fuse-half-50", "shufflenet_c10", "mnasnetmod_c10", "resnet50"):
+        path = tmp_path / f"{name}.h5"
+        write_workload(path, network(name), None)
+        assert open_workload(path).items == network(name).items
 
 
 def test_fusionet_saves_multiplications_as_claimed() -> None:
