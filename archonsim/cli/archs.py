@@ -80,14 +80,15 @@ def networks(
     if name is None:
         _print(form, [_network_row(network(one)) for one in network_names()])
         return
+    work = network(name)
     _print(
         form,
         [
             {
                 "name": layer.name, "kind": layer.kind, "in": f"{layer.in_channels}x{layer.in_h}x{layer.in_w}",
                 "out": f"{layer.out_channels}x{layer.out_h}x{layer.out_w}", "kernel": f"{layer.kernel_h}x{layer.kernel_w}",
-                "stride": f"{layer.stride_h}x{layer.stride_w}", "groups": layer.groups, "macs": layer.macs, "params": layer.params,
+                "stride": f"{layer.stride_h}x{layer.stride_w}", "groups": layer.groups, "macs": layer.macs, "params": work.params_of(layer),
             }
-            for layer in network(name).layers()
+            for layer in work.layers()
         ],
     )  # fmt: skip

@@ -105,9 +105,11 @@ class Workload:
         """Multiply-accumulates of one image, unfused."""
         return sum(layer.macs for layer in self.layers())
 
+    def params_of(self, layer: Layer) -> int:
+        """Parameters of one layer, as the network's source counts them."""
+        return layer.weights + layer.out_channels * (layer.bias + self.norm_params * layer.batchnorm)
+
     @property
     def params(self) -> int:
         """Parameters, as the network's source counts them."""
-        return self.unexecuted_params + sum(
-            layer.weights + layer.out_channels * (layer.bias + self.norm_params * layer.batchnorm) for layer in self.layers()
-        )
+        return self.unexecuted_params + sum(self.params_of(layer) for layer in self.layers())
