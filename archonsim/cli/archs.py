@@ -87,7 +87,8 @@ def networks(
             {
                 "name": layer.name, "kind": layer.kind, "in": f"{layer.in_channels}x{layer.in_h}x{layer.in_w}",
                 "out": f"{layer.out_channels}x{layer.out_h}x{layer.out_w}", "kernel": f"{layer.kernel_h}x{layer.kernel_w}",
-                "stride": f"{layer.stride_h}x{layer.stride_w}", "groups": layer.groups, "macs": layer.macs, "params": work.params_of(layer),
+                "stride": f"{layer.stride_h}x{layer.stride_w}", "groups": layer.groups, "macs": layer.macs,
+                "params": work.params_of(layer),
             }
             for layer in work.layers()
         ],
