@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from archonsim import __version__
-from archonsim.cli import archs, compare, export, inspect, run, synthesize, verify
+from archonsim.cli import archs, compare, export, inspect, reproduce, run, synthesize, verify
 from archonsim.errors import ArchonsimError
 
 #: Base of the errors of the option parser, wherever the installed typer keeps it.
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 
 app.command("compare")(compare.compare)
+app.command("reproduce")(reproduce.reproduce_command)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify_command)
 app.command("archs")(archs.archs)

@@ -16,10 +16,11 @@ from archonsim.errors import MaskError
 from archonsim.workload.check import check_weights
 from archonsim.workload.networks import network
 from archonsim.workload.reader import open_workload
+from archonsim.workload.scalesim_csv import read_topology
 from archonsim.workload.workload import Workload
 
 PLAIN_HELP = "Store masks as they are: any HDF5 tool can decode them, and the file is several times as large."
-WORKLOAD_HELP = "A workload file (.h5), or a network known by name (shapes only)."
+WORKLOAD_HELP = "A workload file (.h5), a SCALE-Sim topology (.csv), or a network known by name; the latter two are shapes only."
 
 
 class Format(StrEnum):
@@ -36,6 +37,8 @@ def find_workload(text: str) -> Workload:
     A file's weights are read and checked; its masks are when they are asked for.
     """
     path = Path(text)
+    if path.suffix == ".csv":
+        return read_topology(path)
     if path.suffix or len(path.parts) > 1 or path.exists():
         work = open_workload(path)
         if work.trace is not None:

@@ -92,7 +92,10 @@ def _merge(name: str, layers: Iterable[LayerReport]) -> LayerReport:
 
 def _table(report: Report, width: int) -> Table:
     """All phases of all layers, then sums by phase, then the total."""
-    columns = [column for column in _COLUMNS if column.from_width <= width]
+    total = report.total_cycles
+    columns = [
+        column for column in _COLUMNS if column.from_width <= width and any(column.text(layer, total) for layer in report.layers)
+    ]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 1, 0, 0))
     for name in ("layer", "phase"):
         table.add_column(name, no_wrap=True)
@@ -100,7 +103,7 @@ def _table(report: Report, width: int) -> Table:
         table.add_column(column.name, justify="right", no_wrap=True)
 
     def add(name: str, phase: str, layer: LayerReport, style: str = "", end: bool = False) -> None:
-        table.add_row(name, phase, *(one.text(layer, report.total_cycles) for one in columns), style=style, end_section=end)
+        table.add_row(name, phase, *(one.text(layer, total) for one in columns), style=style, end_section=end)
 
     above = ""
     for layer in report.layers:
@@ -117,8 +120,9 @@ def _head(report: Report, provenance: Provenance) -> Text:
     images = "mean of images " + ", ".join(map(str, report.image_numbers)) if report.images > 1 else ""
     if report.images == 1 and report.image_numbers:
         images = f"image {report.image_numbers[0]}"
-    parts = [f"{report.arch} on {report.workload}", f"{report.fidelity} fidelity", images]
-    if report.fidelity == "cycle":
+    parts = [f"{report.arch} on {report.workload}", f"{report.fidelity} fidelity"]
+    if report.fidelity == "cycle" and provenance.mask_source != "none":
+        parts.append(images)
         what_if = "" if report.masks == "trace" else f" (what-if, seed {report.seed})"
         parts.append(f"masks: {report.masks}{what_if}")
     text = Text(" · ".join(part for part in parts if part), style="bold")
