@@ -22,6 +22,8 @@ class PhaseResult:
     pes : int
     adders : int
         Narrow adders of a PE, in phases that only add; 0 in phases that multiply.
+    energy_pj : float or None
+        None where the machine has no energy model.
     """
 
     name: str
@@ -30,6 +32,7 @@ class PhaseResult:
     stats: PhaseStats
     pes: int
     adders: int = 0
+    energy_pj: float | None = None
 
     @property
     def utilization(self) -> float:

@@ -18,17 +18,23 @@ def _area(row: Row) -> str:
     return f"{area / 1e6:.3f}" + (f" (+{extra / 1e6:.3f})" if extra else "")
 
 
+def _energy(microjoules: float | None) -> str:
+    return "unknown" if microjoules is None else number(microjoules)
+
+
 def render_comparison(comparison: Comparison) -> RenderableType:
     """Lay a comparison out as a table, warnings below."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for name in ("workload", "arch", "fidelity"):
         table.add_column(name)
-    for name in ("cycles", "ms", "speedup", "PEs", "buffers KiB", "area mm2"):
+    for name in ("cycles", "ms", "energy uJ", "speedup", "PEs", "buffers KiB", "area mm2"):
         table.add_column(name, justify="right", no_wrap=True)
     for at, row in enumerate(comparison.rows):
         report, speedup = row.report, comparison.speedup(row)
         figures = (
-            ("not possible", "", "") if report is None else (report.fidelity, number(report.total_cycles), f"{report.time_ms:.3f}")
+            ("not possible", "", "", "")
+            if report is None
+            else (report.fidelity, number(report.total_cycles), f"{report.time_ms:.3f}", _energy(report.energy_uj))
         )
         table.add_row(
             row.workload, row.arch, *figures, "" if speedup is None else f"{speedup:.2f}x",

@@ -33,6 +33,8 @@ class LayerReport:
     utilization : float
         Share of the array's slots used (MACs; in prediction, narrow adders).
     traffic : dict of ``component.direction.kind`` to 16-bit words
+    energy_pj : float or None
+        None where the machine has no energy model.
     """
 
     name: str
@@ -46,6 +48,7 @@ class LayerReport:
     stalls: dict[str, Number]
     utilization: float
     traffic: dict[str, Number]
+    energy_pj: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,12 @@ class Report:
     includes: tuple[str, ...]
     excludes: tuple[str, ...]
 
+    @property
+    def energy_uj(self) -> float | None:
+        """Energy of an image; None unless it is known of every phase."""
+        known = [layer.energy_pj for layer in self.layers if layer.energy_pj is not None]
+        return sum(known) / 1e6 if len(known) == len(self.layers) else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         tree: dict[str, Any] = {"schema": SCHEMA, "archonsim": __version__}
@@ -121,7 +130,7 @@ def layer_report(result: PhaseResult) -> LayerReport:
         macs=stats.macs, adds=stats.adds, adds_possible=stats.adds_possible,
         stalls={cause: stats.stalls[cause] for cause in STALLS if stats.stalls[cause]},
         utilization=round(result.utilization, 6),
-        traffic={".".join(key): words for key, words in sorted(stats.traffic.items())},
+        traffic={".".join(key): words for key, words in sorted(stats.traffic.items())}, energy_pj=result.energy_pj,
     )  # fmt: skip
 
 
@@ -147,6 +156,7 @@ def mean_layers(images: Sequence[Sequence[LayerReport]]) -> tuple[LayerReport, .
                 stalls=_mean_dict([one.stalls for one in same]),
                 utilization=round(utilization, 6),
                 traffic=_mean_dict([one.traffic for one in same]),
+                energy_pj=None if same[0].energy_pj is None else sum(one.energy_pj or 0.0 for one in same) / len(same),
             )
         )
     return tuple(merged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -41,7 +42,8 @@ class DenseMachine:
         results = []
         for mapped in map_layers(workload, spec):
             words = mapped.words("dram", "weight")[0]
-            results.append(ideal_result(mapped, spec, mapped.cycles, mapped.macs, words))
+            result = ideal_result(mapped, spec, mapped.cycles, mapped.macs, words)
+            results.append(replace(result, energy_pj=mapped.energy_pj))
         return results
 
     def prepare(self, workload: Workload, spec: DenseSpec) -> DenseSimulation:
@@ -91,7 +93,9 @@ class DenseSimulation:
 
     def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
         """Simulate one image."""
-        return run_layers(self._phases, self._spec, on_step)
+        results = run_layers(self._phases, self._spec, on_step)
+        # Energy counts accesses, and time does not change them.
+        return [replace(one, energy_pj=mapped.energy_pj) for one, (mapped, _) in zip(results, self._phases, strict=True)]
 
 
 def run_layers(phases: Sequence[tuple[MappedLayer, Phase]], spec: DenseSpec, on_step: Callable[[str], None]) -> list[PhaseResult]:
