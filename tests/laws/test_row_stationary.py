@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from archonsim.errors import MaskError, SpecError
 from archonsim.machines.dense import MACHINE as DENSE
+from archonsim.machines.dense.layers import map_layers
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.sparse import MACHINE as SPARSE
 from archonsim.pe.pass_kernel import pass_ends
@@ -164,3 +165,25 @@ def test_counts_do_not_say_which_activations_to_skip(nnz: str) -> None:
 def test_barriers_are_pass_or_fifo(barrier: str) -> None:
     with pytest.raises(SpecError, match="it must be pass, or fifo:N"):
         sparse(f'barrier="{barrier}"')
+
+
+def test_dense_traffic_is_what_the_mapping_moves() -> None:
+    work = network("fusionet_digits")
+    for one, mapped in zip(DENSE.ideal(work, dense()), map_layers(work, dense()), strict=True):
+        traffic, layer = one.stats.traffic, mapped.layer
+        assert traffic["dram", "read", "input"] == mapped.words("dram", "input")[0]
+        assert traffic["dram", "read", "input"] == traffic["glb", "write", "input"] <= traffic["glb", "read", "input"]
+        assert traffic["dram", "read", "weight"] == mapped.words("dram", "weight")[0] >= layer.weights
+        outputs = layer.out_channels * layer.out_h * layer.out_w
+        assert traffic["dram", "write", "output"] == traffic["glb", "read", "output"] == outputs
+        assert traffic["glb", "write", "psum"] - traffic["glb", "read", "psum"] == outputs
+
+
+@pytest.mark.parametrize(("weights", "bits"), [(0.25, 26), (1.0, 16)])
+def test_sparse_weights_travel_with_their_indices_unless_that_is_more(weights: float, bits: int) -> None:
+    work = block_of(weights=weights)
+    for one, mapped in zip(SPARSE.ideal(work, sparse()), map_layers(work, dense()), strict=True):
+        weight = work.trace.layer(one.name).weight
+        words = mapped.words("dram", "weight")[0]
+        kept = words * np.count_nonzero(weight) / weight.size * bits / 16
+        assert one.stats.traffic["dram", "read", "weight"] == pytest.approx(min(words, np.ceil(kept)))

@@ -76,6 +76,16 @@ def test_an_edited_mapping_is_not_believed(folder: Path, value: object) -> None:
     assert best_mapping(PROBLEM, hierarchy) == first
 
 
+def test_a_file_answers_its_own_question_only(folder: Path) -> None:
+    cache.store("topic", {"a": 1}, "yes")
+    cache.store("topic", {"a": 2}, "no")
+    one, two = (path for path in files(folder) if path.suffix == ".json")
+    texts = one.read_text(), two.read_text()
+    one.write_text(texts[1])
+    two.write_text(texts[0])
+    assert cache.load("topic", {"a": 1}) is cache.load("topic", {"a": 2}) is None
+
+
 def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(cache.DIRECTORY_VARIABLE, str(tmp_path / "file"))
