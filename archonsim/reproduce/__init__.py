@@ -1,0 +1,1 @@
+"""Published results, computed again: every figure of a paper beside ours, its known defects marked."""
