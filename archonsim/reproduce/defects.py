@@ -35,7 +35,8 @@ class Defect:
     parts : int
         The figure is one of so many equal parts of what it holds.
     energies : sequence of str
-        Depthwise layers whose published energy counts one input map only.
+        Depthwise layers whose published energy counts `maps` times as many input maps as there are channels, those
+        beyond the first at `levels`.
     """
 
     id: str
@@ -48,6 +49,8 @@ class Defect:
     as_published: bool = False
     parts: int = 1
     energies: Sequence[str] = ()
+    maps: int = 1
+    levels: Sequence[str] = ("dram", "glb")
 
     @property
     def note(self) -> Note:
@@ -61,6 +64,10 @@ class Defect:
     def names(self, run: str, cell: str) -> bool:
         """Whether it lists a cell."""
         return self.concerns(run) and any(fnmatchcase(cell, pattern) for pattern in (*self.cells, *self.holds))
+
+    def charges(self, run: str, cell: str) -> bool:
+        """Whether it touches the energy of a cell."""
+        return self.concerns(run) and any(fnmatchcase(cell, pattern) for pattern in self.energies)
 
     def held(self, run: str, cell: str) -> tuple[str, str] | None:
         """Return the run and cell whose figure is published under a cell's name; None where it is the cell's own."""

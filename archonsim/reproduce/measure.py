@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -43,23 +44,35 @@ def measure(arch: str, workload: str, overrides: tuple[str, ...] = ()) -> Measur
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """Energy of one layer on the dense machine, in uJ.
+    """Energy of one layer on the dense machine, all groups together.
 
     Attributes
     ----------
-    uj : float
-        A depthwise layer's inputs counted for all its channels.
     one_map_uj : float
-        Counted for one of them.
+        With one input map, as the published analysis sees the channels of a depthwise layer.
+    input_uj : dict of level to float
+        What a further input map adds at ``dram`` and ``glb``.
+    maps : int
+        Input maps of a group.
+    groups : int
     """
 
-    uj: float
     one_map_uj: float
+    input_uj: dict[str, float]
+    maps: int
+    groups: int
+
+    def counted(self, times: int = 1, levels: Sequence[str] = ("dram", "glb")) -> float:
+        """Energy in uJ with `times` as many input maps, further ones counted at `levels`."""
+        return self.one_map_uj + (self.maps * times - 1) * sum(self.input_uj[level] for level in levels)
 
 
 @cache
 def dense_energies(workload: str, overrides: tuple[str, ...] = ()) -> dict[str, Energy]:
     """Return the energy of every layer of a registered network on ``dense``."""
-    spec = machine_spec(machine("dense"), None, overrides)
-    mapped = map_layers(network(workload), spec)
-    return {one.layer.name: Energy(one.energy_pj / 1e6, one.cost.energy_pj * one.problem.groups / 1e6) for one in mapped}
+    energies = {}
+    for one in map_layers(network(workload), machine_spec(machine("dense"), None, overrides)):
+        groups = one.problem.groups
+        further = {level: one.cost.counts[level, "input"].energy_pj * groups / 1e6 for level in ("dram", "glb")}
+        energies[one.layer.name] = Energy(one.cost.energy_pj * groups / 1e6, further, one.problem.input_maps, groups)
+    return energies
