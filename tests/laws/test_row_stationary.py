@@ -142,10 +142,11 @@ def test_shapes_run_at_the_published_densities() -> None:
 
 def test_fewer_products_take_less_energy_than_dense() -> None:
     work = block_of(weights=0.4)
-    ours, full = SPARSE.energies(work, sparse()), DENSE.energies(work, dense())
-    assert all(0 < ours[layer] < full[layer] for layer in full)
+    ours, full = SPARSE.ideal(work, sparse()), DENSE.ideal(work, dense())
+    assert all(0 < one.energy_pj < other.energy_pj for one, other in zip(ours, full, strict=True))
     whole = block_of(weights=1.0)
-    assert SPARSE.energies(whole, sparse()) == pytest.approx(DENSE.energies(whole, dense()))
+    ours, full = SPARSE.ideal(whole, sparse()), DENSE.ideal(whole, dense())
+    assert [one.energy_pj for one in ours] == pytest.approx([one.energy_pj for one in full])
 
 
 def test_shapes_need_to_be_told_where_zeros_are() -> None:

@@ -59,7 +59,7 @@ def test_dense_energies_to_the_published_digits() -> None:
 
 def test_sparse_energies_to_the_published_digits() -> None:
     name = "mobilenetv2_c10-ics21"
-    ours = SPARSE.energies(network(name), sparse("nnz=ics21", "mapping=ics21"))
+    ours = {one.name: one.energy_pj for one in SPARSE.ideal(network(name), sparse("nnz=ics21", "mapping=ics21"))}
     blocks = {layer: float(row["sparse_uj"]) for layer, row in published(name).items() if row["sparse_uj"]}
     assert len(blocks) == 48
     assert {layer: ours[layer] / 1e6 for layer in blocks} == pytest.approx(blocks, abs=0.00501)

@@ -54,10 +54,6 @@ class DenseMachine:
         """PEs, buffers and area."""
         return row_stationary_resources(spec)
 
-    def energies(self, workload: Workload, spec: DenseSpec) -> dict[str, float]:
-        """Energy of each layer in pJ: multipliers, scratchpads, GLB and DRAM."""
-        return {mapped.layer.name: mapped.energy_pj for mapped in map_layers(workload, spec)}
-
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""
         return sum(1 for _ in compute_layers(workload))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 
 from archonsim.engine.contract import Phase
@@ -48,7 +49,8 @@ class SparseMachine:
         for mapped in map_layers(workload, spec):
             work = source.weights_only(mapped)
             words = weight_words(mapped, work, spec)
-            results.append(ideal_result(mapped, spec, work.cycles, work.macs, words, work.phase))
+            result = ideal_result(mapped, spec, work.cycles, work.macs, words, work.phase)
+            results.append(replace(result, energy_pj=source.energy_pj(mapped)))
         return results
 
     def prepare(self, workload: Workload, spec: SparseSpec) -> SparseSimulation:
@@ -58,11 +60,6 @@ class SparseMachine:
     def resources(self, spec: SparseSpec) -> Resources:
         """PEs, buffers and area: the dense array's, as published for both."""
         return row_stationary_resources(spec)
-
-    def energies(self, workload: Workload, spec: SparseSpec) -> dict[str, float]:
-        """Energy of each layer in pJ, no activation skipped: by the authors' formula with ``nnz=ics21``, else by what is done."""
-        source = WorkSource(workload, spec)
-        return {mapped.layer.name: source.energy_pj(mapped) for mapped in map_layers(workload, spec)}
 
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""
@@ -124,7 +121,10 @@ class SparseSimulation:
 
     def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
         """Simulate one image."""
-        return run_layers([(mapped, self._phase(mapped, masks)) for mapped in self._mapped], self._spec, on_step)
+        results = run_layers([(mapped, self._phase(mapped, masks)) for mapped in self._mapped], self._spec, on_step)
+        if self._spec.skip_zero_activations:
+            return results  # the energy of skipped activations is not modelled
+        return [replace(one, energy_pj=self._source.energy_pj(mapped)) for one, mapped in zip(results, self._mapped, strict=True)]
 
     def _phase(self, mapped: MappedLayer, masks: BlockMasks) -> Phase:
         name = mapped.layer.name
