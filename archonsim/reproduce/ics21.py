@@ -103,7 +103,7 @@ def _headline_cells(sums: dict[tuple[str, str], Total]) -> Iterator[Cell]:
             printed = entry[quantity]
             equal = base.ours and archon.ours and printed_as(Fraction(base.ours, archon.ours), printed) != "no"
             yield Cell(
-                section="headline", run=entry["archon"], item=f"{entry['claim']}: {base.ours} / {archon.ours} cycles ({quantity})",
+                section="headline", run=entry["archon"], item=f"{entry['claim']}: {base.ours} / {archon.ours} ({quantity})",
                 quantity="speedup", published=printed, ours=None if ours is None else round(ours, len(printed.partition(".")[2])),
                 corrected=right, trained=trained, status=status if equal else "differs",
                 notes=(entry["note"], *notes) if quantity == "abstract" else notes,

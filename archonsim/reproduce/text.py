@@ -42,11 +42,11 @@ def _table(title: str, cells: list[Cell]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", title=title, title_justify="left")
     optional = [name for name in ("corrected", "trained") if any(getattr(cell, name) is not None for cell in cells)]
     for name in ("run", "figure"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("published", "ours", *optional):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("status", "notes"):
-        table.add_column(name)
+    table.add_column("status", no_wrap=True)
+    table.add_column("notes", overflow="fold")
     above = ""
     for cell in cells:
         figures = (_printed(cell.published), _figure(cell.ours), *(_figure(getattr(cell, name)) for name in optional))

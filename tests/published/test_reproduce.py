@@ -70,8 +70,8 @@ def test_headline_of_ics21_to_the_digit() -> None:
     assert [(cell.section, cell.published, cell.ours) for cell in first] == [
         ("headline", "5.75", 5.75), ("headline", "5.8", 5.8), ("headline", "2.11", 2.11), ("headline", "2.1", 2.1),
     ]  # fmt: skip
-    assert "4132672 / 718116 cycles" in first[0].item
-    assert "1512504 / 718116 cycles" in first[2].item
+    assert "4132672 / 718116" in first[0].item
+    assert "1512504 / 718116" in first[2].item
     assert all(cell.status != "differs" for cell in first)
 
 
