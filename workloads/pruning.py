@@ -11,7 +11,7 @@ from archonsim.zoo.network import Network
 from archonsim.zoo.unit import ConvUnit
 
 #: Layers outside of blocks that are pruned as well.
-_TAIL_ROLES = frozenset({"tail_pw"})
+TAIL_ROLES = frozenset({"tail_pw"})
 
 
 def prunable(network: Network, pointwise: float, depthwise: float) -> Iterator[tuple[ConvUnit, float]]:
@@ -21,7 +21,7 @@ def prunable(network: Network, pointwise: float, depthwise: float) -> Iterator[t
         yield block.dw, depthwise
         yield block.pw2, pointwise
     for module in network.items.values():
-        if isinstance(module, ConvUnit) and module.layer.role in _TAIL_ROLES:
+        if isinstance(module, ConvUnit) and module.layer.role in TAIL_ROLES:
             yield module, pointwise
 
 
@@ -37,11 +37,16 @@ def magnitude_mask(unit: ConvUnit, sparsity: float) -> Tensor:
     """
     weight = unit.conv.weight.detach()
     slices = 1 if unit.layer.kind == "depthwise" else unit.layer.groups
-    magnitude = weight.abs().reshape(slices, -1)
-    keep = max(round(magnitude.shape[1] * (1 - sparsity)), 1)
-    mask = torch.zeros_like(magnitude, dtype=torch.bool)
-    mask.scatter_(1, magnitude.topk(keep, dim=1).indices, True)
-    return mask.view_as(weight)
+    return keep_largest(weight.abs().reshape(slices, -1), sparsity).view_as(weight)
+
+
+def keep_largest(score: Tensor, sparsity: float) -> Tensor:
+    """Return which entries of each slice ``score[i]`` to keep, exactly ``max(round(n * (1 - sparsity)), 1)``."""
+    flat = score.reshape(len(score), -1)
+    keep = max(round(flat.shape[1] * (1 - sparsity)), 1)
+    mask = torch.zeros_like(flat, dtype=torch.bool)
+    mask.scatter_(1, flat.topk(keep, dim=1).indices, True)
+    return mask.view_as(score)
 
 
 class Pruner:

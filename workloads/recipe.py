@@ -50,10 +50,10 @@ class Phase:
         Learning rate: linear warm-up over the share `warmup` of the steps, then a cosine down to `final_rate`.
     ramp : float
         Share of the steps over which sparsity grows (flavour ``pruned``).
+    refit : int
+        Training images from which all weights to keep are chosen and fitted before training starts, instead of a ramp.
     calibrate : int
         Training images from which predictors are fitted before they are trained (flavour ``pred``).
-    trainable : str
-        ``all``; or ``predictors``: predictors' and blocks' output normalisations, head and tail; or ``tail``.
     """
 
     flavour: Flavour
@@ -65,6 +65,7 @@ class Phase:
     label_smoothing: float = 0.0
     momentum: float = 0.9
     ramp: float = 0.0
+    refit: int = 0
     calibrate: int = 0
 
 

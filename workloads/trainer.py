@@ -24,6 +24,7 @@ from workloads.data import Split, augment
 from workloads.evaluate import accuracy, estimate_statistics
 from workloads.pruning import Pruner
 from workloads.recipe import Phase, Recipe, Stage
+from workloads.refit import prune_by_refit
 from workloads.schedule import Schedule
 
 #: Seconds between two checkpoints, and steps between two choices of the weights to prune.
@@ -111,9 +112,10 @@ class Trainer:
         loaded = self.checkpoints.load()
         position = Position(recipe=self.recipe.name) if loaded is None else loaded[0]
         model, rest = (None, None) if loaded is None else loaded[1:]
-        torch.manual_seed(self.recipe.seed)
         while position.phase < len(self.recipe.phases):
             phase = self.recipe.phases[position.phase]
+            # A phase starts from the same generator whether or not the run was interrupted just before it.
+            torch.manual_seed(self.recipe.seed + position.phase)
             network = self._network(phase, position, model)
             self._train(phase, network, position, rest)
             position.results.append(self._finish(phase, network))
@@ -133,13 +135,21 @@ class Trainer:
         if self.recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network = network.to(self.device)
+        if not position.step:
+            self._begin(phase, network)
         if phase.flavour == "pred":
-            if not position.step:
-                round_weights(network)
-                chosen = torch.randperm(len(self.train), device=self.device)[: phase.calibrate]
-                calibrate(network, self.train.batch(chosen), self.reporter.say)
             freeze_real_branches(network)
         return network
+
+    def _begin(self, phase: Phase, network: Network) -> None:
+        """Do what comes before a phase's first step."""
+        chosen = torch.randperm(len(self.train))[: max(phase.refit, phase.calibrate)].to(self.device)
+        if phase.refit:
+            shares = self.recipe.pointwise_sparsity, self.recipe.depthwise_sparsity
+            prune_by_refit(network, self.train.batch(chosen), *shares, self.reporter.say)
+        if phase.calibrate:
+            round_weights(network)
+            calibrate(network, self.train.batch(chosen), self.reporter.say)
 
     def _train(self, phase: Phase, network: Network, position: Position, rest: dict[str, Any] | None) -> None:
         schedule = Schedule(phase, len(self.train), self.recipe.seed)
@@ -192,11 +202,11 @@ class Trainer:
         return float(loss.detach())
 
     def _prune(self, phase: Phase, pruner: Pruner, step: int, schedule: Schedule) -> None:
-        ramp = phase.ramp * schedule.steps
-        if step >= ramp + PRUNE_EVERY or step % PRUNE_EVERY:
-            pruner.apply()
-        else:
+        ramping = schedule.progress(step - PRUNE_EVERY) < phase.ramp
+        if ramping and step % PRUNE_EVERY == 0:
             pruner.tighten(schedule.progress(step) / phase.ramp)
+        else:
+            pruner.apply()
 
     def _finish(self, phase: Phase, network: Network) -> dict[str, Any]:
         """Measure and store a finished flavour."""

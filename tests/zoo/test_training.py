@@ -1,0 +1,192 @@
+"""Training: recipes, schedules, pruning, and runs that are interrupted and go on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
+pytest.importorskip("sklearn", reason="scikit-learn, which brings the digits, is not installed (extra 'train')")
+
+from archonsim.errors import WorkloadError  # noqa: E402
+from archonsim.export.datasets import load_dataset  # noqa: E402
+from archonsim.zoo.fused import FusedSettings  # noqa: E402
+from archonsim.zoo.network import build  # noqa: E402
+from archonsim.zoo.widen import widen  # noqa: E402
+from workloads.data import load  # noqa: E402
+from workloads.pruning import Pruner, magnitude_mask, sparsity_at  # noqa: E402
+from workloads.recipe import FOLDER, Phase, Recipe, Stage, load_recipe, parse_recipe  # noqa: E402
+from workloads.refit import prune_by_refit  # noqa: E402
+from workloads.schedule import Schedule  # noqa: E402
+from workloads.trainer import Trainer, UnfinishedError  # noqa: E402
+
+STAGES = (Stage(epochs=0.02, batch=16, resolution=8, width=0.5), Stage(epochs=0.04, batch=8, resolution=8))
+TINY = Recipe(
+    name="tiny",
+    network="fusionet_digits",
+    dataset="digits",
+    note="",
+    fused=True,
+    flip=False,
+    statistics_images=64,
+    monitor_images=20,
+    phases=(
+        Phase(flavour="vanilla", stages=STAGES, peak_rate=0.05),
+        Phase(flavour="pruned", stages=STAGES, peak_rate=0.05, ramp=0.5),
+        Phase(flavour="pred", stages=STAGES[1:], peak_rate=0.01, calibrate=32),
+    ),
+)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int]] = []
+
+    def step(self, phase: str, step: int, steps: int, loss: float, rate: float) -> None:
+        self.steps.append((phase, step))
+
+    def say(self, text: str) -> None:
+        assert text
+
+
+def train(folder: Path, deadline: float | None = None) -> Listener:
+    listener = Listener()
+    Trainer(TINY, load("digits", "train", None), load("digits", "test", None), folder, listener, deadline).run()
+    return listener
+
+
+def test_an_interrupted_run_ends_with_the_same_weights_as_an_undisturbed_one(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole").steps
+    for _ in range(len(whole) + 1):
+        try:
+            # A deadline that has passed already: one step, a checkpoint, and out.
+            train(tmp_path / "parts", time.monotonic() - 1)
+        except UnfinishedError:
+            continue
+        break
+    assert [flavour for flavour, _ in whole] == sorted((flavour for flavour, _ in whole), key=["vanilla", "pruned", "pred"].index)
+    for flavour in ("vanilla", "pruned", "pred"):
+        one, other = (torch.load(tmp_path / name / f"{flavour}.pt", weights_only=True) for name in ("whole", "parts"))
+        assert one["meta"] == other["meta"]
+        for key, tensor in one["model"].items():
+            assert torch.equal(tensor, other["model"][key]), f"{flavour} {key}"
+    pred = torch.load(tmp_path / "whole" / "pred.pt", weights_only=True)
+    assert pred["meta"]["test_images"] == 450
+    weight = pred["model"]["items.b1.pw1.conv.weight"]
+    assert torch.equal(weight, weight.half().float())
+    assert not list((tmp_path / "whole").glob("*.tmp"))
+
+
+def test_pruning_keeps_exactly_the_largest_of_each_slice() -> None:
+    network = build("fusionet_digits")
+    block = next(network.bottlenecks())
+    mask = magnitude_mask(block.pw1, 0.8)
+    assert mask.view(4, -1).sum(1).tolist() == [round(96 * 4 * 0.2)] * 4
+    weight = block.pw1.conv.weight.detach().view(4, -1).abs()
+    for kept, values in zip(mask.view(4, -1), weight, strict=True):
+        assert values[kept].min() >= values[~kept].max()
+    assert int(magnitude_mask(block.dw, 0.7).sum()) == round(384 * 9 * 0.3)
+
+
+def test_pruned_weights_stay_zero_whatever_training_does() -> None:
+    network = build("fusionet_digits")
+    pruner = Pruner(network, 0.8, 0.7)
+    pruner.tighten(1.0)
+    before = [block.dw.conv.weight.detach() != 0 for block in network.bottlenecks()]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 1.0
+    Pruner.apply(pruner)
+    assert all(
+        torch.equal(block.dw.conv.weight.detach() != 0, kept) for block, kept in zip(network.bottlenecks(), before, strict=True)
+    )
+
+
+def test_sparsity_grows_along_a_cubic() -> None:
+    assert [sparsity_at(progress, 0.8) for progress in (0.0, 0.5, 1.0, 2.0)] == pytest.approx([0.0, 0.7, 0.8, 0.8])
+
+
+def test_refit_prunes_to_exact_counts_and_comes_closer_than_cutting_alone() -> None:
+    torch.manual_seed(0)
+    images = load("digits", "train", None).batch(slice(0, 256))
+    network, cut = build("fusionet_digits"), build("fusionet_digits")
+    for block in network.bottlenecks():
+        block.fused = FusedSettings()
+    for norm in network.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.momentum = None
+    with torch.no_grad():
+        network.train()(images)
+        cut.load_state_dict(network.state_dict())
+        wanted = network.eval()(images)
+        Pruner(cut, 0.8, 0.7).tighten(1.0)
+        prune_by_refit(network, images, 0.8, 0.7, Listener().say)
+        errors = [float((one.eval()(images) - wanted).square().mean()) for one in (network, cut)]
+    assert errors[0] < 0.7 * errors[1]
+    for block in network.bottlenecks():
+        for unit, slices, share in ((block.pw1, 4, 0.2), (block.pw2, 4, 0.2), (block.dw, 1, 0.3)):
+            kept = (unit.conv.weight != 0).view(slices, -1)
+            assert kept.sum(1).tolist() == [round(kept.shape[1] * share)] * slices
+
+
+def test_widened_copies_make_the_same_network_when_they_are_not_perturbed() -> None:
+    torch.manual_seed(0)
+    network = build("fusionet_digits").train()
+    x = torch.randn(8, 1, 8, 8)
+    for block in network.bottlenecks():
+        block.fused = FusedSettings(width=1 / 3, fixed=True)
+    with torch.no_grad():
+        narrow = network(x)
+        widen(network, 1 / 3, noise=0.0)
+        for block in network.bottlenecks():
+            block.fused = None
+            # A sum over three copies is three times as large; the normalisation behind it takes that away but for its epsilon.
+            block.pw2.conv.weight /= 3
+        torch.testing.assert_close(network(x), narrow, rtol=1e-3, atol=1e-3)
+
+
+def test_every_epoch_shows_every_image_once() -> None:
+    schedule = Schedule(Phase(flavour="vanilla", stages=(Stage(epochs=2, batch=32, resolution=8),), peak_rate=1.0), 100, 7)
+    shown = torch.cat([schedule.batch_at(step) for step in range(schedule.steps)])
+    assert torch.bincount(shown[:100]).tolist() == [1] * 100
+    assert torch.bincount(shown[100:], minlength=100).max() == 1
+    assert not torch.equal(shown[:92], shown[100:])
+
+
+def test_learning_rate_warms_up_and_falls_to_its_end() -> None:
+    stage = Stage(epochs=10, batch=10, resolution=8)
+    schedule = Schedule(Phase(flavour="vanilla", stages=(stage,), peak_rate=1.0, final_rate=0.1, warmup=0.2), 100, 0)
+    assert schedule.rate(20) == pytest.approx(1.0)
+    assert schedule.rate(0) < schedule.rate(10) < schedule.rate(20) > schedule.rate(60) > schedule.rate(99)
+    assert schedule.rate(100) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_recipes_parse_and_name_networks_that_exist(path: Path) -> None:
+    recipe = parse_recipe(path.read_text("utf-8"), path.name)
+    assert path.stem == f"{recipe.network}-{recipe.name}"
+    assert build(recipe.network).workload.provenance.dataset == recipe.dataset
+    assert [phase.flavour for phase in recipe.phases] == ["vanilla", "pruned", "pred"]
+
+
+def test_unknown_keys_and_recipes_are_refused_by_name() -> None:
+    with pytest.raises(WorkloadError, match=r"unknown key 'sede'; did you mean 'seed'"):
+        parse_recipe("sede = 1", "x.toml")
+    with pytest.raises(WorkloadError, match="no recipe 'fusionet_digits-cpx'"):
+        load_recipe("fusionet_digits", "cpx")
+
+
+def test_missing_data_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WorkloadError, match="no CIFAR-10 here"):
+        load_dataset("cifar10", "test", tmp_path)
+    with pytest.raises(WorkloadError, match="needs a folder"):
+        load_dataset("cifar10", "test", None)
+
+
+def test_digits_are_split_once_and_for_all() -> None:
+    splits = [load_dataset("digits", split, None) for split in ("train", "test")]
+    assert [len(labels) for _, labels in splits] == [1347, 450]
+    seen = {image.tobytes() for image in splits[0][0]}
+    assert sum(image.tobytes() in seen for image in splits[1][0]) == 0
