@@ -15,13 +15,13 @@ SCHEMA = 1
 Number = int | float
 
 #: Best first: of a figure made of others, the worst holds.
-Status = Literal["exact", "shape", "given", "defect", "differs"]
+Status = Literal["exact", "shape", "defect", "given", "differs"]
 
 STATUSES: dict[Status, str] = {
     "exact": "ours is the published figure, to its printed digits (rounded or cut)",
     "shape": "ours is the published figure, but the simulation ran other shapes than the trained network has",
-    "given": "our machine repeats published cycles here, as what they were computed from is not at hand",
     "defect": "a listed defect of the source: the published figure is reproduced as what it really is, the right one is beside it",
+    "given": "our machine repeats published cycles here, as what they were computed from is not at hand",
     "differs": "ours is another figure, and no listed defect explains it",
 }
 
