@@ -37,13 +37,18 @@ def run(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the machine, e.g. pe.adders=4. Repeatable.")
     ] = None,
+    mapping: Annotated[
+        str | None, typer.Option(help="Short for --set mapping=...: search, ics21 or a file (dense, sparse).")
+    ] = None,
+    nnz: Annotated[str | None, typer.Option(help="Short for --set nnz=...: weights, density or ics21 (sparse).")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with machine parameters, laid over the preset.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for result.json and result.csv.")] = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
 ) -> None:
     """Simulate a workload on an architecture and print cycles by layer and phase."""
     found = machine(arch)
-    spec = machine_spec(found, config, set_ or [])
+    short = [f"{key}={value}" for key, value in (("mapping", mapping), ("nnz", nnz)) if value is not None]
+    spec = machine_spec(found, config, [*(set_ or []), *short])
     policy = MaskPolicy.parse(masks, seed)
     numbers = parse_images(images)
     work = find_workload(workload)
