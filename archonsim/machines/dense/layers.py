@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from archonsim.dataflow.book import open_book
@@ -11,7 +10,7 @@ from archonsim.dataflow.mapping_cache import best_mapping
 from archonsim.dataflow.nest import Cost, evaluate
 from archonsim.dataflow.problem import Problem
 from archonsim.machines.dense.spec import DenseSpec
-from archonsim.workload.block import Block
+from archonsim.machines.layerwise import layer_steps
 from archonsim.workload.layer import Layer
 from archonsim.workload.workload import Workload
 
@@ -63,15 +62,6 @@ class MappedLayer:
         return counts.reads * groups, (counts.updates + counts.fills) * groups
 
 
-def compute_layers(workload: Workload) -> Iterator[tuple[Layer, int | None]]:
-    """Layers that take time, blocks unfused, each with its block's number."""
-    for item in workload.items:
-        layers, block = (item.layers, item.index) if isinstance(item, Block) else ((item,), None)
-        for layer in layers:
-            if layer.is_compute:
-                yield layer, block
-
-
 def map_layers(workload: Workload, spec: DenseSpec) -> list[MappedLayer]:
     """Map every compute layer.
 
@@ -83,10 +73,11 @@ def map_layers(workload: Workload, spec: DenseSpec) -> list[MappedLayer]:
     hierarchy = spec.hierarchy()
     book = None if spec.mapping == "search" else open_book(spec.mapping)
     mapped = []
-    for layer, block in compute_layers(workload):
+    for step in layer_steps(workload):
+        layer = step.layer
         problem = Problem.of(layer)
         mapping = book.find(layer.name, problem) if book else best_mapping(problem, hierarchy, spec.space == "free")
         cost = evaluate(problem, mapping, hierarchy, f"layer {layer.name}, mapping {spec.mapping}")
         moved = cost if problem.input_maps == 1 else evaluate(problem, mapping, hierarchy, own_inputs=True)
-        mapped.append(MappedLayer(layer, block, problem, mapping, cost, moved))
+        mapped.append(MappedLayer(layer, step.block, problem, mapping, cost, moved))
     return mapped

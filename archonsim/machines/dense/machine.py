@@ -11,9 +11,10 @@ from simpy import Environment, Event
 
 from archonsim.engine.contract import Phase
 from archonsim.engine.pipeline import run_phases
-from archonsim.machines.dense.layers import MappedLayer, compute_layers, map_layers
+from archonsim.machines.dense.layers import MappedLayer, map_layers
 from archonsim.machines.dense.spec import DenseSpec
 from archonsim.machines.dense.tiles import layer_phase, shares, tile_count
+from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
@@ -56,7 +57,7 @@ class DenseMachine:
 
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""
-        return sum(1 for _ in compute_layers(workload))
+        return len(layer_steps(workload))
 
 
 def row_stationary_resources(spec: DenseSpec) -> Resources:

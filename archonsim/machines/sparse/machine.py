@@ -8,9 +8,10 @@ from importlib import resources
 
 from archonsim.engine.contract import Phase
 from archonsim.errors import MaskError
-from archonsim.machines.dense.layers import MappedLayer, compute_layers, map_layers
+from archonsim.machines.dense.layers import MappedLayer, map_layers
 from archonsim.machines.dense.machine import ideal_result, row_stationary_resources, run_layers
 from archonsim.machines.dense.tiles import layer_phase, tile_count
+from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.machines.sparse.energy import energy_pj, published_energy_pj
@@ -63,7 +64,7 @@ class SparseMachine:
 
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""
-        return sum(1 for _ in compute_layers(workload))
+        return len(layer_steps(workload))
 
 
 class WorkSource:
