@@ -30,7 +30,10 @@ def open_workload(path: Path) -> Workload:
     """
     with open_file(path) as root:
         _check_version(root)
-        workload = Workload(name=path.name, items=_items(root), provenance=_provenance(root), digest=root.text("digest"))
+        workload = Workload(
+            name=path.name, items=_items(root), provenance=_provenance(root), digest=root.text("digest"),
+            norm_params=root.integer("norm_params"), unexecuted_params=root.integer("unexecuted_params"),
+        )  # fmt: skip
         images = root.integer("images")
         if images < 0:
             raise root.error(f"images is {images}; it must be at least 0")

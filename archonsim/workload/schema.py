@@ -3,7 +3,7 @@
 Layout (version 1.0)::
 
     /                      filetype, version, created_by, network, dataset, flavour, mask_source, note, images, test_images,
-                           [test_accuracy], [seed], items, digest
+                           norm_params, unexecuted_params, [test_accuracy], [seed], items, digest
     /layers                units: JSON, unit of each attribute below
     /layers/<name>         the fields of Layer, sha256
         weight             (O, C/G, R, S)          as used; zeros are the pruning

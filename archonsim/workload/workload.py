@@ -77,6 +77,9 @@ class Workload:
     unexecuted_params: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("norm_params", "unexecuted_params"):
+            if getattr(self, name) < 0:
+                raise WorkloadError(f"workload {self.name}: {name} is {getattr(self, name)}; it must be at least 0")
         seen: set[str] = set()
         for layer in self.layers():
             if layer.name in seen:
