@@ -104,5 +104,4 @@ def calibrate(network: Network, images: Tensor, progress: Callable[[str], None])
 
 
 def _without_predictors(block: Bottleneck, x: Tensor) -> Tensor:
-    hidden = block.dw.preactivation(block.pw1(x)).relu()
-    return block.finish(block.pw2(hidden), x)
+    return block.finish(block.branch(x, real_relus=True), x)

@@ -44,13 +44,14 @@ def shrink(x: Tensor, resolution: int) -> Tensor:
 def augment(x: Tensor, pad: int, flip: bool) -> Tensor:
     """Flip half of the images and move each by up to `pad` pixels, zeros coming in."""
     n, _, height, width = x.shape
+    # Drawn on the CPU: a checkpoint then holds the one generator that training depends on.
     if flip:
-        x = torch.where(torch.rand(n, 1, 1, 1, device=x.device) < 0.5, x.flip(3), x)
+        x = torch.where((torch.rand(n, 1, 1, 1) < 0.5).to(x.device), x.flip(3), x)
     if not pad:
         return x
     padded = functional.pad(x, (pad, pad, pad, pad))
-    rows = torch.randint(0, 2 * pad + 1, (n, 1), device=x.device) + torch.arange(height, device=x.device)
-    columns = torch.randint(0, 2 * pad + 1, (n, 1), device=x.device) + torch.arange(width, device=x.device)
+    rows = (torch.randint(0, 2 * pad + 1, (n, 1)) + torch.arange(height)).to(x.device)
+    columns = (torch.randint(0, 2 * pad + 1, (n, 1)) + torch.arange(width)).to(x.device)
     picked = padded[torch.arange(n, device=x.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
     return picked.permute(0, 3, 1, 2).contiguous()
 

@@ -35,7 +35,7 @@ class Regression:
         """Make `bn`, applied to ``gain * regressor``, the regression line."""
         mean, var, target, _, covariance = self.moments()
         slope = torch.where(var > 1e-9, covariance / var.clamp(min=1e-12), torch.zeros_like(var))
-        gain = torch.as_tensor(gain, dtype=torch.float64)
+        gain = torch.as_tensor(gain, dtype=torch.float64, device=mean.device)
         assert bn.running_mean is not None
         assert bn.running_var is not None
         bn.running_mean.copy_(mean * gain)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from archonsim.zoo.bottleneck import Bottleneck
-from archonsim.zoo.fused import FusedSettings
 from archonsim.zoo.network import Network
 from archonsim.zoo.unit import ConvUnit, channel_shuffle, folded_norm
 from workloads.moments import Regression
@@ -64,10 +63,11 @@ def _solve(covariance: Tensor, cross: Tensor, keep: Tensor) -> Tensor:
     (T, F), zero where not kept
     """
     ridge = _RIDGE * covariance.diagonal().mean().clamp(min=1e-9)
-    weight = torch.zeros(keep.shape, dtype=covariance.dtype)
+    weight = covariance.new_zeros(keep.shape)
+    unit = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
     for row in range(len(keep)):
         at = keep[row].nonzero().flatten()
-        matrix = covariance[at][:, at] + ridge * torch.eye(len(at), dtype=covariance.dtype)
+        matrix = covariance[at][:, at] + ridge * unit[: len(at), : len(at)]
         weight[row, at] = torch.linalg.solve(matrix, cross[at, row])
     return weight
 
@@ -90,7 +90,7 @@ def _refit_pw1(unit: ConvUnit, x: Tensor, sparsity: float) -> None:
         # Rows share few inputs: one small system each, solved together.
         mask = keep[g].double()
         systems = covariance[g] * mask[:, :, None] * mask[:, None, :] + torch.diag_embed(1 - mask)
-        systems = systems + 1e-6 * torch.eye(systems.shape[1], dtype=torch.float64)
+        systems.diagonal(dim1=1, dim2=2).add_(1e-6)
         fitted[g] = torch.linalg.solve(systems, (weight[g] @ covariance[g]) * mask) * mask
     scale, _ = folded_norm(unit.bn)
     _rewrite(unit, fitted, weight, gram, scale)
@@ -158,7 +158,7 @@ def wanted_branch(block: Bottleneck, x: Tensor, output: Tensor) -> Tensor:
 
 def _prune_block(block: Bottleneck, x: Tensor, output: Tensor, pointwise: float, depthwise: float) -> None:
     """Prune one block that reads `x` and should make `output`."""
-    before = Bottleneck(block.block, predicted=False).eval()
+    before = Bottleneck(block.block, predicted=False).to(x.device).eval()
     before.load_state_dict(block.state_dict())
     _refit_pw1(block.pw1, x, pointwise)
     kernel = block.dw.conv.weight.flatten(1)
@@ -198,13 +198,9 @@ def prune_by_refit(network: Network, images: Tensor, pointwise: float, depthwise
     reference = actual = images
     for name, module in network.items.items():
         if isinstance(module, Bottleneck):
-            module.fused = FusedSettings()
             reference = run_chunks(module, reference)
-            module.fused = None
             _prune_block(module, actual, reference, pointwise, depthwise)
-            module.fused = FusedSettings()
             actual = run_chunks(module, actual)
-            module.fused = None
             error = float((actual - reference).square().mean() / reference.var())
             say(f"{name}: pruned; output error {error:.3f}")
         else:

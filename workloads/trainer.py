@@ -135,6 +135,8 @@ class Trainer:
         if self.recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network = network.to(self.device)
+        for block in network.bottlenecks():
+            block.fused = FusedSettings() if self.recipe.fused else None
         if not position.step:
             self._begin(phase, network)
         if phase.flavour == "pred":

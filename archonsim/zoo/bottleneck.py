@@ -44,16 +44,19 @@ class Bottleneck(nn.Module):
         real2 = self.dw.preactivation(gate(real1, predicted1))
         return real1, real2, predicted1, self.predictor2(predicted1)
 
-    def branch(self, x: Tensor) -> Tensor:
-        """Run the three layers, up to the batch normalisation after PW2."""
-        pair = None if self.predictor1 is None or self.predictor2 is None else (self.predictor1, self.predictor2)
+    def branch(self, x: Tensor, real_relus: bool = False) -> Tensor:
+        """Run the three layers, up to the batch normalisation after PW2; with `real_relus`, as if there were no predictors."""
+        pair = None if real_relus or self.predictor1 is None or self.predictor2 is None else (self.predictor1, self.predictor2)
         if self.fused is not None and fusible(self.block):
             if not self.training:
                 return fused_inference(self.pw1, self.dw, self.pw2, pair, x)
             if pair is None:
                 return fused_branch(self.pw1, self.dw, self.pw2, x, self.fused)
+        if pair is None:
+            return self.pw2(self.dw(self.pw1(x)))  # type: ignore[no-any-return]
         _, real2, _, predicted2 = self.wide_maps(x)
-        return self.pw2(real2.relu() if predicted2 is None else gate(real2, predicted2))  # type: ignore[no-any-return]
+        assert predicted2 is not None
+        return self.pw2(gate(real2, predicted2))  # type: ignore[no-any-return]
 
     def finish(self, y: Tensor, x: Tensor) -> Tensor:
         """Shuffle the branch's output `y` and add the block's input `x`, as the block does."""
