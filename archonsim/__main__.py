@@ -1,5 +1,5 @@
 """``python -m archonsim``."""
 
-from archonsim.cli.app import main
+from archonsim.cli.entry import main
 
 main()

@@ -6,18 +6,17 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from archonsim import __version__
 from archonsim.cli import archs, compare, export, inspect, reproduce, run, synthesize, verify
+from archonsim.cli.entry import INTERRUPTED, fail
 from archonsim.errors import ArchonsimError
 
 #: Base of the errors of the option parser, wherever the installed typer keeps it.
 UsageFault: type[Exception] = typer.BadParameter.__mro__[2]
-
-INTERRUPTED = "interrupted; nothing was left half-written"
 
 app = typer.Typer(
     name="archonsim",
@@ -56,12 +55,6 @@ def options(
         typer.echo(context.get_help())
 
 
-def _fail(message: str, code: int) -> int:
-    for line in message.splitlines() or [""]:
-        sys.stderr.write(f"archonsim: error: {line}\n")
-    return code
-
-
 def _one_line(error: Any) -> str:
     """Say what is wrong with a command line, and where its help is."""
     command = error.ctx.command_path if getattr(error, "ctx", None) else "archonsim"
@@ -72,29 +65,17 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code."""
     try:
         code = int(app(args=list(arguments), standalone_mode=False) or 0)
-        return _fail(INTERRUPTED, 130) if code == 130 else code  # typer may turn Ctrl-C into an exit code of its own
+        return fail(INTERRUPTED, 130) if code == 130 else code  # typer may turn Ctrl-C into an exit code of its own
     except ArchonsimError as error:
-        return _fail(str(error), error.exit_code)
+        return fail(str(error), error.exit_code)
     except UsageFault as error:
-        return _fail(_one_line(error), 2)
+        return fail(_one_line(error), 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(INTERRUPTED, 130)
+        return fail(INTERRUPTED, 130)
     except BrokenPipeError:
         # The reader of our output (head, less) went away: no fault of anybody's.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _fail(f"{error.filename or 'output'}: {error.strerror}", 2)
-
-
-def main() -> NoReturn:
-    """Entry point of the ``archonsim`` script."""
-    code = run_command(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        code = _fail(f"output: {error.strerror}", 2)
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+        return fail(f"{error.filename or 'output'}: {error.strerror}", 2)

@@ -1,0 +1,33 @@
+"""Entry point of the ``archonsim`` script: light, so that Ctrl-C is caught also while everything else is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import NoReturn
+
+INTERRUPTED = "interrupted; nothing was left half-written"
+
+
+def fail(message: str, code: int) -> int:
+    """Say what is wrong on stderr, each line with the program's name; return the exit code."""
+    for line in message.splitlines() or [""]:
+        sys.stderr.write(f"archonsim: error: {line}\n")
+    return code
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    try:
+        from archonsim.cli.app import run_command
+
+        code = run_command(sys.argv[1:])
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = fail(INTERRUPTED, 130)
+    except OSError as error:
+        code = fail(f"output: {error.strerror}", 2)
+        with contextlib.suppress(OSError):  # or Python would complain again when it closes the stream
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
