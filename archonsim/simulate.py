@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any, Literal
 
-from archonsim.errors import MaskError
+from archonsim.engine.observer import SILENT, Observer
+from archonsim.errors import MaskError, SpecError
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import Machine
+from archonsim.machines.registry import BlockMasks, Machine, Simulation
 from archonsim.report.report import Report, build
 from archonsim.spec.load import to_table
 from archonsim.workload.block import Block
@@ -25,6 +27,17 @@ def _silent(name: str) -> None:
 
 def _masks(policy: MaskPolicy, workload: Workload, image: int, block: Block) -> tuple[Mask, Mask]:
     return policy.masks(workload, block, image)
+
+
+def _run_observed(
+    simulation: Simulation, arch: str, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer
+) -> list[PhaseResult]:
+    """Run an image; a plug-in whose `run` takes no observer can do so unobserved."""
+    if observer is SILENT:
+        return simulation.run(masks, on_step)
+    if "observer" not in signature(simulation.run).parameters:
+        raise SpecError(f"architecture {arch!r} cannot be traced: its simulation's run takes no observer")
+    return simulation.run(masks, on_step, observer=observer)
 
 
 def choose_images(workload: Workload, images: Sequence[int] | None) -> list[int]:
@@ -55,6 +68,7 @@ def simulate(
     images: Sequence[int] | None = (0,),
     masks: MaskPolicy | None = None,
     on_step: Callable[[str], None] = _silent,
+    observer: Observer = SILENT,
 ) -> Report:
     """Run a workload on a machine.
 
@@ -72,11 +86,15 @@ def simulate(
         None: the trace's own.
     on_step : function of a layer's or block's name
         Called when it is done, for progress.
+    observer : Observer
+        Is told what happens in ``cycle`` fidelity, in the first image.
 
     Raises
     ------
     MaskError
         ``cycle`` fidelity was asked of a workload without weights or masks.
+    SpecError
+        An observer was given for a plug-in's machine that takes none.
     """
     policy = masks or MaskPolicy()
     results: list[list[PhaseResult]] = []
@@ -86,7 +104,9 @@ def simulate(
     else:
         simulation = machine.prepare(workload, spec)
         numbers = choose_images(workload, images)
-        results += [simulation.run(partial(_masks, policy, workload, image), on_step) for image in numbers]
+        for image in numbers:
+            watching = SILENT if results else observer
+            results.append(_run_observed(simulation, machine.name, partial(_masks, policy, workload, image), on_step, watching))
     ideal = fidelity == "ideal"
     return build(
         arch=machine.name, workload=workload, fidelity=fidelity, masks="" if ideal else str(policy), seed=policy.seed,

@@ -10,9 +10,12 @@ import typer
 
 from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images, table_width
 from archonsim.cli.progress import StepProgress, stderr
+from archonsim.engine.observer import SILENT, Recorder
+from archonsim.errors import OutputError
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.pe.warm import kernels_are_cached
 from archonsim.report.files import to_csv, to_json, write_report
+from archonsim.report.perfetto import check_path, write_trace
 from archonsim.report.text import render
 from archonsim.simulate import choose_images, simulate
 from archonsim.workload.what_if import FORMS, MaskPolicy
@@ -43,9 +46,13 @@ def run(
     nnz: Annotated[str | None, typer.Option(help="Short for --set nnz=...: weights, density or ics21 (sparse).")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with machine parameters, laid over the preset.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for result.json and result.csv.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Timeline of the first image for ui.perfetto.dev, such as out.json.gz; 1 us is 1 cycle.")
+    ] = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
 ) -> None:
     """Simulate a workload on an architecture and print cycles by layer and phase."""
+    recorder = _recorder(trace, fidelity)
     found = machine(arch)
     short = [f"{key}={value}" for key, value in (("mapping", mapping), ("nnz", nnz)) if value is not None]
     spec = machine_spec(found, config, [*(set_ or []), *short])
@@ -58,8 +65,26 @@ def run(
         if not kernels_are_cached():
             stderr.print("compiling kernels: the first run takes some 10 seconds longer, later ones do not", style="dim")
     with StepProgress(f"{arch} on {work.name}", steps) as progress:
-        report = simulate(work, found, spec, fidelity=fidelity.value, images=numbers, masks=policy, on_step=progress.step)
+        report = simulate(
+            work, found, spec, fidelity=fidelity.value, images=numbers, masks=policy, on_step=progress.step,
+            observer=recorder or SILENT,
+        )  # fmt: skip
     if output is not None:
         paths = write_report(report, output)
         stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+    if trace is not None and recorder is not None:
+        write_trace(report, recorder.timeline, trace)
+        stderr.print(f"wrote {trace}: image {report.image_numbers[0]}; open it in https://ui.perfetto.dev", style="dim")
     emit(form, lambda: render(report, work.provenance, table_width()), lambda: to_json(report.to_dict()), lambda: to_csv(report))
+
+
+def _recorder(path: Path | None, fidelity: Fidelity) -> Recorder | None:
+    """Return what writes a trace's events down, after a look at what is asked for."""
+    if path is None:
+        return None
+    if fidelity is Fidelity.ideal:
+        raise OutputError(
+            f"--trace {path}: ideal fidelity is a closed form in which nothing happens at a time; use --fidelity cycle"
+        )
+    check_path(path)
+    return Recorder()

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from simpy import Container, Environment, Event, Store
 
 from archonsim.engine.contract import Phase
+from archonsim.engine.observer import SILENT, Observer
 from archonsim.memory.server import Slot
 from archonsim.memory.system import MemorySystem
 from archonsim.spec.parts import DmaSpec
@@ -84,10 +85,11 @@ class PhaseRun:
     memory : MemorySystem
     dma : DmaSpec
     phase : Phase
+    observer : Observer
     """
 
-    def __init__(self, env: Environment, memory: MemorySystem, dma: DmaSpec, phase: Phase) -> None:
-        self._env, self._memory, self._dma, self._phase = env, memory, dma, phase
+    def __init__(self, env: Environment, memory: MemorySystem, dma: DmaSpec, phase: Phase, observer: Observer = SILENT) -> None:
+        self._env, self._memory, self._dma, self._phase, self._observer = env, memory, dma, phase, observer
         self.stats = PhaseStats()
         tiles = range(len(phase.tiles))
         self._loaded = [env.event() for _ in tiles]
@@ -102,6 +104,7 @@ class PhaseRun:
         self._env.process(self._move())
         yield self._env.process(self._compute())
         self.stats.cycles = self._now - start
+        self._observer.phase(self._phase.name, start, self._now)
 
     @property
     def _now(self) -> int:
@@ -124,13 +127,23 @@ class PhaseRun:
         words = self._phase.tiles[request.tile].chunks[request.piece]
         if not words:
             return
-        yield self._slots.get(1)
+        yield from self._hold(self._slots.get(1), "stream buffer full")
+        self._observer.stream_changes(self._now, 1)
         fetch = Transfer(self._phase.stream_from[request.tile], "read", "weight", words)
         self.stats.move(fetch)
         yield self._arrivals.put(self._reserve(fetch, words, self._now).arrival)
 
+    def _hold(self, event: Event, reason: str) -> Process:
+        """Keep the DMA waiting."""
+        before = self._now
+        yield event
+        self._observer.dma_waits(reason, before, self._now)
+
     def _reserve(self, transfer: Transfer, words: int, at: int) -> Slot:
-        return self._memory.server(transfer.component, transfer.direction).reserve(words, at)
+        server = self._memory.server(transfer.component, transfer.direction)
+        slot = server.reserve(words, at)
+        self._observer.moved(transfer, words, server)
+        return slot
 
     def _read(self, request: Request, transfers: Sequence[Transfer]) -> tuple[int, int]:
         """Read a piece of some transfers; return the cycles in which DRAM is done with it, and everything is.
@@ -167,7 +180,7 @@ class PhaseRun:
         if request.is_first:
             self._count(loads)
             if tile >= 2:  # double buffering: the tile before last must have left its buffers
-                yield self._done[tile - 2]
+                yield from self._hold(self._done[tile - 2], "tile buffers full")
         dram, through = self._read(request, loads)
         if request.is_last:
             self._env.process(self._at(through, self._loaded[tile], dram))
@@ -177,7 +190,7 @@ class PhaseRun:
         stores = self._phase.tiles[tile].stores
         if request.is_first:
             self._count(stores)
-            yield self._done[tile]
+            yield from self._hold(self._done[tile], "results not ready")
         dram, through = self._write(request, stores)
         if request.is_last:
             self._env.process(self._at(through, self._stored[tile], dram))
@@ -186,6 +199,7 @@ class PhaseRun:
         """The array: tile after tile, each when its loads are in."""
         for index, tile in enumerate(self._phase.tiles):
             yield from self._wait(self._loaded[index])
+            self._observer.tile_begins(index, self._now, self.stats)
             running = tile.begin(self._now)
             for chunk, words in enumerate(tile.chunks):
                 arrival: Any = self._now
@@ -194,7 +208,9 @@ class PhaseRun:
                 yield self._until(running.run(chunk, arrival))
                 if words:
                     yield self._slots.put(1)
+                    self._observer.stream_changes(self._now, -1)
             yield self._until(running.finish(self.stats))
+            self._observer.tile_ends(self._now, self.stats)
             if index:
                 yield from self._wait(self._stored[index - 1])
             self._done[index].succeed()
@@ -208,11 +224,16 @@ class PhaseRun:
         for_dram = max(0, min(dram_done, now) - before)
         self.stats.wait("dram", for_dram)
         self.stats.wait("glb", now - before - for_dram)
+        self._observer.array_waits("dram", before, before + for_dram)
+        self._observer.array_waits("glb", before + for_dram, now)
 
 
-def run_phases(env: Environment, memory: MemorySystem, dma: DmaSpec, phases: Sequence[Phase], done: list[PhaseStats]) -> Process:
+def run_phases(
+    env: Environment, memory: MemorySystem, dma: DmaSpec, phases: Sequence[Phase], done: list[PhaseStats],
+    observer: Observer = SILENT,
+) -> Process:  # fmt: skip
     """Run phases one after the other (a SimPy process); append what each took to `done`."""
     for phase in phases:
-        run = PhaseRun(env, memory, dma, phase)
+        run = PhaseRun(env, memory, dma, phase, observer)
         yield env.process(run.run())
         done.append(run.stats)

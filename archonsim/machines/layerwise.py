@@ -9,6 +9,7 @@ from typing import Any
 from simpy import Environment, Event
 
 from archonsim.engine.contract import Phase
+from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
@@ -75,18 +76,20 @@ class LayerwiseSimulation:
     ) -> None:
         self._steps, self._phase, self._memory, self._pes = steps, phase, memory, pes
 
-    def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
+    def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
         """Simulate one image; `masks` are not asked for."""
         env = Environment()
         results: list[PhaseResult] = []
-        env.process(self._run(env, on_step, results))
+        env.process(self._run(env, on_step, observer, results))
         env.run()
         return results
 
-    def _run(self, env: Environment, on_step: Callable[[str], None], results: list[PhaseResult]) -> Generator[Event, Any, None]:
+    def _run(
+        self, env: Environment, on_step: Callable[[str], None], observer: Observer, results: list[PhaseResult]
+    ) -> Generator[Event, Any, None]:
         memory = self._memory()
         for step in self._steps:
             done: list[PhaseStats] = []
-            yield env.process(run_phases(env, memory, NO_STREAM, [self._phase(step.layer)], done))
+            yield env.process(run_phases(env, memory, NO_STREAM, [self._phase(step.layer)], done, observer))
             results.append(PhaseResult(step.layer.name, step.block, "layer", done[0], self._pes))
             on_step(step.layer.name)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import SpecError, nearest
 from archonsim.machines.phases import PhaseResult
 from archonsim.plugins import load_plugin, plugin_names
@@ -25,8 +26,11 @@ BlockMasks = Callable[[Block], tuple[Mask, Mask]]
 class Simulation(Protocol):
     """A workload made ready to run on one machine in ``cycle`` fidelity; reused for all images."""
 
-    def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
-        """Simulate one image; `on_step` is called with the name of each layer or block that is done."""
+    def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
+        """Simulate one image; `on_step` is called with the name of each layer or block that is done.
+
+        A simulation whose `run` takes no observer works, too, but cannot be traced.
+        """
 
 
 class Machine(Protocol):

@@ -55,13 +55,26 @@ class Server:
         """Queue a transfer of `words` 16-bit words that can start in cycle `at`."""
         if words == 0:
             return Slot(at, at, at)
-        moved = -(-words // self._burst) * self._burst
+        moved = self.in_bursts(words)
         start = max(at * self._parts_per_cycle, self._free_at)
         self._free_at = start + moved * self._parts_per_word
         self.words += moved
         self.busy_parts += moved * self._parts_per_word
         free = -(-self._free_at // self._parts_per_cycle)
         return Slot(start // self._parts_per_cycle + self._latency, free, free + self._latency)
+
+    def in_bursts(self, words: int) -> int:
+        """Round `words` up to whole bursts."""
+        return -(-words // self._burst) * self._burst
+
+    @property
+    def ticks_per_cycle(self) -> int:
+        """Parts of a cycle in which the server keeps its time."""
+        return self._parts_per_cycle
+
+    def last_span(self, words: int) -> tuple[int, int]:
+        """Start and end, in ticks, of the latest reservation, which was for `words`."""
+        return self._free_at - self.in_bursts(words) * self._parts_per_word, self._free_at
 
     @property
     def busy_cycles(self) -> float:

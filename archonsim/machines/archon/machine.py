@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from simpy import Environment, Event
 
 from archonsim.engine.contract import Phase
+from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.machines.archon.fused import main_phase
 from archonsim.machines.archon.ideal import ideal
@@ -90,24 +91,25 @@ class ArchonSimulation:
         self._steps = steps(workload, spec.glb.words)
         self._fused: dict[str, FusedWeight] = {}
 
-    def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
+    def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
         """Simulate one image."""
         env = Environment()
         spec = self._spec
         memory = MemorySystem(spec.dram, {"glb": spec.glb, "prediction_glb": spec.prediction_glb}, spec.clock_mhz)
         results: list[PhaseResult] = []
-        env.process(self._run(env, memory, masks, on_step, results))
+        env.process(self._run(env, memory, masks, on_step, observer, results))
         env.run()
         return results
 
     def _run(
-        self, env: Environment, memory: MemorySystem, masks: BlockMasks, on_step: Callable[[str], None], results: list[PhaseResult]
-    ) -> Generator[Event, Any, None]:
+        self, env: Environment, memory: MemorySystem, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer,
+        results: list[PhaseResult],
+    ) -> Generator[Event, Any, None]:  # fmt: skip
         pe = self._spec.pe
         for step in self._steps:
             phases = self._phases(step, masks)
             done: list[PhaseStats] = []
-            yield env.process(run_phases(env, memory, self._spec.dma, phases, done))
+            yield env.process(run_phases(env, memory, self._spec.dma, phases, done, observer))
             for phase, stats in zip(phases, done, strict=True):
                 adders = pe.beat_candidates if phase.name.startswith("predict") else 0
                 results.append(PhaseResult(step.item.name, step.block, phase.name, stats, pe.count, adders))

@@ -10,6 +10,7 @@ from typing import Any
 from simpy import Environment, Event
 
 from archonsim.engine.contract import Phase
+from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.machines.dense.layers import MappedLayer, map_layers
 from archonsim.machines.dense.spec import DenseSpec
@@ -88,14 +89,16 @@ class DenseSimulation:
             cycles = shares(mapped.cycles, tile_count(mapped, mapped.cycles))
             self._phases.append((mapped, layer_phase(mapped, cycles, mapped.macs, mapped.words("dram", "weight")[0])))
 
-    def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
+    def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
         """Simulate one image."""
-        results = run_layers(self._phases, self._spec, on_step)
+        results = run_layers(self._phases, self._spec, on_step, observer)
         # Energy counts accesses, and time does not change them.
         return [replace(one, energy_pj=mapped.energy_pj) for one, (mapped, _) in zip(results, self._phases, strict=True)]
 
 
-def run_layers(phases: Sequence[tuple[MappedLayer, Phase]], spec: DenseSpec, on_step: Callable[[str], None]) -> list[PhaseResult]:
+def run_layers(
+    phases: Sequence[tuple[MappedLayer, Phase]], spec: DenseSpec, on_step: Callable[[str], None], observer: Observer
+) -> list[PhaseResult]:
     """Run layers one after the other on the array and its memories."""
     env = Environment()
     memory = MemorySystem(spec.dram, {"glb": spec.glb}, spec.clock_mhz)
@@ -104,7 +107,7 @@ def run_layers(phases: Sequence[tuple[MappedLayer, Phase]], spec: DenseSpec, on_
     def process() -> Generator[Event, Any, None]:
         for mapped, phase in phases:
             done: list[PhaseStats] = []
-            yield env.process(run_phases(env, memory, spec.dma, [phase], done))
+            yield env.process(run_phases(env, memory, spec.dma, [phase], done, observer))
             results.append(PhaseResult(mapped.layer.name, mapped.block, phase.name, done[0], spec.pe.count))
             on_step(mapped.layer.name)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import resources
 
 from archonsim.engine.contract import Phase
+from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import MaskError
 from archonsim.machines.dense.layers import MappedLayer, map_layers
 from archonsim.machines.dense.machine import ideal_result, row_stationary_resources, run_layers
@@ -120,9 +121,10 @@ class SparseSimulation:
         self._blocks = {block.index: block for block in workload.blocks()}
         self._fixed: dict[str, Phase] = {}
 
-    def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
+    def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
         """Simulate one image."""
-        results = run_layers([(mapped, self._phase(mapped, masks)) for mapped in self._mapped], self._spec, on_step)
+        phases = [(mapped, self._phase(mapped, masks)) for mapped in self._mapped]
+        results = run_layers(phases, self._spec, on_step, observer)
         if self._spec.skip_zero_activations:
             return results  # the energy of skipped activations is not modelled
         return [replace(one, energy_pj=self._source.energy_pj(mapped)) for one, mapped in zip(results, self._mapped, strict=True)]
