@@ -221,6 +221,7 @@ def test_a_trace_is_small_the_same_every_time_and_of_the_first_image(tmp_path: P
     for path in paths:
         write_trace(report, timeline, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert paths[0].read_bytes()[4:8] == bytes(4), "no time of writing in gzip's header"
     assert gzip.decompress(paths[0].read_bytes()) == paths[2].read_bytes()
     assert Counter(one["tid"] for one in events).most_common(1)[0][1] <= 2 * GRAINS
     found, recorder = machine("archon"), Recorder()
