@@ -73,10 +73,10 @@ def trace(report: Report, timeline: Timeline) -> dict[str, Any]:
 
 
 def _masks(report: Report) -> str:
+    """Say where masks come from, and what was made of them: weights and flipped masks of a synthetic trace are synthetic, too."""
     source = str(report.provenance["mask_source"])
-    if report.masks not in ("", "trace"):
-        return f"what-if: {report.masks}, seed {report.seed}"
-    return {"synthetic": "SYNTHETIC", "none": "none: shapes only"}.get(source, source)
+    said = {"synthetic": "SYNTHETIC", "none": "none: shapes only"}.get(source, source)
+    return said if report.masks in ("", "trace") else f"{said}, what-if: {report.masks}, seed {report.seed}"
 
 
 def _about(report: Report, image: int, total: int) -> dict[str, Any]:

@@ -248,7 +248,7 @@ def test_the_command_writes_a_trace_that_says_what_it_is(tmp_path: Path, capsys:
     (title,) = [one["args"]["name"] for one in tree["traceEvents"] if one["name"] == "process_name"]
     assert "SYNTHETIC" in title
     assert run_command([*command, "--masks", "random:0.3", "--seed", "4", "--trace", str(path)]) == 0
-    assert json.loads(gzip.decompress(path.read_bytes()))["otherData"]["masks"] == "what-if: random:0.3, seed 4"
+    assert json.loads(gzip.decompress(path.read_bytes()))["otherData"]["masks"] == "SYNTHETIC, what-if: random:0.3, seed 4"
 
 
 class Unobserved:
