@@ -11,7 +11,9 @@ import archonsim
 
 ROOT = Path(archonsim.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-LONGEST_FILE = 320
+LONGEST_FILE = 300
+#: Files that may be longer: kernels share helpers only within a file, or numba's disk cache would answer with old code.
+LONGER = {"zoo/fused_kernel.py": 330}
 LONGEST_FUNCTION = 64
 
 
@@ -32,7 +34,7 @@ def _name(path: Path) -> str:
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_files_and_functions_fit_a_sitting_and_a_screen(path: Path) -> None:
     text = path.read_text("utf-8")
-    assert text.count("\n") <= LONGEST_FILE
+    assert text.count("\n") <= LONGER.get(_name(path), LONGEST_FILE)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None
