@@ -103,7 +103,8 @@ class Comparison:
         cycles: Number | None = None if report is None else report.total_cycles
         return {
             "workload": row.workload, "network": row.network, "arch": row.arch, "fidelity": report.fidelity if report else None,
-            "cycles": cycles, "time_ms": report.time_ms if report else None, "energy_uj": report.energy_uj if report else None, "speedup": self.speedup(row), "rows": row.rows,
+            "cycles": cycles, "time_ms": report.time_ms if report else None,
+            "energy_uj": report.energy_uj if report else None, "speedup": self.speedup(row), "rows": row.rows,
             "cols": row.cols, "pes": row.resources.pes, "buffer_kib": row.resources.buffer_kib,
             "area_mm2": None if area is None else area / 1e6, "extra_area_mm2": row.resources.extra_area_um2 / 1e6,
             "digest": report.digest if report else "", "reason": row.reason,
