@@ -205,6 +205,22 @@ def test_prediction_order_and_cached_weights_move_less_data() -> None:
     assert dram(cached, "weight") < dram(spec, "weight")
 
 
+@SETTINGS
+@given(block=BLOCKS, seed=st.integers(0, 1000))
+def test_dram_gives_every_input_and_weight_word_as_often_as_it_must(block: Block, seed: int) -> None:
+    """Inputs once a prediction; ternary weights at 2 bits, rounded up to words a tile; a layer's weights once."""
+    layer = dataclasses.replace(block.pw1, name="plain", activation="none")
+    shapes = Workload(name="small", items=(layer,), provenance=Provenance(network="small", dataset="none"))
+    plain = run(synthesize(shapes, seed=seed)[0], archon())[0].stats.traffic
+    assert plain["dram", "read", "weight"] == layer.weights
+    assert plain["dram", "read", "input"] == layer.in_channels * layer.in_h * layer.in_w
+    assert plain["dram", "write", "output"] == layer.out_channels * layer.out_h * layer.out_w
+    first = run(workload_of(block, seed=seed), archon())[0].stats.traffic
+    assert first["dram", "read", "input"] == block.in_channels * block.pw1.in_h * block.pw1.in_w
+    ternary = -(-block.pw1.weights * 2 // 16)
+    assert ternary <= first["dram", "read", "weight"] <= ternary + 64
+
+
 def test_layer_kinds_outside_blocks_are_timed_or_free() -> None:
     plain = [one.name for one in run(digits(), archon()) if one.phase == "layer"]
     assert plain == [item.name for item in digits().items if isinstance(item, Layer) and item.is_compute]

@@ -36,6 +36,11 @@ def moved(direction: Direction, kind: DataKind, count: int, *, on_chip: bool, bu
     return through if on_chip else [Transfer("dram", direction, kind, count), *through]
 
 
+def _share(total: int, first: int, part: int, whole: int) -> int:
+    """Part ``first : first + part`` of `total` cut into `whole`; the parts add up to `total` exactly."""
+    return total * (first + part) // whole - total * first // whole
+
+
 def _cuts(mapping: SpatialMapping, per_group: int) -> Iterator[tuple[int, int, int]]:
     """Cut a mapping's rounds into tiles; yield (first round, rounds, output channels)."""
     tiles = max(1, min(MAX_TILES, mapping.units, mapping.cycles // TILE_CYCLES))
@@ -73,7 +78,7 @@ def layer_phase(step: Step, layer: Layer, spec: ArchonSpec) -> Phase:
         loads = moved("read", "weight", channels * per_channel, on_chip=False)[:1]
         # DRAM gives each input word once; the on-chip buffer gives it again in every round.
         if not step.input_on_chip:
-            loads.append(Transfer("dram", "read", "input", step.in_words * units // mapping.units))
+            loads.append(Transfer("dram", "read", "input", _share(step.in_words, first, units, mapping.units)))
         loads.append(Transfer("glb", "read", "input", reads))
         stores = moved("write", "output", channels * out_pixels, on_chip=step.output_on_chip)
         macs = channels * per_channel * out_pixels
@@ -97,7 +102,7 @@ def predict_phase(
     *,
     name: str,
     nonzero: NDArray[np.int64],
-    input_transfers: Callable[[int, int], list[Transfer]],
+    input_transfers: Callable[[int, int, int], list[Transfer]],
     output_transfers: Callable[[int], list[Transfer]],
 ) -> Phase:
     """Predict one ReLU: ternary weights times 4-bit inputs, one addition per narrow adder and cycle.
@@ -111,7 +116,7 @@ def predict_phase(
         Of the phase.
     nonzero : (M,) int
         Non-zero ternary weights of each output channel; used when the machine skips zeros.
-    input_transfers : function of (values, channels)
+    input_transfers : function of (values, first channel, channels)
         What a tile loads, given the input values that it reads and the output channels that it makes.
     output_transfers : function of (channels)
         What a tile stores.
@@ -124,7 +129,7 @@ def predict_phase(
     for first, units, channels in _cuts(mapping, _per_group(layer)):
         reads = _input_reads(layer, mapping, first, units, channels, held=held)
         loads = [Transfer("dram", "read", "weight", words(channels * per_channel * TERNARY_BITS))]
-        loads += input_transfers(reads, channels)
+        loads += input_transfers(reads, mapping.channels_before(first, _per_group(layer)), channels)
         cycles, adds = units * mapping.unit_cycles, channels * per_channel
         if spec.skip_zero_ternary:
             cycles, adds = _skipped(mapping, _per_group(layer), first, units, nonzero)
@@ -151,10 +156,10 @@ def prediction_phases(
     map_words = words(block.mid_channels * in_pixels * INPUT_BITS)
     map_stays = spec.prediction_order == "channel" or map_words <= step.free_words(spec.glb.words)
 
-    def block_input(reads: int, channels: int) -> list[Transfer]:
+    def block_input(reads: int, first: int, channels: int) -> list[Transfer]:
         transfers = [Transfer("glb", "read", "input", reads)]
         if not step.input_on_chip:
-            transfers.append(Transfer("dram", "read", "input", step.in_words * channels // block.mid_channels))
+            transfers.append(Transfer("dram", "read", "input", _share(step.in_words, first, channels, block.mid_channels)))
         return transfers
 
     def map_and_mask(channels: int) -> list[Transfer]:
@@ -163,7 +168,7 @@ def prediction_phases(
             *moved("write", "mask", words(channels * in_pixels), on_chip=mask_stays, buffer="prediction_glb"),
         ]
 
-    def predicted_map(reads: int, channels: int) -> list[Transfer]:
+    def predicted_map(reads: int, first: int, channels: int) -> list[Transfer]:
         return moved("read", "map", words(reads * INPUT_BITS), on_chip=map_stays)
 
     def mask(channels: int) -> list[Transfer]:
