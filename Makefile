@@ -6,6 +6,7 @@ BIN     = $(VENV)/bin
 # TORCH= (empty) those tests skip.
 TORCH  ?= torch==2.13.0
 STAMP   = $(VENV)/.installed
+comma  := ,
 
 .PHONY: demo test check lint types bench digits clean
 
@@ -42,7 +43,7 @@ $(STAMP): pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(STAMP)-test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[dev,train]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[$(if $(TORCH),dev$(comma)train,dev)]'
 	touch $@ $(STAMP)
 
 clean:
