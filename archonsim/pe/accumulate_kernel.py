@@ -5,8 +5,9 @@ lane's FIFO in all PEs is a handful of 64-bit words, one per binary digit ("plan
 
 Two facts keep the kernel small. FIFOs drain whatever the multipliers do, so multipliers matter only at the end: group i
 retires at ``max(retire(i - 1) + 1, f(i))``, hence the last of n groups at ``max_i(f(i) + n - 1 - i)``. And f(i), the cycle in
-which a group's last survivor is popped, is the cycle of its push plus the FIFO's occupancy after it; a PE without a survivor
-in the group may be counted with the occupancy that earlier groups left, because those groups claim more than that themselves.
+which a group's last beat is out and its last survivor popped, is for some beat the cycle of its push plus the FIFO's occupancy
+after it; a PE without a survivor in the beat may be counted with the occupancy that earlier ones left, because those claim more
+than that themselves.
 
 ``size`` is a pair of tuples whose lengths are the number of words and of planes: lengths of tuples are known when numba
 compiles, so that the loops over them unroll (measured: 1.6 times as fast as with the arrays' own shape).

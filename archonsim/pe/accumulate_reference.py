@@ -133,6 +133,9 @@ def _last_retire(
     """Retire a PE's groups in order, one a cycle; return the cycle of the last."""
     retire = -1
     for group in range(groups):
-        ready = pe.last_pop[group] if (number, group) in has_survivor else group_end[group]
+        # A PE knows that a group is complete when the group's last beat is out, be there survivors for it in that beat or not.
+        ready = group_end[group]
+        if (number, group) in has_survivor:
+            ready = max(ready, pe.last_pop[group])
         retire = max(retire + 1, ready)
     return retire

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from archonsim.pe.accumulate_kernel import Accumulator
 from archonsim.pe.accumulate_reference import run_tile
+from archonsim.pe.beats import BeatStream
 from tests.strategies import TileCase, tile_cases
 
 
@@ -18,7 +19,7 @@ def run_kernel(case: TileCase, depth: int | None = None, table: np.ndarray | Non
     return array
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(case=tile_cases(), words=st.integers(1, 60), gap=st.integers(0, 3), data=st.data())
 def test_every_cycle_and_count_agrees(case: TileCase, words: int, gap: int, data: st.DataObject) -> None:
     if case.stream.beats == 0:
@@ -85,8 +86,6 @@ def test_fewer_survivors_never_cost_cycles(case: TileCase, seed: int) -> None:
 @pytest.mark.parametrize(("depth", "stall"), [(4, 3), (5, 2), (6, 1), (7, 0), (8, 0)])
 def test_a_full_fifo_holds_the_beat_exactly_until_there_is_room(depth: int, stall: int) -> None:
     """Two beats of four survivors for one lane: 4 entries, one popped, 4 more need depth - 4 + 1 free places."""
-    from archonsim.pe.beats import BeatStream
-
     stream = BeatStream(
         column=np.zeros(8, np.int32), start=np.array([0, 4, 8], np.int32), lane=np.zeros(2, np.int32),
         group=np.array([0, 1], np.int32), is_mac=np.array([True, True]), lanes=1,
@@ -95,3 +94,15 @@ def test_a_full_fifo_holds_the_beat_exactly_until_there_is_room(depth: int, stal
     assert array.run(0, 2, 0) == 1 + stall
     assert array.broadcast_stall == stall
     assert array.last_retire == 8  # pushed from cycle 0 on, popped one by one in cycles 1 to 8
+
+
+def test_a_tile_does_not_end_before_its_last_beat() -> None:
+    """One group of three beats whose only survivor is in the first: popped in cycle 1, but complete in cycle 2."""
+    stream = BeatStream(
+        column=np.array([0, 1, 1], np.int32), start=np.array([0, 1, 2, 3], np.int32), lane=np.zeros(3, np.int32),
+        group=np.zeros(3, np.int32), is_mac=np.array([True]), lanes=1,
+    )  # fmt: skip
+    array = Accumulator(stream, np.array([[1], [0]], np.uint64), 1, 0)
+    array.run(0, 3, 0)
+    assert array.last_retire == array.last_push == 2
+    assert run_tile(stream, [[True, False]], 1, [0, 0, 0]).cycles == 3
