@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from archonsim.cli.common import PLAIN_HELP
 from archonsim.cli.progress import stderr
 from archonsim.errors import UserError
 
@@ -17,6 +18,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The workload file to write.")],
     images: Annotated[Path | None, typer.Option(help="Folder of the data set (CIFAR-10); the digits need none.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Test images whose masks are stored.")] = 4,
+    plain: Annotated[bool, typer.Option("--plain", help=PLAIN_HELP)] = False,
 ) -> None:
     """Run test images through a trained network and store masks, maps, weights and predictors as a workload file."""
     try:
@@ -26,5 +28,5 @@ def export(
             f"archonsim export needs PyTorch, and {error.name} is not installed: pip install 'archonsim[train]'"
         ) from error
     with stderr.status(f"exporting {network}"):
-        work, digest = export_to_file(network, checkpoint, images, count, output)
+        work, digest = export_to_file(network, checkpoint, images, count, output, plain=plain)
     stderr.print(f"wrote {output}: {work.images} images, digest {digest[:16]}…")
