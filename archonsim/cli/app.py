@@ -27,14 +27,12 @@ app = typer.Typer(
 )
 
 app.command("run")(run.run)
-
 app.command("compare")(compare.compare)
 app.command("reproduce")(reproduce.reproduce_command)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify_command)
 app.command("archs")(archs.archs)
 app.command("networks")(archs.networks)
-
 app.command("export")(export.export)
 app.command("synthesize")(synthesize.synthesize_command)
 
