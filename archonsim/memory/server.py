@@ -75,8 +75,3 @@ class Server:
     def last_span(self, words: int) -> tuple[int, int]:
         """Start and end, in ticks, of the latest reservation, which was for `words`."""
         return self._free_at - self.in_bursts(words) * self._parts_per_word, self._free_at
-
-    @property
-    def busy_cycles(self) -> float:
-        """Cycles that the server was busy."""
-        return self.busy_parts / self._parts_per_cycle

@@ -16,9 +16,6 @@ from archonsim.workload.layer import Layer
 from archonsim.workload.table import MapCursor, Row, Table
 from archonsim.workload.workload import Provenance, Workload
 
-#: Variants by the end of the network's name.
-VARIANTS = ("", "-fuse-full", "-fuse-half", "-fuse-full-50", "-fuse-half-50")
-
 
 def read_imagenet_table(network: str) -> Table:
     """Read a shipped table."""

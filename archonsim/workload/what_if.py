@@ -60,11 +60,6 @@ class MaskPolicy:
             return f"{self.policy}:{self.probability:g}"
         return self.policy
 
-    @property
-    def is_what_if(self) -> bool:
-        """Whether the masks are others than those that the trained network used."""
-        return self.policy != "trace"
-
     def masks(self, workload: Workload, block: Block, image: int) -> tuple[Mask, Mask]:
         """Return the two keep masks of one block for one image.
 

@@ -16,7 +16,7 @@ import pytest
 from archonsim.machines.registry import machine, machine_names, machine_spec
 from archonsim.report.report import Report
 from archonsim.simulate import simulate
-from archonsim.spec.load import to_table, to_toml
+from archonsim.spec.load import known_keys, to_table, to_toml
 from archonsim.workload.networks import network
 from archonsim.workload.synthetic import synthesize
 from archonsim.workload.workload import Workload
@@ -81,6 +81,41 @@ def test_ideal_is_never_above_cycle_with_unlimited_dram(name: str) -> None:
 def test_more_bandwidth_never_costs_cycles(name: str) -> None:
     totals = [run(name, f"dram.gigabytes_per_second={rate}").total_cycles for rate in (0.8, 3.2, 12.8, 25.6, 51.2, 400.0)]
     assert totals == sorted(totals, reverse=True)
+
+
+#: A change to every key of every machine but archon (tests/laws has its own) that must show in the figures of some workload.
+CHANGES: dict[str, Any] = {
+    "clock_mhz": 2000.0, "pe.rows": 4, "pe.cols": 4, "pe.ifmap_words": 4, "pe.weight_words": 8, "pe.psum_words": 2,
+    "pe.pad_writes_per_cycle": 1, "glb.model": "unlimited", "glb.words": 600, "glb.read_words_per_cycle": 1,
+    "glb.write_words_per_cycle": 1, "dram.model": "unlimited", "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7,
+    "dram.burst_words": 512, "space": "free", "nnz": "density", "barrier": "fifo:3", "skip_zero_activations": "true",
+    "pointwise_density": 0.5, "depthwise_density": 0.5, "index_bits": 30, "value_bits": 30, "dataflow": "ws",
+    "ifmap_sram.words": 300, "filter_sram.words": 300, "ofmap_sram.words": 300,
+}  # fmt: skip
+TIMINGS = {"systolic": "drained", "fuse": "corrected"}
+#: Keys that only count beside another one.
+BESIDE = {"pointwise_density": ("nnz=density",), "depthwise_density": ("nnz=density",)}
+#: Keys that name a file or a table, tested where those are.
+NAMED = {"mapping", "energies"}
+KEYS = [
+    (name, key)
+    for name in ("dense", "sparse", "systolic", "fuse")
+    for key in known_keys(machine(name).spec_type)
+    if key not in NAMED
+]
+LINES = network("mobilenet_v3_small-fuse-half")
+
+
+@pytest.mark.parametrize(("name", "key"), KEYS)
+def test_every_key_has_an_effect(name: str, key: str) -> None:
+    """A flag without an effect is worse than no flag."""
+    beside = BESIDE.get(key, ())
+    works = [WORK, LINES] if name in TIMINGS else [WORK]
+
+    def figures(*overrides: str) -> list[object]:
+        return [run(name, *beside, *overrides, work=work).layers for work in works]
+
+    assert figures(f"{key}={TIMINGS[name] if key == 'timing' else CHANGES[key]}") != figures()
 
 
 def test_the_page_s_example_is_a_machine(tmp_path: Path) -> None:

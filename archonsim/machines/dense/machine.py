@@ -15,7 +15,7 @@ from archonsim.engine.pipeline import run_phases
 from archonsim.machines.dense.layers import MappedLayer, map_layers
 from archonsim.machines.dense.spec import DenseSpec
 from archonsim.machines.dense.tiles import layer_phase, shares, tile_count
-from archonsim.machines.layerwise import layer_steps
+from archonsim.machines.layerwise import NO_STREAM, layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
@@ -107,7 +107,7 @@ def run_layers(
     def process() -> Generator[Event, Any, None]:
         for mapped, phase in phases:
             done: list[PhaseStats] = []
-            yield env.process(run_phases(env, memory, spec.dma, [phase], done, observer))
+            yield env.process(run_phases(env, memory, NO_STREAM, [phase], done, observer))
             results.append(PhaseResult(mapped.layer.name, mapped.block, phase.name, done[0], spec.pe.count))
             on_step(mapped.layer.name)
 

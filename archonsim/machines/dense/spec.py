@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from archonsim.dataflow.hierarchy import Hierarchy, Storage
 from archonsim.spec.energy import load_energies
-from archonsim.spec.parts import CONFIG, BufferSpec, Count, DmaSpec, DramSpec, Rate
+from archonsim.spec.parts import CONFIG, BufferSpec, Count, DramSpec, Rate
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -21,7 +21,7 @@ class RowStationaryPe:
         PEs along the axes Y and X of a mapping.
     ifmap_words, weight_words, psum_words : int
         Scratchpads, in 16-bit words.
-    pad_reads_per_cycle, pad_writes_per_cycle : int
+    pad_writes_per_cycle : int
         Ports of each scratchpad, in words.
     """
 
@@ -30,7 +30,6 @@ class RowStationaryPe:
     ifmap_words: Count
     weight_words: Count
     psum_words: Count
-    pad_reads_per_cycle: Count
     pad_writes_per_cycle: Count
 
     @property
@@ -50,7 +49,6 @@ class DenseSpec:
     glb : BufferSpec
         Holds inputs and outputs; weights bypass it.
     dram : DramSpec
-    dma : DmaSpec
     mapping : str
         ``search``: the mapper's; ``ics21``: the authors' own; or a mapping file (``.toml``, ``.json``).
     space : {"published", "free"}
@@ -63,7 +61,6 @@ class DenseSpec:
     pe: RowStationaryPe
     glb: BufferSpec
     dram: DramSpec
-    dma: DmaSpec
     mapping: str = "search"
     space: Literal["published", "free"] = "published"
     energies: str = "dense"
@@ -81,7 +78,8 @@ class DenseSpec:
             )  # fmt: skip
 
         def pad(name: str, kind: str, words: int) -> Storage:
-            return storage(name, (kind,), words, pe.pad_reads_per_cycle, pe.pad_writes_per_cycle)
+            # One word read for each MAC: no number of read ports (2 as published) can limit.
+            return storage(name, (kind,), words, None, pe.pad_writes_per_cycle)
 
         glb_ports = (self.glb.read_words_per_cycle, self.glb.write_words_per_cycle) if ported else (None, None)
         return Hierarchy(
