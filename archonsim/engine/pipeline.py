@@ -140,6 +140,8 @@ class PhaseRun:
         self._observer.dma_waits(reason, before, self._now)
 
     def _reserve(self, transfer: Transfer, words: int, at: int) -> Slot:
+        if self._memory.is_free(transfer):
+            return Slot(at, at, at)
         server = self._memory.server(transfer.component, transfer.direction)
         slot = server.reserve(words, at)
         self._observer.moved(transfer, words, server)

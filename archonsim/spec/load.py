@@ -142,6 +142,8 @@ def to_toml(table: Table, prefix: str = "") -> str:
             lines.append(f"{key} = {str(value).lower()}\n")
         elif isinstance(value, str):
             lines.append(f'{key} = "{value}"\n')
+        elif isinstance(value, tuple):
+            lines.append(f"{key} = {list(value)}\n")
         else:
             lines.append(f"{key} = {value}\n")
     return "".join(lines + inner)

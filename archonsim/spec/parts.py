@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Strict
 from pydantic.dataclasses import dataclass
 
+from archonsim.kinds import DataKind
+
 Count = Annotated[int, Strict(), Field(ge=1)]
 Size = Annotated[int, Strict(), Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -30,12 +32,15 @@ class DramSpec:
         From the end of a transfer's slot on the channel to its data on chip (own decision: 100 ns at 500 MHz).
     burst_words : int
         Transfers are rounded up to this many 16-bit words.
+    free : tuple of data kinds
+        What-if: data of these kinds (``weight``, ``mask``, ...) take no time on the channel; they are counted as ever.
     """
 
     model: Literal["fixed", "unlimited"] = "fixed"
     gigabytes_per_second: Rate
     latency_cycles: Size
     burst_words: Count
+    free: tuple[DataKind, ...] = ()
 
     def words_per_cycle(self, clock_mhz: float) -> Fraction:
         """16-bit words that the channel moves in one cycle of the array's clock, exactly."""

@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from archonsim.kinds import DataKind
+
 Component = Literal["dram", "glb", "prediction_glb", "ifmap_sram", "filter_sram", "ofmap_sram"]
 Direction = Literal["read", "write"]
-DataKind = Literal["input", "output", "weight", "psum", "mask", "map"]
 
 #: Why an array that could work does not, in the order in which reports show it.
 STALLS: tuple[str, ...] = ("broadcast", "dram", "glb", "drain")

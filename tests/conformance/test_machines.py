@@ -88,7 +88,8 @@ CHANGES: dict[str, Any] = {
     "clock_mhz": 2000.0, "pe.rows": 4, "pe.cols": 4, "pe.ifmap_words": 4, "pe.weight_words": 8, "pe.psum_words": 2,
     "pe.pad_writes_per_cycle": 1, "glb.model": "unlimited", "glb.words": 600, "glb.read_words_per_cycle": 1,
     "glb.write_words_per_cycle": 1, "dram.model": "unlimited", "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7,
-    "dram.burst_words": 512, "space": "free", "nnz": "density", "barrier": "fifo:3", "skip_zero_activations": "true",
+    "dram.burst_words": 512, "dram.free": ["input"],
+    "space": "free", "nnz": "density", "barrier": "fifo:3", "skip_zero_activations": "true",
     "pointwise_density": 0.5, "depthwise_density": 0.5, "index_bits": 30, "value_bits": 30, "dataflow": "ws",
     "ifmap_sram.words": 300, "filter_sram.words": 300, "ofmap_sram.words": 300,
 }  # fmt: skip

@@ -160,7 +160,8 @@ CHANGES = {
     "pe.ifmap_words": 1, "pe.psum_words": 1, "glb.model": "unlimited", "glb.words": 64, "glb.read_words_per_cycle": 1,
     "glb.write_words_per_cycle": 1, "prediction_glb.model": "unlimited", "prediction_glb.words": 10,
     "prediction_glb.read_words_per_cycle": 1, "prediction_glb.write_words_per_cycle": 1, "dram.model": "unlimited",
-    "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7, "dram.burst_words": 512, "dma.chunk_words": 16,
+    "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7, "dram.burst_words": 512,
+    "dram.free": ["weight"], "dma.chunk_words": 16,
     "dma.stream_chunks": 1, "lane_order": "fixed", "skip_empty_groups": True, "bias_terms": "untimed",
     "prediction_order": "channel", "weights": "cache", "skip_zero_ternary": True, "index_bits": 60, "value_bits": 60,
 }  # fmt: skip

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.engine.observer import Recorder
+from archonsim.kinds import DataKind
 from archonsim.memory.server import Server
 from archonsim.report.coarse import mean_level, merge, rate
-from archonsim.stats.counts import DataKind, Direction, Transfer
+from archonsim.stats.counts import Direction, Transfer
 from archonsim.stats.timeline import Level, Moves
 
 Requests = list[tuple[tuple[Direction, DataKind], int, int]]

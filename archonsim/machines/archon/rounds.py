@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from archonsim.dataflow.spatial import SpatialMapping, map_layer
 from archonsim.engine.contract import FixedTile, Phase
+from archonsim.kinds import DataKind
 from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.spec import ArchonSpec
-from archonsim.stats.counts import Component, DataKind, Direction, Transfer
+from archonsim.stats.counts import Component, Direction, Transfer
 from archonsim.workload.block import Block
 from archonsim.workload.layer import Layer
 
