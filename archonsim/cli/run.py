@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Group, RenderableType
 
 from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images, table_width
 from archonsim.cli.progress import StepProgress, stderr
@@ -16,6 +17,7 @@ from archonsim.machines.registry import machine, machine_spec
 from archonsim.pe.warm import kernels_are_cached
 from archonsim.report.files import to_csv, to_json, write_report
 from archonsim.report.perfetto import check_path, write_trace
+from archonsim.report.stats_text import render_stats
 from archonsim.report.text import render
 from archonsim.simulate import choose_images, simulate
 from archonsim.workload.what_if import FORMS, MaskPolicy
@@ -49,6 +51,9 @@ def run(
     trace: Annotated[
         Path | None, typer.Option(help="Timeline of the first image for ui.perfetto.dev, such as out.json.gz; 1 us is 1 cycle.")
     ] = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Also print words by component and kind, DRAM rows, bank conflicts, SimPy events.")
+    ] = False,
     form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
 ) -> None:
     """Simulate a workload on an architecture and print cycles by layer and phase."""
@@ -75,7 +80,12 @@ def run(
     if trace is not None and recorder is not None:
         write_trace(report, recorder.timeline, trace)
         stderr.print(f"wrote {trace}: image {report.image_numbers[0]}; open it in https://ui.perfetto.dev", style="dim")
-    emit(form, lambda: render(report, work.provenance, table_width()), lambda: to_json(report.to_dict()), lambda: to_csv(report))
+
+    def table() -> RenderableType:
+        shown = render(report, work.provenance, table_width())
+        return Group(shown, render_stats(report)) if stats else shown
+
+    emit(form, table, lambda: to_json(report.to_dict()), lambda: to_csv(report))
 
 
 def _recorder(path: Path | None, fidelity: Fidelity) -> Recorder | None:

@@ -86,7 +86,7 @@ class Recorder(Observer):
         moves = self.timeline.servers.get(name)
         if moves is None:
             moves = self.timeline.servers[name] = Moves(server.ticks_per_cycle)
-        start, end = server.last_span(words)
+        start, end = server.last_span
         moves.label.append(f"{transfer.direction}.{transfer.kind}")
         moves.start.append(start)
         moves.end.append(end)

@@ -8,14 +8,17 @@ bandwidth or less latency cannot cost a cycle: a property that arbitration by ar
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Generator, Sequence
+from typing import Any
 
-from simpy import Container, Environment, Event, Store
+from simpy import Event
 
+from archonsim.engine.clock import Clock
 from archonsim.engine.contract import Phase
+from archonsim.engine.dma_order import Request, dma_order
 from archonsim.engine.observer import SILENT, Observer
+from archonsim.engine.stream_buffer import StreamBuffer
 from archonsim.memory.server import Slot
 from archonsim.memory.system import MemorySystem
 from archonsim.spec.parts import DmaSpec
@@ -23,64 +26,13 @@ from archonsim.stats.counts import PhaseStats, Transfer
 
 Process = Generator[Event, Any, None]
 
-#: The first tile's loads are cut into pieces of about this many words, so that DRAM and on-chip ports overlap.
-FIRST_PIECE_WORDS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One entry of the DMA's list: chunk number `piece` of a tile's stream, or a piece of its loads or stores."""
-
-    what: Literal["chunk", "load", "store"]
-    tile: int
-    piece: int
-    of: int
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this is the first piece."""
-        return self.piece == 0
-
-    @property
-    def is_last(self) -> bool:
-        """Whether this is the last piece."""
-        return self.piece + 1 == self.of
-
-    def share(self, words: int) -> int:
-        """Words of this piece when `words` are cut as evenly as integers allow."""
-        return words * (self.piece + 1) // self.of - words * self.piece // self.of
-
-
-def dma_order(phase: Phase, stream_chunks: int) -> Iterator[Request]:
-    """Yield the DMA's requests of a phase in their fixed order.
-
-    Pieces of loads and stores wait for the tile before to end; the first `stream_chunks` chunks of a tile, which need not,
-    go ahead of them.
-    """
-    last = len(phase.tiles) - 1
-    first_pieces = max(1, sum(load.words for load in phase.tiles[0].loads) // FIRST_PIECE_WORDS)
-    for piece in range(first_pieces):
-        yield Request("load", 0, piece, first_pieces)
-    for index, tile in enumerate(phase.tiles):
-        count = len(tile.chunks)
-        lead = min(stream_chunks, count)
-        pieces = count - lead + 1
-        for chunk in range(count):
-            yield Request("chunk", index, chunk, count)
-            piece = chunk - lead + 1
-            if piece >= 0 and index > 0:
-                yield Request("store", index - 1, piece, pieces)
-            if piece >= 0 and index < last:
-                yield Request("load", index + 1, piece, pieces)
-    yield Request("store", last, 0, 1)
-
 
 class PhaseRun:
     """One phase in flight.
 
     Parameters
     ----------
-    env : simpy.Environment
+    env : Clock
         Its time is the array's clock, in cycles.
     memory : MemorySystem
     dma : DmaSpec
@@ -88,23 +40,26 @@ class PhaseRun:
     observer : Observer
     """
 
-    def __init__(self, env: Environment, memory: MemorySystem, dma: DmaSpec, phase: Phase, observer: Observer = SILENT) -> None:
+    def __init__(self, env: Clock, memory: MemorySystem, dma: DmaSpec, phase: Phase, observer: Observer = SILENT) -> None:
         self._env, self._memory, self._dma, self._phase, self._observer = env, memory, dma, phase, observer
         self.stats = PhaseStats()
         tiles = range(len(phase.tiles))
         self._loaded = [env.event() for _ in tiles]
         self._done = [env.event() for _ in tiles]
         self._stored = [env.event() for _ in tiles]
-        self._arrivals = Store(env)
-        self._slots = Container(env, capacity=dma.stream_chunks, init=dma.stream_chunks)
+        self._stream = StreamBuffer(env, dma.stream_chunks)
 
     def run(self) -> Process:
         """Run the phase; a SimPy process."""
-        start = self._now
+        start, before = self._now, self._activity()
         self._env.process(self._move())
         yield self._env.process(self._compute())
         self.stats.cycles = self._now - start
+        self.stats.activity = self._activity() - before
         self._observer.phase(self._phase.name, start, self._now)
+
+    def _activity(self) -> Counter[str]:
+        return self._memory.counts + Counter({"simpy.events": self._env.events})
 
     @property
     def _now(self) -> int:
@@ -113,25 +68,31 @@ class PhaseRun:
     def _until(self, cycle: int) -> Event:
         return self._env.timeout(cycle - self._now)
 
-    def _at(self, cycle: int, event: Event, value: int) -> Process:
-        yield self._until(cycle)
-        event.succeed(value)
+    def _at(self, cycle: int, event: Event, value: int) -> None:
+        """Let `event` happen in a later cycle."""
+
+        def happen(_: Event) -> None:
+            event.succeed(value)
+
+        self._until(cycle).callbacks.append(happen)
 
     def _move(self) -> Process:
         """Work through the DMA's list in order."""
         steps = {"chunk": self._fetch_chunk, "load": self._fetch_loads, "store": self._write_stores}
-        for request in dma_order(self._phase, self._dma.stream_chunks):
+        for request in dma_order(self._phase, self._dma.stream_chunks, self._dma.tile_buffers):
             yield from steps[request.what](request)
 
     def _fetch_chunk(self, request: Request) -> Process:
         words = self._phase.tiles[request.tile].chunks[request.piece]
         if not words:
             return
-        yield from self._hold(self._slots.get(1), "stream buffer full")
+        before = self._now
+        yield from self._stream.room()
+        self._observer.dma_waits("stream buffer full", before, self._now)
         self._observer.stream_changes(self._now, 1)
         fetch = Transfer(self._phase.stream_from[request.tile], "read", "weight", words)
         self.stats.move(fetch)
-        yield self._arrivals.put(self._reserve(fetch, words, self._now).arrival)
+        self._stream.put(self._reserve(fetch, words, self._now).arrival)
 
     def _hold(self, event: Event, reason: str) -> Process:
         """Keep the DMA waiting."""
@@ -140,12 +101,7 @@ class PhaseRun:
         self._observer.dma_waits(reason, before, self._now)
 
     def _reserve(self, transfer: Transfer, words: int, at: int) -> Slot:
-        if self._memory.is_free(transfer):
-            return Slot(at, at, at)
-        server = self._memory.server(transfer.component, transfer.direction)
-        slot = server.reserve(words, at)
-        self._observer.moved(transfer, words, server)
-        return slot
+        return self._memory.reserve(transfer, words, at, self._observer.moved)
 
     def _read(self, request: Request, transfers: Sequence[Transfer]) -> tuple[int, int]:
         """Read a piece of some transfers; return the cycles in which DRAM is done with it, and everything is.
@@ -155,7 +111,7 @@ class PhaseRun:
         first = dram = through = self._now
         for transfer in transfers:
             if transfer.component == "dram":
-                slot = self._reserve(transfer, request.share(transfer.words), self._now)
+                slot = self._reserve(transfer, request.share(transfer.words, self._memory.burst_words), self._now)
                 first, dram = max(first, slot.first), max(dram, slot.arrival)
         for transfer in transfers:
             if transfer.component != "dram":
@@ -166,11 +122,13 @@ class PhaseRun:
         """Write a piece of some transfers; return as `_read` does."""
         dram = through = self._now
         for transfer in transfers:
-            free = self._reserve(transfer, request.share(transfer.words), self._now).free
             if transfer.component == "dram":
-                dram = max(dram, free)
-            through = max(through, free)
-        return dram, through
+                dram = max(dram, self._reserve(transfer, request.share(transfer.words, self._memory.burst_words), self._now).free)
+            else:
+                through = max(through, self._reserve(transfer, request.share(transfer.words), self._now).free)
+        if request.is_last and request.tile == len(self._phase.tiles) - 1:
+            dram = max(dram, self._memory.flush(self._now, self._observer.moved))
+        return dram, max(dram, through)
 
     def _count(self, transfers: Sequence[Transfer]) -> None:
         for transfer in transfers:
@@ -181,11 +139,11 @@ class PhaseRun:
         loads = self._phase.tiles[tile].loads
         if request.is_first:
             self._count(loads)
-            if tile >= 2:  # double buffering: the tile before last must have left its buffers
-                yield from self._hold(self._done[tile - 2], "tile buffers full")
+            if tile >= self._dma.tile_buffers:
+                yield from self._hold(self._done[tile - self._dma.tile_buffers], "tile buffers full")
         dram, through = self._read(request, loads)
         if request.is_last:
-            self._env.process(self._at(through, self._loaded[tile], dram))
+            self._at(through, self._loaded[tile], dram)
 
     def _write_stores(self, request: Request) -> Process:
         tile = request.tile
@@ -195,7 +153,7 @@ class PhaseRun:
             yield from self._hold(self._done[tile], "results not ready")
         dram, through = self._write(request, stores)
         if request.is_last:
-            self._env.process(self._at(through, self._stored[tile], dram))
+            self._at(through, self._stored[tile], dram)
 
     def _compute(self) -> Process:
         """The array: tile after tile, each when its loads are in."""
@@ -204,17 +162,17 @@ class PhaseRun:
             self._observer.tile_begins(index, self._now, self.stats)
             running = tile.begin(self._now)
             for chunk, words in enumerate(tile.chunks):
-                arrival: Any = self._now
+                arrival = (yield from self._stream.get()) if words else self._now
+                over = self._until(running.run(chunk, arrival))
                 if words:
-                    arrival = yield self._arrivals.get()
-                yield self._until(running.run(chunk, arrival))
+                    self._stream.release(over)
+                yield over
                 if words:
-                    yield self._slots.put(1)
                     self._observer.stream_changes(self._now, -1)
             yield self._until(running.finish(self.stats))
             self._observer.tile_ends(self._now, self.stats)
-            if index:
-                yield from self._wait(self._stored[index - 1])
+            if index >= self._dma.tile_buffers - 1:  # the next tile's results need the buffers of an earlier one
+                yield from self._wait(self._stored[index - self._dma.tile_buffers + 1])
             self._done[index].succeed()
         yield from self._wait(self._stored[-1])
 
@@ -231,7 +189,7 @@ class PhaseRun:
 
 
 def run_phases(
-    env: Environment, memory: MemorySystem, dma: DmaSpec, phases: Sequence[Phase], done: list[PhaseStats],
+    env: Clock, memory: MemorySystem, dma: DmaSpec, phases: Sequence[Phase], done: list[PhaseStats],
     observer: Observer = SILENT,
 ) -> Process:  # fmt: skip
     """Run phases one after the other (a SimPy process); append what each took to `done`."""

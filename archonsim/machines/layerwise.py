@@ -6,22 +6,27 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simpy import Environment, Event
+from simpy import Event
 
+from archonsim.engine.clock import Clock
 from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
-from archonsim.spec.parts import DmaSpec
+from archonsim.spec.parts import DmaSpec, PrefetchSpec
 from archonsim.stats.counts import PhaseStats
 from archonsim.workload.block import Block
 from archonsim.workload.layer import Layer
 from archonsim.workload.workload import Workload
 
-#: Nothing streams into a running tile here: all its data are there when it starts.
-NO_STREAM = DmaSpec(chunk_words=1, stream_chunks=1)
+DOUBLE_BUFFERED = PrefetchSpec(tile_buffers=2)
+
+
+def no_stream(prefetch: PrefetchSpec) -> DmaSpec:
+    """Return a DMA where nothing streams into a running tile: all its data are there when it starts."""
+    return DmaSpec(tile_buffers=prefetch.tile_buffers, chunk_words=1, stream_chunks=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +74,29 @@ class LayerwiseSimulation:
     memory : function without arguments
         Builds the memories, idle, in a new run.
     pes : int
+    prefetch : PrefetchSpec
     """
 
     def __init__(
-        self, steps: Sequence[LayerStep], phase: Callable[[Layer], Phase], memory: Callable[[], MemorySystem], pes: int
-    ) -> None:
-        self._steps, self._phase, self._memory, self._pes = steps, phase, memory, pes
+        self, steps: Sequence[LayerStep], phase: Callable[[Layer], Phase], memory: Callable[[], MemorySystem], pes: int,
+        prefetch: PrefetchSpec = DOUBLE_BUFFERED,
+    ) -> None:  # fmt: skip
+        self._steps, self._phase, self._memory, self._pes, self._dma = steps, phase, memory, pes, no_stream(prefetch)
 
     def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
         """Simulate one image; `masks` are not asked for."""
-        env = Environment()
+        env = Clock()
         results: list[PhaseResult] = []
         env.process(self._run(env, on_step, observer, results))
         env.run()
         return results
 
     def _run(
-        self, env: Environment, on_step: Callable[[str], None], observer: Observer, results: list[PhaseResult]
+        self, env: Clock, on_step: Callable[[str], None], observer: Observer, results: list[PhaseResult]
     ) -> Generator[Event, Any, None]:
         memory = self._memory()
         for step in self._steps:
             done: list[PhaseStats] = []
-            yield env.process(run_phases(env, memory, NO_STREAM, [self._phase(step.layer)], done, observer))
+            yield env.process(run_phases(env, memory, self._dma, [self._phase(step.layer)], done, observer))
             results.append(PhaseResult(step.layer.name, step.block, "layer", done[0], self._pes))
             on_step(step.layer.name)

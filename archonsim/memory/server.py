@@ -1,9 +1,11 @@
-"""A resource that serves transfers one after the other, at an exact rational rate."""
+"""Channels and ports that serve transfers one after the other, at an exact rational rate."""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from archonsim.stats.counts import Direction
 
 
 class Slot(NamedTuple):
@@ -24,12 +26,45 @@ class Slot(NamedTuple):
     arrival: int
 
 
-class Server:
-    """An in-order channel or port.
+class Server(Protocol):
+    """Something that serves transfers in the order in which they are reserved.
 
-    Reservations are served in the order in which they are made, each for ``words / rate`` cycles, with no rounding in
-    between: 25.6 words a cycle are 128 words in 5 cycles. There is no choice to make, so the times are sums and maxima of
-    earlier times, and a faster server can never make anything later (a marked graph).
+    There is no choice to make, so its times are sums and maxima of earlier times, and a faster server can never make anything
+    later (a marked graph).
+
+    Attributes
+    ----------
+    ticks_per_cycle : int
+        Parts of a cycle in which it keeps its time, so that nothing is rounded.
+    last_span : (int, int)
+        Start and end, in ticks, of the latest reservation.
+    counts : dict of name to int
+        What happened in it, for statistics.
+    """
+
+    @property
+    def ticks_per_cycle(self) -> int:
+        """Parts of a cycle."""
+
+    @property
+    def last_span(self) -> tuple[int, int]:
+        """Start and end of the latest reservation."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What happened so far."""
+
+    def reserve(self, words: int, at: int, direction: Direction, address: int) -> Slot:
+        """Queue a transfer of `words` 16-bit words, at least one, that can start in cycle `at`."""
+
+    def in_bursts(self, words: int) -> int:
+        """Round `words` up to what the server moves."""
+
+
+class RateServer:
+    """A channel or port with a rate.
+
+    Each reservation takes ``words / rate`` cycles, with no rounding in between: 25.6 words a cycle are 128 words in 5 cycles.
 
     Parameters
     ----------
@@ -39,39 +74,38 @@ class Server:
         Added behind the server; transfers overlap in it.
     burst_words : int
         Transfers are rounded up to a multiple.
+    turnaround_cycles : int
+        The server idles so long between a read and a write, and back.
     """
 
-    def __init__(self, words_per_cycle: Fraction | None, latency_cycles: int = 0, burst_words: int = 1) -> None:
+    def __init__(
+        self, words_per_cycle: Fraction | None, latency_cycles: int = 0, burst_words: int = 1, turnaround_cycles: int = 0
+    ) -> None:
         # Time is kept in parts of a cycle, of which a word takes a whole number.
-        self._parts_per_cycle = 1 if words_per_cycle is None else words_per_cycle.numerator
-        self._parts_per_word = 0 if words_per_cycle is None else words_per_cycle.denominator
+        self.ticks_per_cycle = 1 if words_per_cycle is None else words_per_cycle.numerator
+        self._ticks_per_word = 0 if words_per_cycle is None else words_per_cycle.denominator
         self._latency = 0 if words_per_cycle is None else latency_cycles
+        self._turnaround = 0 if words_per_cycle is None else turnaround_cycles * self.ticks_per_cycle
         self._burst = burst_words
         self._free_at = 0
-        self.words = 0
-        self.busy_parts = 0
+        self._direction: Direction | None = None
+        self.last_span = (0, 0)
+        self.counts = {"turnarounds": 0}
 
-    def reserve(self, words: int, at: int) -> Slot:
-        """Queue a transfer of `words` 16-bit words that can start in cycle `at`."""
-        if words == 0:
-            return Slot(at, at, at)
-        moved = self.in_bursts(words)
-        start = max(at * self._parts_per_cycle, self._free_at)
-        self._free_at = start + moved * self._parts_per_word
-        self.words += moved
-        self.busy_parts += moved * self._parts_per_word
-        free = -(-self._free_at // self._parts_per_cycle)
-        return Slot(start // self._parts_per_cycle + self._latency, free, free + self._latency)
+    def reserve(self, words: int, at: int, direction: Direction = "read", address: int = 0) -> Slot:
+        """Queue a transfer; addresses make no difference here."""
+        earliest = self._free_at
+        if direction != self._direction:
+            if self._direction is not None:
+                earliest += self._turnaround
+                self.counts["turnarounds"] += 1
+            self._direction = direction
+        start = max(at * self.ticks_per_cycle, earliest)
+        self._free_at = start + self.in_bursts(words) * self._ticks_per_word
+        self.last_span = start, self._free_at
+        free = -(-self._free_at // self.ticks_per_cycle)
+        return Slot(start // self.ticks_per_cycle + self._latency, free, free + self._latency)
 
     def in_bursts(self, words: int) -> int:
         """Round `words` up to whole bursts."""
         return -(-words // self._burst) * self._burst
-
-    @property
-    def ticks_per_cycle(self) -> int:
-        """Parts of a cycle in which the server keeps its time."""
-        return self._parts_per_cycle
-
-    def last_span(self, words: int) -> tuple[int, int]:
-        """Start and end, in ticks, of the latest reservation, which was for `words`."""
-        return self._free_at - self.in_bursts(words) * self._parts_per_word, self._free_at

@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
+from typing import get_args
 
-from archonsim.memory.server import Server
+import numpy as np
+
+from archonsim.kinds import DataKind
+from archonsim.memory.buffer_banks import BankedPort
+from archonsim.memory.dram_banks import BankServer
+from archonsim.memory.server import RateServer, Server, Slot
+from archonsim.spec.dram_device import load_device
 from archonsim.spec.parts import BufferSpec, DramSpec
-from archonsim.stats.counts import Transfer
+from archonsim.stats.counts import Direction, Transfer
+
+#: Told of each reservation: the transfer, its words, the server.
+OnMove = Callable[[Transfer, int, Server], None]
+
+#: Each kind of data has a region of its own, for reads and for writes, and lies there in the order in which it moves (own
+#: decision). Regions start in banks of their own: a row is no longer than the stagger.
+REGION_WORDS = 2**30 + 2**13
+_REGIONS = {(direction, kind): number for number, (direction, kind) in enumerate(
+    (direction, kind) for direction in get_args(Direction) for kind in get_args(DataKind))}  # fmt: skip
+
+
+def _dram(spec: DramSpec, clock_mhz: float) -> Server:
+    if spec.model == "banks":
+        return BankServer(load_device(spec.device), clock_mhz)
+    rate = None if spec.model == "unlimited" else spec.words_per_cycle(clock_mhz)
+    return RateServer(rate, spec.latency_cycles, spec.burst_words, spec.turnaround_cycles)
+
+
+def _ports(spec: BufferSpec) -> dict[str, Server]:
+    widths = {"read": spec.read_words_per_cycle, "write": spec.write_words_per_cycle}
+    if spec.model == "banks":
+        free_from = np.zeros(spec.banks, np.int64)
+        return {direction: BankedPort(width, spec.entry_words, free_from) for direction, width in widths.items()}
+    return {direction: RateServer(None if spec.model == "unlimited" else Fraction(width)) for direction, width in widths.items()}
 
 
 class MemorySystem:
@@ -21,18 +54,53 @@ class MemorySystem:
     """
 
     def __init__(self, dram: DramSpec, buffers: dict[str, BufferSpec], clock_mhz: float) -> None:
-        rate = None if dram.model == "unlimited" else dram.words_per_cycle(clock_mhz)
-        self.dram = Server(rate, dram.latency_cycles, dram.burst_words)
-        self._free = frozenset(dram.free)
-        self._ports: dict[tuple[str, str], Server] = {}
+        self._servers: dict[str, Server] = {"dram": _dram(dram, clock_mhz)}
         for name, buffer in buffers.items():
-            for direction, words in (("read", buffer.read_words_per_cycle), ("write", buffer.write_words_per_cycle)):
-                self._ports[name, direction] = Server(None if buffer.model == "unlimited" else Fraction(words))
+            self._servers |= {f"{name}.{direction}": server for direction, server in _ports(buffer).items()}
+        self._free = frozenset(dram.free)
+        self._next: Counter[tuple[str, str, str]] = Counter()
+        self._queue_words = 0 if dram.model == "unlimited" else dram.write_queue_words
+        self._queue: list[tuple[Transfer, int]] = []
+        self._drained = 0
 
-    def is_free(self, transfer: Transfer) -> bool:
-        """Whether a transfer takes no time because its kind is free of charge."""
-        return transfer.component == "dram" and transfer.kind in self._free
+    @property
+    def burst_words(self) -> int:
+        """Words that DRAM moves at a time."""
+        return self._servers["dram"].in_bursts(1)
 
-    def server(self, component: str, direction: str) -> Server:
-        """Return the server behind one direction of a component; DRAM has one for both."""
-        return self.dram if component == "dram" else self._ports[component, direction]
+    @property
+    def counts(self) -> Counter[str]:
+        """What happened in the servers so far, by ``server.what``."""
+        found = ((f"{name}.{what}", count) for name, one in self._servers.items() for what, count in one.counts.items())
+        return Counter({what: count for what, count in found if count})
+
+    def reserve(self, transfer: Transfer, words: int, at: int, on_move: OnMove) -> Slot:
+        """Queue `words` of a transfer, which can start in cycle `at`.
+
+        What is written to DRAM is safe as soon as the controller's queue has room for it.
+        """
+        if not words or (transfer.component == "dram" and transfer.kind in self._free):
+            return Slot(at, at, at)
+        if transfer.component != "dram" or transfer.direction == "read":
+            return self._reserve(transfer, words, at, on_move)
+        self._queue.append((transfer, words))
+        accepted = max(at, self._drained)
+        if sum(queued for _, queued in self._queue) >= self._queue_words:
+            accepted = self.flush(at, on_move)
+        return Slot(at, accepted, accepted)
+
+    def flush(self, at: int, on_move: OnMove) -> int:
+        """Send all queued writes to DRAM; return the cycle in which it is done with them."""
+        for transfer, words in self._queue:
+            self._drained = max(self._drained, self._reserve(transfer, words, at, on_move).free)
+        self._queue.clear()
+        return max(at, self._drained)
+
+    def _reserve(self, transfer: Transfer, words: int, at: int, on_move: OnMove) -> Slot:
+        component, direction, kind = transfer.component, transfer.direction, transfer.kind
+        server = self._servers["dram" if component == "dram" else f"{component}.{direction}"]
+        address = _REGIONS[direction, kind] * REGION_WORDS + self._next[component, direction, kind]
+        self._next[component, direction, kind] += server.in_bursts(words)
+        slot = server.reserve(words, at, direction, address)
+        on_move(transfer, words, server)
+        return slot

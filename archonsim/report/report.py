@@ -33,6 +33,8 @@ class LayerReport:
     utilization : float
         Share of the array's slots used (MACs; in prediction, narrow adders).
     traffic : dict of ``component.direction.kind`` to 16-bit words
+    activity : dict of ``part.what`` to number
+        What else happened, such as ``dram.row_misses``; `--stats` prints the sums.
     energy_pj : float or None
         None where the machine has no energy model.
     """
@@ -48,6 +50,7 @@ class LayerReport:
     stalls: dict[str, Number]
     utilization: float
     traffic: dict[str, Number]
+    activity: dict[str, Number]
     energy_pj: float | None = None
 
 
@@ -130,7 +133,8 @@ def layer_report(result: PhaseResult) -> LayerReport:
         macs=stats.macs, adds=stats.adds, adds_possible=stats.adds_possible,
         stalls={cause: stats.stalls[cause] for cause in STALLS if stats.stalls[cause]},
         utilization=round(result.utilization, 6),
-        traffic={".".join(key): words for key, words in sorted(stats.traffic.items())}, energy_pj=result.energy_pj,
+        traffic={".".join(key): words for key, words in sorted(stats.traffic.items())},
+        activity=dict(sorted(stats.activity.items())), energy_pj=result.energy_pj,
     )  # fmt: skip
 
 
@@ -156,6 +160,7 @@ def mean_layers(images: Sequence[Sequence[LayerReport]]) -> tuple[LayerReport, .
                 stalls=_mean_dict([one.stalls for one in same]),
                 utilization=round(utilization, 6),
                 traffic=_mean_dict([one.traffic for one in same]),
+                activity=_mean_dict([one.activity for one in same]),
                 energy_pj=None if same[0].energy_pj is None else sum(one.energy_pj or 0.0 for one in same) / len(same),
             )
         )

@@ -86,7 +86,7 @@ def _merge(name: str, layers: Iterable[LayerReport]) -> LayerReport:
         name=name, block=None, phase="", cycles=cycles, compute=sum(layer.compute for layer in group),
         macs=sum(layer.macs for layer in group), adds=sum(layer.adds for layer in group),
         adds_possible=sum(layer.adds_possible for layer in group), stalls=dict(stalls),
-        utilization=sum(layer.utilization * layer.cycles for layer in group) / cycles if cycles else 0.0, traffic={},
+        utilization=sum(layer.utilization * layer.cycles for layer in group) / cycles if cycles else 0.0, traffic={}, activity={},
     )  # fmt: skip
 
 

@@ -24,22 +24,34 @@ class DramSpec:
 
     Attributes
     ----------
-    model : {"fixed", "unlimited"}
-        ``fixed``: bandwidth and latency as given; ``unlimited``: every transfer is free, as in the authors' model.
+    model : {"fixed", "banks", "unlimited"}
+        ``fixed``: bandwidth, latency and turnaround as given below; ``banks``: banks with open rows, all timing from `device`;
+        ``unlimited``: every transfer is free, as in the authors' model.
+    device : str
+        Of the model ``banks``: ``lpddr4-3200``, ``ddr4-2400``, ``hbm2``, or a TOML file like these.
     gigabytes_per_second : float
-        Peak bandwidth; 25.6 is 64-bit LPDDR4-3200 (own decision).
+        Peak bandwidth of the model ``fixed``; 25.6 is 64-bit LPDDR4-3200 (own decision).
     latency_cycles : int
-        From the end of a transfer's slot on the channel to its data on chip (own decision: 100 ns at 500 MHz).
+        Of the model ``fixed``: from the end of a transfer's slot on the channel to its data on chip (own decision: 100 ns at
+        500 MHz).
     burst_words : int
-        Transfers are rounded up to this many 16-bit words.
+        Of the model ``fixed``: transfers are rounded up to this many 16-bit words.
+    turnaround_cycles : int
+        Of the model ``fixed``: idle cycles of the channel between a read and a write, and back (own decision: 16 ns at 500 MHz).
+    write_queue_words : int
+        Writes wait in the controller until there are so many words of them, then go out together, so that the channel does
+        not turn around for each; 0: they go out at once.
     free : tuple of data kinds
         What-if: data of these kinds (``weight``, ``mask``, ...) take no time on the channel; they are counted as ever.
     """
 
-    model: Literal["fixed", "unlimited"] = "fixed"
+    model: Literal["fixed", "banks", "unlimited"] = "fixed"
+    device: str = "lpddr4-3200"
     gigabytes_per_second: Rate
     latency_cycles: Size
     burst_words: Count
+    turnaround_cycles: Size = 0
+    write_queue_words: Size = 0
     free: tuple[DataKind, ...] = ()
 
     def words_per_cycle(self, clock_mhz: float) -> Fraction:
@@ -54,29 +66,49 @@ class BufferSpec:
 
     Attributes
     ----------
-    model : {"ports", "unlimited"}
-        ``ports``: rates as given; ``unlimited``: reads and writes take no time. Capacity holds in both.
+    model : {"ports", "banks", "unlimited"}
+        ``ports``: rates as given; ``banks``: also, a bank serves one entry a cycle, read or written, so that two streams that
+        hit a bank in the same cycle conflict; ``unlimited``: reads and writes take no time. Capacity holds in all.
     words : int
         Capacity in 16-bit words.
     read_words_per_cycle, write_words_per_cycle : int
+    banks : int
+        Single-ported banks; neighbouring entries lie in neighbouring banks.
+    entry_words : int
+        16-bit words that a bank reads or writes at a time.
     """
 
-    model: Literal["ports", "unlimited"] = "ports"
+    model: Literal["ports", "banks", "unlimited"] = "ports"
     words: Count
     read_words_per_cycle: Count
     write_words_per_cycle: Count
+    banks: Count
+    entry_words: Count
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
-class DmaSpec:
-    """The engine that moves data between DRAM and the chip, in a fixed order; tiles are double buffered.
+class PrefetchSpec:
+    """How far the DMA, which moves data between DRAM and the chip in a fixed order, may run ahead of the array.
+
+    Attributes
+    ----------
+    tile_buffers : int
+        Tiles whose inputs may be on chip, the running one included, and whose results: 2 is double buffering.
+    """
+
+    tile_buffers: Annotated[int, Strict(), Field(ge=2)]
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DmaSpec(PrefetchSpec):
+    """The same, where data also stream into running tiles.
 
     Attributes
     ----------
     chunk_words : int
         A stream (fused weights) moves in chunks of about this many 16-bit words.
     stream_chunks : int
-        Chunks of the stream that the chip can hold: 2 is double buffering.
+        Chunks of the stream that the chip can hold.
     """
 
     chunk_words: Count

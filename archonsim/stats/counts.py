@@ -55,6 +55,9 @@ class PhaseStats:
         Additions if every candidate survived.
     traffic : Counter
         16-bit words by (component, direction, kind).
+    activity : Counter
+        What else happened, by ``part.what``: ``dram.turnarounds``, ``dram.row_misses``, ``glb.read.conflict_cycles``,
+        ``simpy.events``, ...
     """
 
     cycles: int = 0
@@ -64,6 +67,7 @@ class PhaseStats:
     adds: int = 0
     adds_possible: int = 0
     traffic: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    activity: Counter[str] = field(default_factory=Counter)
 
     def wait(self, cause: str, cycles: int) -> None:
         """Charge `cycles` to a cause."""

@@ -22,7 +22,7 @@ from tests.strategies import archon
         ("pe.adders=4.0", "--set pe.adders is 4.0; it must be a valid integer"),
         ("pe.adders=true", "--set pe.adders is True; it must be a valid integer"),
         ("pe.adders=many", "--set pe.adders is 'many'; it must be a valid integer"),
-        ("dram.model=slow", "--set dram.model is 'slow'; it must be 'fixed' or 'unlimited'"),
+        ("dram.model=slow", "--set dram.model is 'slow'; it must be 'fixed', 'banks' or 'unlimited'"),
         ("clock_mhz=nan", "--set clock_mhz is nan; it must be"),
         ("clock_mhz=-1", "--set clock_mhz is -1; it must be greater than 0"),
         ("pe=4", "--set pe: unknown key"),

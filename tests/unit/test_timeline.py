@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from archonsim.engine.observer import Recorder
 from archonsim.kinds import DataKind
-from archonsim.memory.server import Server
+from archonsim.memory.server import RateServer
 from archonsim.report.coarse import mean_level, merge, rate
 from archonsim.stats.counts import Direction, Transfer
 from archonsim.stats.timeline import Level, Moves
@@ -22,12 +22,13 @@ LABELS: list[tuple[Direction, DataKind]] = [("read", "weight"), ("read", "input"
 TRANSFERS = st.lists(st.tuples(st.sampled_from(LABELS), st.integers(0, 90), st.integers(0, 40)), min_size=1, max_size=30)
 
 
-def recorded(transfers: Requests, rate: Fraction | None) -> tuple[Moves, Server, int]:
+def recorded(transfers: Requests, rate: Fraction | None) -> tuple[Moves, RateServer, int]:
     """Reserve one transfer after the other, each some cycles after the last, and write it down."""
-    server, recorder, clock = Server(rate, 3, 8), Recorder(), 0
+    server, recorder, clock = RateServer(rate, 3, 8), Recorder(), 0
     for (direction, kind), words, gap in transfers:
         clock += gap
-        server.reserve(words, clock)
+        if words:
+            server.reserve(words, clock, direction)
         recorder.moved(Transfer("dram", direction, kind, words), words, server)
     moves = recorder.timeline.servers.get("dram", Moves(server.ticks_per_cycle))
     return moves, server, max([clock, *(-(-end // moves.ticks_per_cycle) for end in moves.end)])
@@ -43,8 +44,8 @@ def test_merged_slices_keep_words_and_order(transfers: Requests, speed: Fraction
     slices = merge(moves, grain)
     asked = by_label([(f"{direction}.{kind}", words) for (direction, kind), words, _ in transfers if words])
     assert by_label([item for one in slices for item in one.words.items()]) == asked
-    assert sum(one.moved for one in slices) == server.words
-    assert sum(one.busy for one in slices) == server.busy_parts
+    assert sum(one.moved for one in slices) == sum(server.in_bursts(words) for _, words, _ in transfers)
+    assert sum(one.busy for one in slices) == sum(moves.end) - sum(moves.start)
     assert all(one.start <= one.start + one.busy <= one.end for one in slices)
     assert all(before.end <= after.start for before, after in pairwise(slices))
 
@@ -72,7 +73,8 @@ def test_rates_add_up_to_the_words_moved(transfers: Requests, speed: Fraction | 
         return
     lengths = [min(window, total - start) for start in range(0, total, window)]
     means = [rate(moves, direction, total, window) for direction in ("read", "write")]
-    assert sum(value * length for one in means for value, length in zip(one, lengths, strict=True)) == pytest.approx(server.words)
+    moved = sum(server.in_bursts(words) for _, words, _ in transfers)
+    assert sum(value * length for one in means for value, length in zip(one, lengths, strict=True)) == pytest.approx(moved)
     if speed is not None:
         assert all(0 <= value <= float(speed) * (1 + 1e-9) for value in (sum(pair) for pair in zip(*means, strict=True)))
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from simpy import Environment, Event
+from simpy import Event
 
+from archonsim.engine.clock import Clock
 from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
@@ -93,7 +94,7 @@ class ArchonSimulation:
 
     def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
         """Simulate one image."""
-        env = Environment()
+        env = Clock()
         spec = self._spec
         memory = MemorySystem(spec.dram, {"glb": spec.glb, "prediction_glb": spec.prediction_glb}, spec.clock_mhz)
         results: list[PhaseResult] = []
@@ -102,7 +103,7 @@ class ArchonSimulation:
         return results
 
     def _run(
-        self, env: Environment, memory: MemorySystem, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer,
+        self, env: Clock, memory: MemorySystem, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer,
         results: list[PhaseResult],
     ) -> Generator[Event, Any, None]:  # fmt: skip
         pe = self._spec.pe

@@ -7,15 +7,16 @@ from dataclasses import replace
 from importlib import resources
 from typing import Any
 
-from simpy import Environment, Event
+from simpy import Event
 
+from archonsim.engine.clock import Clock
 from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.machines.dense.layers import MappedLayer, map_layers
 from archonsim.machines.dense.spec import DenseSpec
 from archonsim.machines.dense.tiles import layer_phase, shares, tile_count
-from archonsim.machines.layerwise import NO_STREAM, layer_steps
+from archonsim.machines.layerwise import layer_steps, no_stream
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
@@ -100,14 +101,14 @@ def run_layers(
     phases: Sequence[tuple[MappedLayer, Phase]], spec: DenseSpec, on_step: Callable[[str], None], observer: Observer
 ) -> list[PhaseResult]:
     """Run layers one after the other on the array and its memories."""
-    env = Environment()
+    env = Clock()
     memory = MemorySystem(spec.dram, {"glb": spec.glb}, spec.clock_mhz)
     results: list[PhaseResult] = []
 
     def process() -> Generator[Event, Any, None]:
         for mapped, phase in phases:
             done: list[PhaseStats] = []
-            yield env.process(run_phases(env, memory, NO_STREAM, [phase], done, observer))
+            yield env.process(run_phases(env, memory, no_stream(spec.dma), [phase], done, observer))
             results.append(PhaseResult(mapped.layer.name, mapped.block, phase.name, done[0], spec.pe.count))
             on_step(mapped.layer.name)
 

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from archonsim.dataflow.hierarchy import Hierarchy, Storage
 from archonsim.spec.energy import load_energies
-from archonsim.spec.parts import CONFIG, BufferSpec, Count, DramSpec, Rate
+from archonsim.spec.parts import CONFIG, BufferSpec, Count, DramSpec, PrefetchSpec, Rate
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -49,6 +49,7 @@ class DenseSpec:
     glb : BufferSpec
         Holds inputs and outputs; weights bypass it.
     dram : DramSpec
+    dma : PrefetchSpec
     mapping : str
         ``search``: the mapper's; ``ics21``: the authors' own; or a mapping file (``.toml``, ``.json``).
     space : {"published", "free"}
@@ -61,6 +62,7 @@ class DenseSpec:
     pe: RowStationaryPe
     glb: BufferSpec
     dram: DramSpec
+    dma: PrefetchSpec
     mapping: str = "search"
     space: Literal["published", "free"] = "published"
     energies: str = "dense"
@@ -68,7 +70,7 @@ class DenseSpec:
     def hierarchy(self) -> Hierarchy:
         """Return the storage levels that a mapping runs on."""
         table, pe = load_energies(self.energies), self.pe
-        ported = self.glb.model == "ports"
+        ported = self.glb.model != "unlimited"
 
         def storage(name: str, keeps: tuple[str, ...], words: int | None, reads: int | None, writes: int | None) -> Storage:
             energy = table.level(name)

@@ -69,6 +69,7 @@ class FuseMachine:
             lambda layer: _phase(layer, spec),
             lambda: MemorySystem(spec.dram, {}, spec.clock_mhz),
             spec.pe.count,
+            spec.dma,
         )
 
     def resources(self, spec: FuseSpec) -> Resources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic.dataclasses import dataclass
 
 from archonsim.dataflow.row_broadcast import FuseTiming
-from archonsim.spec.parts import CONFIG, ArraySpec, DramSpec, Rate, SramSpec
+from archonsim.spec.parts import CONFIG, ArraySpec, DramSpec, PrefetchSpec, Rate, SramSpec
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -20,6 +20,7 @@ class FuseSpec:
     pe : ArraySpec
     ifmap_sram, filter_sram, ofmap_sram : SramSpec
     dram : DramSpec
+    dma : PrefetchSpec
     """
 
     clock_mhz: Rate
@@ -29,3 +30,4 @@ class FuseSpec:
     filter_sram: SramSpec
     ofmap_sram: SramSpec
     dram: DramSpec
+    dma: PrefetchSpec

@@ -60,6 +60,7 @@ class SystolicMachine:
             lambda layer: _phase(layer, spec),
             lambda: MemorySystem(spec.dram, {}, spec.clock_mhz),
             spec.pe.count,
+            spec.dma,
         )
 
     def resources(self, spec: SystolicSpec) -> Resources:

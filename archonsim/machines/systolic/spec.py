@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic.dataclasses import dataclass
 
 from archonsim.dataflow.systolic import Dataflow, Timing
-from archonsim.spec.parts import CONFIG, ArraySpec, DramSpec, Rate, SramSpec
+from archonsim.spec.parts import CONFIG, ArraySpec, DramSpec, PrefetchSpec, Rate, SramSpec
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -22,6 +22,7 @@ class SystolicSpec:
     pe : ArraySpec
     ifmap_sram, filter_sram, ofmap_sram : SramSpec
     dram : DramSpec
+    dma : PrefetchSpec
     """
 
     clock_mhz: Rate
@@ -32,6 +33,7 @@ class SystolicSpec:
     filter_sram: SramSpec
     ofmap_sram: SramSpec
     dram: DramSpec
+    dma: PrefetchSpec
 
     def __post_init__(self) -> None:
         if self.timing == "fuseconv" and self.dataflow != "os":
