@@ -52,6 +52,7 @@ class PhaseRun:
     def run(self) -> Process:
         """Run the phase; a SimPy process."""
         start, before = self._now, self._activity()
+        self._memory.settle()
         self._env.process(self._move())
         yield self._env.process(self._compute())
         self.stats.cycles = self._now - start

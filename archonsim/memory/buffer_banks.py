@@ -43,6 +43,9 @@ class BankedPort:
         """Return `words`: a port moves no more than asked."""
         return words
 
+    def settle(self) -> None:
+        """Do nothing: banks are free the cycle after their last access."""
+
     def reserve(self, words: int, at: int, direction: Direction, address: int) -> Slot:
         """Queue a transfer of consecutive words from `address` on."""
         entry, offset = divmod(address, self._entry_words)

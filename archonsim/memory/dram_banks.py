@@ -96,10 +96,8 @@ class BankServer:
 
     def __init__(self, device: DramDevice, clock_mhz: float) -> None:
         self._device, self._ticks = device, Ticks.of(device, clock_mhz)
-        self._banks = [Bank() for _ in range(device.banks)]
         self._free_at = 0
-        self._last_activation = -self._ticks.rrd
-        self._direction: Direction | None = None
+        self.settle()
         self.ticks_per_cycle = self._ticks.per_cycle
         self.last_span = (0, 0)
         self.counts = {"turnarounds": 0, "row_hits": 0, "row_misses": 0}
@@ -108,6 +106,12 @@ class BankServer:
         """Round `words` up to whole bursts."""
         burst = self._device.burst_words
         return -(-words // burst) * burst
+
+    def settle(self) -> None:
+        """Close all rows."""
+        self._banks = [Bank() for _ in range(self._device.banks)]
+        self._last_activation = -self._ticks.rrd
+        self._direction: Direction | None = None
 
     def reserve(self, words: int, at: int, direction: Direction, address: int) -> Slot:
         """Queue a transfer of consecutive words from `address`, which starts a burst, on."""

@@ -60,6 +60,9 @@ class Server(Protocol):
     def in_bursts(self, words: int) -> int:
         """Round `words` up to what the server moves."""
 
+    def settle(self) -> None:
+        """Forget what earlier transfers left behind, once all of them are through."""
+
 
 class RateServer:
     """A channel or port with a rate.
@@ -109,3 +112,7 @@ class RateServer:
     def in_bursts(self, words: int) -> int:
         """Round `words` up to whole bursts."""
         return -(-words // self._burst) * self._burst
+
+    def settle(self) -> None:
+        """Let the next transfer go in either direction at once."""
+        self._direction = None

@@ -74,6 +74,11 @@ class MemorySystem:
         found = ((f"{name}.{what}", count) for name, one in self._servers.items() for what, count in one.counts.items())
         return Counter({what: count for what, count in found if count})
 
+    def settle(self) -> None:
+        """Start afresh between phases, when nothing is under way: no phase's time depends on the one before (own decision)."""
+        for server in self._servers.values():
+            server.settle()
+
     def reserve(self, transfer: Transfer, words: int, at: int, on_move: OnMove) -> Slot:
         """Queue `words` of a transfer, which can start in cycle `at`.
 
