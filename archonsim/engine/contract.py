@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from archonsim.stats.counts import Component, PhaseStats, Transfer
@@ -12,8 +12,8 @@ from archonsim.stats.counts import Component, PhaseStats, Transfer
 class RunningTile(Protocol):
     """A tile in the array. Its kernels give exact cycles; it never waits by itself."""
 
-    def run(self, chunk: int, arrival: int) -> int:
-        """Compute chunk number `chunk`, whose stream data are there from cycle `arrival` on.
+    def run(self, chunk: int, arrival: int, source: Component) -> int:
+        """Compute chunk number `chunk`, whose stream data are there from cycle `arrival` on, the last of them from `source`.
 
         Returns the cycle after the last in which the chunk needed its data.
         """
@@ -31,6 +31,8 @@ class Tile(Protocol):
         Must be complete before the tile starts; fetched while earlier tiles run.
     chunks : sequence of int
         16-bit words that stream in while the tile runs, chunk by chunk; a 0 for a chunk that needs none.
+    beside : Transfer or None
+        Read evenly with the stream's chunks, in time for each.
     stores : sequence of Transfer
         Written after the tile, while the next one runs.
     """
@@ -42,6 +44,10 @@ class Tile(Protocol):
     @property
     def chunks(self) -> Sequence[int]:
         """Words of each chunk of the stream."""
+
+    @property
+    def beside(self) -> Transfer | None:
+        """Transfer along with the stream."""
 
     @property
     def stores(self) -> Sequence[Transfer]:
@@ -79,7 +85,25 @@ class FixedTile:
         self.loads = tuple(loads)
         self.stores = tuple(stores)
         self.chunks = (0,)
+        self.beside = None
         self.cycles, self.macs, self.adds, self.adds_possible = cycles, macs, adds, adds_possible
+
+    def split(self, parts: int) -> list[FixedTile]:
+        """Cut the tile into `parts` as even as integers allow; nothing is lost or rounded up."""
+
+        def share(total: int, part: int) -> int:
+            return total * (part + 1) // parts - total * part // parts
+
+        def cut(transfers: Sequence[Transfer], part: int) -> list[Transfer]:
+            return [replace(one, words=share(one.words, part)) for one in transfers]
+
+        return [
+            FixedTile(
+                cycles=share(self.cycles, part), loads=cut(self.loads, part), stores=cut(self.stores, part),
+                macs=share(self.macs, part), adds=share(self.adds, part), adds_possible=share(self.adds_possible, part),
+            )
+            for part in range(parts)
+        ]  # fmt: skip
 
     def begin(self, start: int) -> RunningTile:
         """Start the tile in cycle `start`."""
@@ -90,7 +114,7 @@ class _RunningFixedTile:
     def __init__(self, tile: FixedTile, start: int) -> None:
         self._tile, self._end = tile, start + tile.cycles
 
-    def run(self, chunk: int, arrival: int) -> int:
+    def run(self, chunk: int, arrival: int, source: Component) -> int:
         return self._end
 
     def finish(self, stats: PhaseStats) -> int:

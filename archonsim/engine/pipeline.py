@@ -56,7 +56,7 @@ class PhaseRun:
         self._env.process(self._move())
         yield self._env.process(self._compute())
         self.stats.cycles = self._now - start
-        self.stats.activity = self._activity() - before
+        self.stats.activity.update(self._activity() - before)
         self._observer.phase(self._phase.name, start, self._now)
 
     def _activity(self) -> Counter[str]:
@@ -93,7 +93,12 @@ class PhaseRun:
         self._observer.stream_changes(self._now, 1)
         fetch = Transfer(self._phase.stream_from[request.tile], "read", "weight", words)
         self.stats.move(fetch)
-        self._stream.put(self._reserve(fetch, words, self._now).arrival)
+        arrival, source = self._reserve(fetch, words, self._now).arrival, fetch.component
+        beside = self._phase.tiles[request.tile].beside
+        if beside is not None:
+            slot = self._reserve(beside, request.share(beside.words), self._now)
+            arrival, source = max((arrival, source), (slot.arrival, beside.component))
+        self._stream.put(arrival, source)
 
     def _hold(self, event: Event, reason: str) -> Process:
         """Keep the DMA waiting."""
@@ -163,8 +168,8 @@ class PhaseRun:
             self._observer.tile_begins(index, self._now, self.stats)
             running = tile.begin(self._now)
             for chunk, words in enumerate(tile.chunks):
-                arrival = (yield from self._stream.get()) if words else self._now
-                over = self._until(running.run(chunk, arrival))
+                arrival, source = (yield from self._stream.get()) if words else (self._now, self._phase.stream_from[index])
+                over = self._until(running.run(chunk, arrival, source))
                 if words:
                     self._stream.release(over)
                 yield over

@@ -9,6 +9,7 @@ from typing import Any
 from simpy import Event
 
 from archonsim.engine.clock import Clock
+from archonsim.stats.counts import Component
 
 
 class StreamBuffer:
@@ -26,7 +27,7 @@ class StreamBuffer:
 
     def __init__(self, env: Clock, chunks: int) -> None:
         self._env, self._chunks = env, chunks
-        self._arrivals: deque[int] = deque()
+        self._arrivals: deque[tuple[int, Component]] = deque()
         self._releases: deque[Event] = deque()
         self._sent = 0
         self._wake: Event | None = None
@@ -39,13 +40,13 @@ class StreamBuffer:
             yield self._releases.popleft()
         self._sent += 1
 
-    def put(self, arrival: int) -> None:
-        """Announce a chunk, whose data are there from cycle `arrival` on."""
-        self._arrivals.append(arrival)
+    def put(self, arrival: int, source: Component) -> None:
+        """Announce a chunk, whose data are there from cycle `arrival` on, the last of them from `source`."""
+        self._arrivals.append((arrival, source))
         self._rouse()
 
-    def get(self) -> Generator[Event, Any, int]:
-        """Take the next chunk; return when its data are there."""
+    def get(self) -> Generator[Event, Any, tuple[int, Component]]:
+        """Take the next chunk; return when its data are there, and where the last of them come from."""
         if not self._arrivals:
             yield from self._sleep()
         return self._arrivals.popleft()

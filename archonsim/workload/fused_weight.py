@@ -8,7 +8,7 @@ constant 1: b1 gives one group per (o, k), b2 one per o, b3 a constant per o.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,16 @@ class FusedWeight:
     def candidates(self) -> int:
         """Number of non-zero fused weights and bias terms."""
         return len(self.mid)
+
+    def in_order(self, groups: Ints) -> FusedWeight:
+        """Return the same groups in another order, given as their (N,) numbers."""
+        sizes = np.diff(self.start)[groups]
+        start = np.append(0, np.cumsum(sizes)).astype(np.int32)
+        at = np.repeat(self.start[groups] - start[:-1], sizes) + np.arange(start[-1])
+        return replace(
+            self, start=start, mid=self.mid[at], value=self.value[at], out=self.out[groups], channel=self.channel[groups],
+            tap=self.tap[groups],
+        )  # fmt: skip
 
 
 def fuse(block: Block, trace: Trace) -> FusedWeight:

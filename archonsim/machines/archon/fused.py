@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,12 @@ from numpy.typing import NDArray
 
 from archonsim.dataflow.tile import Tile, output_tiles
 from archonsim.engine.contract import Phase
+from archonsim.machines.archon.capacity import buffered_words, check_capacity
+from archonsim.machines.archon.prediction_buffer import refetched_words
 from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.rounds import masks_on_chip, moved, words
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.archon.windows import in_window_order, window_passes
 from archonsim.pe.accumulate_kernel import Accumulator
 from archonsim.pe.beats import BeatStream, cut
 from archonsim.pe.survivor_kernel import survivor_table
@@ -49,78 +53,89 @@ class FusedBlock:
 class FusedTile:
     """One tile of output pixels, one per PE."""
 
-    def __init__(
-        self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer], source: Component
-    ) -> None:
-        self._shared, self._tile, self._source = shared, tile, source
+    def __init__(self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer]) -> None:
+        self._shared, self._tile = shared, tile
         self.loads, self.stores = tuple(loads), tuple(stores)
         self.chunks = shared.chunk_words
+        self.refetched = refetched_words(shared.block, tile, shared.spec)
+        charged = shared.spec.mask_fetch == "refetch"
+        self.beside = Transfer("prediction_glb", "read", "mask", self.refetched) if charged else None
 
     def begin(self, start: int) -> _RunningFusedTile:
         """Start the tile in cycle `start`."""
-        return _RunningFusedTile(self._shared, self._tile, self._source, start)
+        return _RunningFusedTile(self._shared, self._tile, self, start)
 
 
 class _RunningFusedTile:
-    def __init__(self, shared: FusedBlock, tile: Tile, source: Component, start: int) -> None:
-        self._shared, self._tile, self._source = shared, tile, source
+    def __init__(self, shared: FusedBlock, tile: Tile, whole: FusedTile, start: int) -> None:
+        self._shared, self._tile, self._whole = shared, tile, whole
+        self._waits: Counter[str] = Counter()
         pe = shared.spec.pe
         table = survivor_table(shared.keep1, shared.keep2, shared.block.dw, (tile.y, tile.x), pe.rows, pe.cols)
         self._array = Accumulator(shared.stream, table, pe.fifo_depth, start)
 
-    def run(self, chunk: int, arrival: int) -> int:
-        first = self._shared.first
-        return self._array.run(int(first[chunk]), int(first[chunk + 1]), arrival) + 1
+    def run(self, chunk: int, arrival: int, source: Component) -> int:
+        first, before = self._shared.first, self._array.weight_wait
+        end = self._array.run(int(first[chunk]), int(first[chunk + 1]), arrival) + 1
+        self._waits["dram" if source == "dram" else "glb"] += self._array.weight_wait - before
+        return end
 
     def finish(self, stats: PhaseStats) -> int:
         array, stream = self._array, self._shared.stream
         end = array.last_retire + 1
         stats.compute += stream.beats
         stats.wait("broadcast", array.broadcast_stall)
-        stats.wait(self._source, array.weight_wait)
+        for cause, cycles in self._waits.items():
+            stats.wait(cause, cycles)
         stats.wait("drain", end - array.last_push - 1)
         stats.macs += array.macs
         stats.adds += array.adds
         stats.adds_possible += len(stream.column) * self._tile.pixels
         for direction in ("read", "write"):
             stats.move(Transfer("glb", direction, "psum", self._spilled_psums()))
+        if self._whole.beside is not None:
+            stats.move(self._whole.beside)
+        stats.activity["prediction_buffer.refetched_words"] += self._whole.refetched
         return end
 
     def _spilled_psums(self) -> int:
-        """Words of partial sums that leave the psum pads for the GLB and come back, once for each input channel but one.
+        """Words of partial sums that leave the psum pads for the GLB and come back, once for each pass but one.
 
-        The ports' spare rate covers them (7 of 32 words a cycle for K = 3), so they take no time of their own.
+        A pass is one input channel, or some rows of its window's taps. The ports' spare rate covers them (7 of 32 words a cycle
+        for K = 3), so they take no time of their own.
         """
-        block = self._shared.block
-        if block.out_channels <= self._shared.spec.pe.psum_words:
+        block, pe = self._shared.block, self._shared.spec.pe
+        if block.out_channels <= pe.psum_words:
             return 0
-        return self._tile.pixels * block.out_channels * (block.in_channels // block.groups - 1)
+        passes = block.in_channels // block.groups * window_passes(block, pe.main_ifmap_words)
+        return self._tile.pixels * block.out_channels * (passes - 1)
 
 
 def main_phase(step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, keep1: Mask, keep2: Mask) -> Phase:
     """Run the fused convolution of `block` under the given masks."""
     pe = spec.pe
     stream = cut(
-        fused, lanes=pe.adders, per_lane=pe.candidates_per_adder, lane_order=spec.lane_order,
-        skip_empty=spec.skip_empty_groups, bias=spec.bias_terms == "timed",
+        in_window_order(fused, block, pe.main_ifmap_words), lanes=pe.adders, per_lane=pe.candidates_per_adder,
+        lane_order=spec.lane_order, skip_empty=spec.skip_empty_groups, bias=spec.bias_terms == "timed",
     )  # fmt: skip
     first, sizes = stream.chunks(spec.index_bits + spec.value_bits, spec.dma.chunk_words)
     shared = FusedBlock(
         block=block, spec=spec, stream=stream, first=first, chunk_words=tuple(sizes.tolist()),
         keep1=keep1.unpack(), keep2=keep2.unpack(),
     )  # fmt: skip
-    cached = spec.weights == "cache" and int(sizes.sum()) <= step.free_words(spec.glb.words)
     mask_stays = masks_on_chip(block, spec)
     tiles: list[FusedTile] = []
-    sources: list[Component] = []
     for tile in output_tiles(block.dw, pe.rows, pe.cols):
-        source: Component = "glb" if cached and tiles else "dram"
         mask_words = words((tile.halo + tile.pixels) * block.mid_channels)
         loads = [
             *moved("read", "input", tile.halo * block.in_channels, on_chip=step.input_on_chip),
             *moved("read", "mask", mask_words, on_chip=mask_stays, buffer="prediction_glb"),
         ]
         stores = moved("write", "output", tile.pixels * block.out_channels, on_chip=step.output_on_chip)
-        tiles.append(FusedTile(shared, tile, loads, stores, source))
-        sources.append(source)
-    return Phase(name="main", tiles=tiles, stream_from=sources)
+        tiles.append(FusedTile(shared, tile, loads, stores))
+    left = step.free_words(spec.glb.words) - buffered_words(tiles, spec)
+    cached = spec.weights == "cache" and int(sizes.sum()) <= left
+    again: Component = "glb" if cached else "dram"
+    phase = Phase(name="main", tiles=tiles, stream_from=["dram", *[again] * (len(tiles) - 1)])
+    check_capacity(phase, step, spec)
+    return phase

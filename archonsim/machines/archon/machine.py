@@ -14,11 +14,14 @@ from archonsim.engine.clock import Clock
 from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
+from archonsim.machines.archon.capacity import fitting
 from archonsim.machines.archon.fused import main_phase
 from archonsim.machines.archon.ideal import ideal
+from archonsim.machines.archon.overlap import hide, idle_adder_cycles
 from archonsim.machines.archon.residency import Step, steps
 from archonsim.machines.archon.rounds import layer_phase, prediction_phases
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.archon.windows import check_window
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
@@ -43,7 +46,7 @@ class ArchonMachine:
     )
     excludes = (
         "pooling, channel shuffles, residual sums, quantising inputs for the predictors, host transfers",
-        "refetching masks that the prediction buffers cannot hold: every mask word reaches the array once a tile",
+        "time for masks that the prediction buffers cannot keep, unless mask_fetch=refetch: --stats counts their words",
     )
     ideal_includes = ("one cycle for each (output channel, input channel, tap) of a tile; predictions at full rate; head and tail",)
     ideal_excludes = ("masks, stalls, drains, edges, bias terms, and all memory: the authors' closed-form model",)
@@ -83,11 +86,16 @@ class ArchonSimulation:
     ------
     MaskError
         The workload is shape-only.
+    SpecError
+        A block's window does not fit the PEs.
     """
 
     def __init__(self, workload: Workload, spec: ArchonSpec) -> None:
         if workload.trace is None:
             raise no_masks(workload)
+        for block in workload.blocks():
+            if block.predicted:
+                check_window(block, spec)
         self._trace, self._spec = workload.trace, spec
         self._steps = steps(workload, spec.glb.words)
         self._fused: dict[str, FusedWeight] = {}
@@ -106,11 +114,14 @@ class ArchonSimulation:
         self, env: Clock, memory: MemorySystem, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer,
         results: list[PhaseResult],
     ) -> Generator[Event, Any, None]:  # fmt: skip
-        pe = self._spec.pe
+        pe, idle = self._spec.pe, 0
         for step in self._steps:
             phases = self._phases(step, masks)
+            hidden = hide(phases[0], idle) if self._spec.overlap_prediction else 0
             done: list[PhaseStats] = []
             yield env.process(run_phases(env, memory, self._spec.dma, phases, done, observer))
+            done[0].activity["overlap.hidden_cycles"] += hidden
+            idle = idle_adder_cycles(phases[-1], done[-1], pe)
             for phase, stats in zip(phases, done, strict=True):
                 adders = pe.beat_candidates if phase.name.startswith("predict") else 0
                 results.append(PhaseResult(step.item.name, step.block, phase.name, stats, pe.count, adders))
@@ -119,12 +130,13 @@ class ArchonSimulation:
     def _phases(self, step: Step, masks: BlockMasks) -> list[Phase]:
         item, spec = step.item, self._spec
         if not isinstance(item, Block):
-            return [layer_phase(step, item, spec)]
+            return [fitting(layer_phase(step, item, spec), step, spec)]
         if item.name not in self._fused:
             self._fused[item.name] = fuse(item, self._trace)
         keep1, keep2 = masks(item)
         main = main_phase(step, item, spec, self._fused[item.name], keep1, keep2)
-        return [*prediction_phases(step, item, spec, self._nonzero(item)), main]
+        predictions = prediction_phases(step, item, spec, self._nonzero(item))
+        return [*(fitting(phase, step, spec) for phase in predictions), main]
 
     def _nonzero(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Non-zero ternary weights of each channel of the two predictors; only read where zeros are skipped."""

@@ -25,8 +25,12 @@ class PeSpec:
         Entries of a lane's FIFO.
     ifmap_words : int
         Input pad in the prediction configuration: what it holds is read once.
+    main_ifmap_words : int
+        Input pad in the main configuration: a window of one input channel that does not fit is cut into rows of taps.
     psum_words : int
         Partial-sum pad in the main configuration: output channels beyond it are spilled to the GLB.
+    prediction_buffer_words : int
+        A PE's buffer for masks.
     """
 
     rows: Count
@@ -35,7 +39,9 @@ class PeSpec:
     candidates_per_adder: Count
     fifo_depth: Count
     ifmap_words: Count
+    main_ifmap_words: Count
     psum_words: Count
+    prediction_buffer_words: Count
 
     def __post_init__(self) -> None:
         if self.cols > 64:
@@ -79,6 +85,16 @@ class ArchonSpec:
         PW1's channel chunk by channel chunk, so the map never leaves the chip.
     weights : {"stream", "cache"}
         ``stream``: fused weights are read from DRAM for every tile; ``cache``: once a block when they fit in the GLB.
+    mask_fetch : {"once", "refetch"}
+        ``once``: every mask word reaches the array once a tile, as the authors account for it; ``refetch``: what the PEs'
+        prediction buffers cannot keep is read again for each output channel, through the prediction GLB's port. The words of
+        such reads are counted in both.
+    windows : {"split", "refuse"}
+        What to do with windows (5x5, say) over `pe.main_ifmap_words`: cut them into rows of taps, or refuse them; the authors'
+        model has no mapping for them.
+    overlap_prediction : bool
+        Whether a block's first prediction runs on the adders that the main phase before it leaves idle; they are the same
+        adders, so what it hides is an upper bound.
     skip_zero_ternary : bool
         Whether zero ternary weights take no adder in prediction.
     index_bits, value_bits : int
@@ -96,6 +112,9 @@ class ArchonSpec:
     bias_terms: Literal["timed", "untimed"] = "timed"
     prediction_order: Literal["layer", "channel"] = "layer"
     weights: Literal["stream", "cache"] = "stream"
+    mask_fetch: Literal["once", "refetch"] = "once"
+    windows: Literal["split", "refuse"] = "split"
+    overlap_prediction: bool = False
     skip_zero_ternary: bool = False
     index_bits: Size
     value_bits: Count
