@@ -1,0 +1,87 @@
+"""The event model against the stepped one, on random small phases: same cycles, same owners of the stalls."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archonsim.engine.clock import Clock
+from archonsim.engine.contract import Phase, RunningTile
+from archonsim.engine.pipeline import run_phases
+from archonsim.engine.pipeline_reference import StepPhase, StepTile
+from archonsim.memory.system import MemorySystem
+from archonsim.spec.parts import BufferSpec, DmaSpec, DramSpec
+from archonsim.stats.counts import Component, PhaseStats, Transfer
+
+
+class ChunkTile:
+    """A tile whose chunks take fixed times once their data are there."""
+
+    def __init__(self, step: StepTile) -> None:
+        self.loads, self.stores = step.loads, step.stores
+        self.chunks = tuple(words for words, _ in step.chunks)
+        self.cycles = tuple(cycles for _, cycles in step.chunks)
+        self.beside = None
+
+    def begin(self, start: int) -> RunningTile:
+        return _RunningChunkTile(self, start)
+
+
+class _RunningChunkTile:
+    def __init__(self, tile: ChunkTile, start: int) -> None:
+        self._tile, self._now, self._waited = tile, start, 0
+
+    def run(self, chunk: int, arrival: int, source: Component) -> int:
+        self._waited += max(0, arrival - self._now)
+        self._now = max(self._now, arrival) + self._tile.cycles[chunk]
+        return self._now
+
+    def finish(self, stats: PhaseStats) -> int:
+        stats.wait("stream", self._waited)
+        stats.compute += sum(self._tile.cycles)
+        return self._now
+
+
+@st.composite
+def transfers(draw: st.DrawFn, direction: str) -> list[Transfer]:
+    kind = "input" if direction == "read" else "output"
+    places = draw(st.lists(st.sampled_from(["dram", "glb"]), max_size=3))
+    words = st.integers(0, 40)
+    return [Transfer(place, direction, kind, draw(words)) for place in places]  # type: ignore[arg-type]
+
+
+TILES = st.lists(
+    st.builds(
+        StepTile, loads=transfers("read"), stores=transfers("write"),
+        chunks=st.lists(st.tuples(st.sampled_from([0, 3, 8, 21]), st.integers(0, 12)), min_size=1, max_size=5),
+    ), min_size=1, max_size=6,
+)  # fmt: skip
+DRAMS = st.builds(
+    DramSpec, gigabytes_per_second=st.sampled_from([0.7, 1.0, 1.6, 3.0, 4.0]), latency_cycles=st.integers(0, 9),
+    burst_words=st.sampled_from([1, 4]), turnaround_cycles=st.integers(0, 5), write_queue_words=st.sampled_from([0, 16, 64, 1000]),
+)  # fmt: skip
+BUFFERS = st.builds(
+    BufferSpec, words=st.just(1), read_words_per_cycle=st.integers(1, 5), write_words_per_cycle=st.integers(1, 5),
+    banks=st.just(1), entry_words=st.just(1),
+)  # fmt: skip
+DMAS = st.builds(DmaSpec, chunk_words=st.just(1), stream_chunks=st.integers(1, 4), tile_buffers=st.integers(2, 4))
+CLOCK_MHZ = 500.0
+
+
+@settings(max_examples=400, deadline=None)
+@given(TILES, DRAMS, BUFFERS, DMAS)
+def test_the_event_model_takes_the_cycles_of_the_stepped_one(
+    steps: list[StepTile], dram: DramSpec, glb: BufferSpec, dma: DmaSpec
+) -> None:
+    phase = Phase(name="layer", tiles=[ChunkTile(step) for step in steps], stream_from=["dram"] * len(steps))
+    env: Clock = Clock()
+    done: list[PhaseStats] = []
+    env.process(run_phases(env, MemorySystem(dram, {"glb": glb}, CLOCK_MHZ), dma, [phase], done))
+    env.run()
+    (stats,) = done
+    stepped = StepPhase(phase, steps, dma, dram, {"glb": glb}, CLOCK_MHZ)
+    assert stepped.run() == stats.cycles
+    assert +stepped.stalls == Counter(stats.stalls)
+    assert stats.cycles == stats.compute + sum(stats.stalls.values())
