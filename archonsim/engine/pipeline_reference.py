@@ -220,11 +220,7 @@ class StepPhase:
             for words, cycles in tile.chunks:
                 if words:
                     before = now
-                    now = (
-                        yield lambda now: (
-                            bool(self._chunks) and self._chunks[0].arrived is not None and self._chunks[0].arrived <= now
-                        )
-                    )
+                    now = yield self._chunk_is_there
                     self.stalls["stream"] += now - before
                     self._chunks.popleft()
                 end = now + cycles

@@ -19,7 +19,12 @@ def _words(transfers: Iterable[Transfer]) -> int:
 
 
 def buffered_words(tiles: Sequence[Tile], spec: ArchonSpec) -> int:
-    """GLB words that the buffers of a phase's tiles take: `dma.tile_buffers` times the largest tile's inputs and results."""
+    """GLB words that the buffers of a phase's tiles take: `dma.tile_buffers` times the largest tile's inputs and results.
+
+    An unlimited DRAM gives and takes data in the cycle in which they are needed: nothing waits in buffers.
+    """
+    if spec.dram.model == "unlimited":
+        return 0
     return spec.dma.tile_buffers * (max(_words(tile.loads) for tile in tiles) + max(_words(tile.stores) for tile in tiles))
 
 
