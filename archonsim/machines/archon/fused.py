@@ -30,15 +30,18 @@ class FusedBlock:
     ----------
     block : Block
     spec : ArchonSpec
+    fused : FusedWeight
     stream : BeatStream
     first : (n + 1,) int32
         Beats of stream chunk i are ``first[i]:first[i + 1]``.
     chunk_words : (n,) int64
     keep1, keep2 : (M, H, W), (M, P, Q) uint8
+        keep2 is (O, H, W) where DW comes last.
     """
 
     block: Block
     spec: ArchonSpec
+    fused: FusedWeight
     stream: BeatStream
     first: NDArray[np.int32]
     chunk_words: tuple[int, ...]
@@ -65,7 +68,7 @@ class _RunningFusedTile:
     def __init__(self, shared: FusedBlock, tile: Tile, source: Component, start: int) -> None:
         self._shared, self._tile, self._source = shared, tile, source
         pe = shared.spec.pe
-        table = survivor_table(shared.keep1, shared.keep2, shared.block.dw, (tile.y, tile.x), pe.rows, pe.cols)
+        table = survivor_table(shared.keep1, shared.keep2, shared.block, shared.fused, (tile.y, tile.x), (pe.rows, pe.cols))
         self._array = Accumulator(shared.stream, table, pe.fifo_depth, start)
 
     def run(self, chunk: int, arrival: int) -> int:
@@ -94,7 +97,7 @@ class _RunningFusedTile:
         block = self._shared.block
         if block.out_channels <= self._shared.spec.pe.psum_words:
             return 0
-        return self._tile.pixels * block.out_channels * (block.in_channels // block.groups - 1)
+        return self._tile.pixels * (block.fused_inputs - block.out_channels)
 
 
 def main_phase(step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, keep1: Mask, keep2: Mask) -> Phase:
@@ -106,7 +109,7 @@ def main_phase(step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, k
     )  # fmt: skip
     first, sizes = stream.chunks(spec.index_bits + spec.value_bits, spec.dma.chunk_words)
     shared = FusedBlock(
-        block=block, spec=spec, stream=stream, first=first, chunk_words=tuple(sizes.tolist()),
+        block=block, spec=spec, fused=fused, stream=stream, first=first, chunk_words=tuple(sizes.tolist()),
         keep1=keep1.unpack(), keep2=keep2.unpack(),
     )  # fmt: skip
     cached = spec.weights == "cache" and int(sizes.sum()) <= step.free_words(spec.glb.words)
@@ -115,7 +118,8 @@ def main_phase(step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, k
     sources: list[Component] = []
     for tile in output_tiles(block.dw, pe.rows, pe.cols):
         source: Component = "glb" if cached and tiles else "dram"
-        mask_words = words((tile.halo + tile.pixels) * block.mid_channels)
+        second = block.layers[1].out_channels * (tile.halo if block.order == "pw-pw-dw" else tile.pixels)
+        mask_words = words(tile.halo * block.mid_channels + second)
         loads = [
             *moved("read", "input", tile.halo * block.in_channels, on_chip=step.input_on_chip),
             *moved("read", "mask", mask_words, on_chip=mask_stays, buffer="prediction_glb"),
