@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from archonsim.errors import MaskError
 from archonsim.pe.fused_kernel import fused_output
-from archonsim.workload.algebra import branch_output, preactivations, shuffle
+from archonsim.workload.algebra import branch_output, joined, preactivations, shuffle
 from archonsim.workload.block import Block
 from archonsim.workload.fused_weight import FusedWeight, fuse
 from archonsim.workload.tensors import BlockTrace, Trace
@@ -64,9 +64,9 @@ class BlockCheck:
 
 
 def _branch(block: Block, fused: FusedWeight, trace: BlockTrace) -> NDArray[np.float64]:
-    """The convolution branch through the masked fused sum, shuffled."""
+    """The convolution branch through the masked fused sum, shuffled where the block shuffles its output."""
     y = fused_output(block, fused, trace.input, trace.keep1.unpack(), trace.keep2.unpack())
-    return shuffle(y, block.shuffle)  # type: ignore[arg-type, return-value]
+    return shuffle(y, block.shuffle) if block.order == "pw-dw-pw" else y  # type: ignore[arg-type, return-value]
 
 
 def _clipped_branch(block: Block, source: Trace, trace: BlockTrace) -> NDArray[np.float64]:
@@ -118,9 +118,7 @@ def verify(
         for image in images:
             trace = source.block(block.name, image)
             y = _clipped_branch(block, source, trace) if clip else _branch(block, fused, trace)
-            if block.residual == "add":
-                y = y + trace.input
-            error = float(np.abs(y - trace.output).max())
+            error = float(np.abs(joined(block, y, trace.input) - trace.output).max())
             checks.append(BlockCheck(block.name, image, error, float(np.abs(trace.output).max()), tolerance))
             on_step(block.name)
     return checks

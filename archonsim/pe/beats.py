@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.workload.fused_weight import NONE, FusedWeight
+from archonsim.workload.fused_weight import FusedWeight
 
 Ints = NDArray[np.int32]
 
@@ -19,8 +19,7 @@ class BeatStream:
     Attributes
     ----------
     column : (n,) int32
-        Row of the survivor table that holds a candidate's keep bits: ``m * (taps + 1) + k``, where ``k = taps`` stands for
-        keep2 alone (bias terms of b2).
+        Row of the survivor table that holds a candidate's keep bits.
     start : (B + 1,) int32
         Candidates of beat b are ``start[b]:start[b + 1]``.
     lane : (B,) int32
@@ -100,8 +99,7 @@ def cut(
         sent &= sizes > 0
     if not bias:
         sent &= ~fused.is_bias
-    column = fused.mid * (fused.taps + 1) + np.repeat(np.where(fused.tap == NONE, fused.taps, fused.tap), sizes)
-    column = column[np.repeat(sent, sizes)]
+    column = fused.row[np.repeat(sent, sizes)]
     sizes = sizes[sent]
     width = lanes * per_lane
     per_group = np.maximum(-(-sizes // width), 1)

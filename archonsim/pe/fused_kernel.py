@@ -11,11 +11,10 @@ from archonsim.workload.fused_weight import FusedWeight
 
 
 @njit(cache=True)
-def _fused(x, keep1, keep2, start, mid, value, out, channel, tap, window, per_group, output):  # type: ignore[no-untyped-def]
+def _fused(x, keep1, keep2, start, mid, value, out, channel, tap, window, late, output):  # type: ignore[no-untyped-def]
     """Add `output` up: for each pixel and group, first the survivors' weights, then one multiplication."""
     height, width = x.shape[1:]
     top, left, stride_h, stride_w, kernel_w = window
-    ins, outs = per_group
     for p in range(output.shape[1]):
         for q in range(output.shape[2]):
             for g in range(len(out)):
@@ -25,21 +24,27 @@ def _fused(x, keep1, keep2, start, mid, value, out, channel, tap, window, per_gr
                     y, z = y + k // kernel_w, z + k % kernel_w
                     if not (0 <= y < height and 0 <= z < width):
                         continue
-                total = 0.0
-                for i in range(start[g], start[g + 1]):
-                    m = mid[i]
-                    if keep2[m, p, q] and (k < 0 or keep1[m, y, z]):
-                        total += value[i]
-                o = out[g]
+                o, total = out[g], 0.0
+                if late:
+                    if not keep2[o, y, z]:
+                        continue
+                    for i in range(start[g], start[g + 1]):
+                        if mid[i] < 0 or keep1[mid[i], y, z]:
+                            total += value[i]
+                else:
+                    for i in range(start[g], start[g + 1]):
+                        m = mid[i]
+                        if keep2[m, p, q] and (k < 0 or keep1[m, y, z]):
+                            total += value[i]
                 if channel[g] >= 0:
-                    total *= x[o // outs * ins + channel[g], y, z]
+                    total *= x[channel[g], y, z]
                 output[o, p, q] += total
 
 
 def fused_output(
     block: Block, fused: FusedWeight, x: NDArray[np.float32], keep1: NDArray[np.uint8], keep2: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
-    """Compute a block's convolution branch, before shuffle and residual.
+    """Compute a block's convolution branch, before residual and a shuffle of its output.
 
     Parameters
     ----------
@@ -48,6 +53,7 @@ def fused_output(
         Bias terms included.
     x : (C, H, W) float32
     keep1, keep2 : (M, H, W), (M, P, Q) uint8
+        keep2 is (O, H, W) where DW comes last.
 
     Returns
     -------
@@ -59,9 +65,8 @@ def fused_output(
     output = np.empty((block.out_channels, dw.out_h, dw.out_w))
     output[:] = fused.constant[:, None, None]
     window = (dw.padding[0], dw.padding[2], dw.stride_h, dw.stride_w, dw.kernel_w)
-    per_group = (block.in_channels // block.groups, block.out_channels // block.groups)
     _fused(
         x.astype(np.float64), keep1, keep2, fused.start, fused.mid, fused.value, fused.out, fused.channel, fused.tap, window,
-        per_group, output,
+        block.order == "pw-pw-dw", output,
     )  # fmt: skip
     return output

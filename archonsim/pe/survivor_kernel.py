@@ -1,7 +1,7 @@
 """Numba kernel: keep bits of a tile, packed across PEs.
 
-All PEs see the same candidates in the same order, so the survivor bits of the whole array for one (m, tap) fit one row of
-64-bit words: bit ``b`` of word ``b // 64`` belongs to PE ``b = row * cols + col``.
+All PEs see the same candidates in the same order, so the survivor bits of the whole array for one row (a bit of keep1 and
+one of keep2) fit one row of 64-bit words: bit ``b`` of word ``b // 64`` belongs to PE ``b = row * cols + col``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from archonsim.workload.layer import Layer
+from archonsim.workload.block import Block
+from archonsim.workload.fused_weight import FusedWeight
 
 Words = NDArray[np.uint64]
 Bits = NDArray[np.uint8]
@@ -26,64 +27,71 @@ def _or_shifted(table, row, bit, segment, cols):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _survivors(keep1, keep2, top, left, y0, x0, shape, table):  # type: ignore[no-untyped-def]
-    rows, cols, kernel_h, kernel_w, stride_h, stride_w = shape
-    channels, height, width = keep1.shape
-    out_h, out_w = keep2.shape[1:]
-    taps = kernel_h * kernel_w
-    spans = (rows - 1) * stride_h + kernel_h
+def _windows(keep, window, tile, array, table):  # type: ignore[no-untyped-def]
+    """Write the keep bits at each tap of the PEs' windows to rows ``channel * taps + k``; 0 outside the map."""
+    kernel_h, kernel_w, stride_h, stride_w, top, left, out_h, out_w = window
+    (y0, x0), (rows, cols) = tile, array
+    channels, height, width = keep.shape
+    taps, live_rows, live_cols = kernel_h * kernel_w, min(rows, out_h - y0), min(cols, out_w - x0)
+    spans = (live_rows - 1) * stride_h + kernel_h
     segments = np.empty((spans, kernel_w), np.uint64)
     one, none = np.uint64(1), np.uint64(0)
     for m in range(channels):
-        base = m * (taps + 1)
-        for r in range(rows):
-            segment = none
-            if y0 + r < out_h:
-                for j in range(min(cols, out_w - x0)):
-                    if keep2[m, y0 + r, x0 + j]:
-                        segment |= one << np.uint64(j)
-            _or_shifted(table, base + taps, r * cols, segment, cols)
         for i in range(spans):
             y = y0 * stride_h - top + i
             for s in range(kernel_w):
                 segment = none
                 if 0 <= y < height:
-                    for j in range(cols):
+                    for j in range(live_cols):
                         x = (x0 + j) * stride_w - left + s
-                        if 0 <= x < width and keep1[m, y, x]:
+                        if 0 <= x < width and keep[m, y, x]:
                             segment |= one << np.uint64(j)
                 segments[i, s] = segment
         for k in range(taps):
-            for r in range(rows):
-                _or_shifted(table, base + k, r * cols, segments[r * stride_h + k // kernel_w, k % kernel_w], cols)
-            for w in range(table.shape[1]):
-                table[base + k, w] &= table[base + taps, w]
+            for r in range(live_rows):
+                _or_shifted(table, m * taps + k, r * cols, segments[r * stride_h + k // kernel_w, k % kernel_w], cols)
 
 
-def survivor_table(keep1: Bits, keep2: Bits, depthwise: Layer, tile: tuple[int, int], rows: int, cols: int) -> Words:
+@njit(cache=True)
+def _combine(first, second, words1, words2, table):  # type: ignore[no-untyped-def]
+    for row in range(len(table)):
+        for w in range(table.shape[1]):
+            table[row, w] = words2[second[row], w]
+            if first[row] >= 0:
+                table[row, w] &= words1[first[row], w]
+
+
+def survivor_table(
+    keep1: Bits, keep2: Bits, block: Block, fused: FusedWeight, tile: tuple[int, int], array: tuple[int, int]
+) -> Words:
     """Combine the two keep masks for one tile of output pixels.
 
     Parameters
     ----------
     keep1 : (M, H, W) uint8
         0 or 1; an out-of-image neighbour survives nowhere.
-    keep2 : (M, P, Q) uint8
-    depthwise : Layer
-        Gives window, stride and padding.
+    keep2 : (M, P, Q) or, where DW comes last, (O, H, W) uint8
+    block : Block
+    fused : FusedWeight
+        Its rows say which two bits a row combines.
     tile : (y, x)
         Output pixel of PE (0, 0).
-    rows, cols : int
+    array : (rows, cols)
         The PE array.
 
     Returns
     -------
-    table : (M * (K*K + 1), ceil(rows * cols / 64)) uint64
-        Row ``m * (K*K + 1) + k``: PEs where candidate m survives at tap k, i.e. keep1 at the tap's pixel and keep2 at the
-        PE's own; row ``... + K*K``: keep2 alone.
+    table : (R, ceil(rows * cols / 64)) uint64
+        For each row of `fused`, the PEs where its candidates survive.
     """
-    top, _, left, _ = depthwise.padding
-    taps = depthwise.kernel_h * depthwise.kernel_w
-    table = np.zeros((len(keep2) * (taps + 1), -(-rows * cols // 64)), np.uint64)
-    shape = (rows, cols, depthwise.kernel_h, depthwise.kernel_w, depthwise.stride_h, depthwise.stride_w)
-    _survivors(keep1, keep2, top, left, tile[0], tile[1], shape, table)
+    dw = block.dw
+    window = (dw.kernel_h, dw.kernel_w, dw.stride_h, dw.stride_w, dw.padding[0], dw.padding[2], dw.out_h, dw.out_w)
+    own_pixel = (1, 1, 1, 1, 0, 0, dw.out_h, dw.out_w)
+    width = -(-array[0] * array[1] // 64)
+    words = []
+    for keep, reads in ((keep1, window), (keep2, window if block.order == "pw-pw-dw" else own_pixel)):
+        words.append(np.zeros((len(keep) * reads[0] * reads[1], width), np.uint64))
+        _windows(keep, reads, tile, array, words[-1])
+    table = np.empty((len(fused.row_first), width), np.uint64)
+    _combine(fused.row_first, fused.row_second, words[0], words[1], table)
     return table

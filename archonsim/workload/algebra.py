@@ -6,11 +6,14 @@ matrix library's order of summation: :mod:`~archonsim.workload.convolve_kernel` 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from archonsim.workload import convolve_kernel
 from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
+from archonsim.workload.layer import Layer, same_padding
 from archonsim.workload.mask import Mask
 from archonsim.workload.tensors import Floats, LayerTensors, PredictorTensors
 
@@ -78,6 +81,29 @@ def preactivations(
     first, second, _ = block.layers
     pre1 = convolve(first, tensors[0], x)
     return pre1, convolve(second, tensors[1], _between(block, masked(pre1, keep1)))
+
+
+def _averaged(x: Floats, stride: tuple[int, int]) -> Floats:
+    """Average 3x3 windows of ``x : (C, H, W)`` with 'same' padding; pixels outside the map do not count, as in TensorFlow."""
+    sizes = x.shape[1:]
+    outs = [-(-size // step) for size, step in zip(sizes, stride, strict=True)]
+    pads = [same_padding(size, 3, step) for size, step in zip(sizes, stride, strict=True)]
+    inside = np.pad(np.ones((1, *sizes), np.float32), ((0, 0), *pads))
+    padded = np.pad(x, ((0, 0), *pads))
+    total, count = np.zeros((len(x), *outs), np.float32), np.zeros((1, *outs), np.float32)
+    for r, s in np.ndindex(3, 3):
+        rows, columns = (slice(at, at + (out - 1) * step + 1, step) for at, out, step in zip((r, s), outs, stride, strict=True))
+        total += padded[:, rows, columns]
+        count += inside[:, rows, columns]
+    total /= count
+    return total
+
+
+def joined(block: Block, y: NDArray[Any], x: Floats) -> NDArray[Any]:
+    """Return what leaves the block, given what its branch made of its input `x`."""
+    if block.residual == "concat":
+        return np.concatenate([y, _averaged(x, (block.dw.stride_h, block.dw.stride_w))])
+    return y + x if block.residual == "add" else y
 
 
 def branch_output(block: Block, tensors: LayerTensors, pre2: Floats, keep2: Mask) -> Floats:

@@ -26,6 +26,7 @@ class Block:
     order : {"pw-dw-pw", "pw-pw-dw"}
         Modified ShuffleNet runs PW1 -> shuffle -> PW2 -> DW.
     residual : {"none", "add", "concat"}
+        ``concat``: the input, averaged over 3x3 windows at DW's stride, stands behind the branch's channels.
     shuffle : int
         Groups of the channel shuffle; 0 for none. It follows PW2, or PW1 in the order ``pw-pw-dw``.
     predicted : bool
@@ -103,6 +104,27 @@ class Block:
         return sum(layer.macs for layer in self.layers)
 
     @property
+    def pw2_reads(self) -> tuple[int, ...]:
+        """Mid channel that stands at each of PW2's input places: a shuffle right before PW2 moves them."""
+        step = max(1, self.shuffle) if self.order == "pw-pw-dw" else 1
+        each = self.mid_channels // step
+        return tuple(place % step * each + place // step for place in range(self.mid_channels))
+
+    @property
+    def reach(self) -> tuple[tuple[bool, ...], ...]:
+        """Whether the outputs of each group of PW2 depend on the inputs of each group of PW1, ``[PW2's][PW1's]``."""
+        each = self.mid_channels // self.groups
+        groups = [read // each for read in self.pw2_reads]
+        return tuple(
+            tuple(one in groups[place * each : (place + 1) * each] for one in range(self.groups)) for place in range(self.groups)
+        )
+
+    @property
+    def fused_inputs(self) -> int:
+        """Pairs of an output channel and an input channel that it depends on: C/G * O without a shuffle between PW1 and PW2."""
+        return sum(map(sum, self.reach)) * (self.in_channels // self.groups) * (self.out_channels // self.groups)
+
+    @property
     def fused_macs(self) -> int:
-        """Multiplications left after fusion, one image: C/G * K^2 * O for each output pixel."""
-        return self.in_channels // self.groups * self.taps * self.out_channels * self.layers[-1].out_h * self.layers[-1].out_w
+        """Multiplications left after fusion, one image: K^2 for each output pixel and pair of `fused_inputs`."""
+        return self.fused_inputs * self.taps * self.layers[-1].out_h * self.layers[-1].out_w

@@ -1,6 +1,8 @@
-"""Numba kernel: which (o, c, k, m) have a non-zero fused weight."""
+"""Numba kernels: which (o, c, k, m) have a non-zero fused weight, for either order of a block's layers."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -8,22 +10,29 @@ from numpy.typing import NDArray
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int32]
+Lists = tuple[Ints, Ints, Ints, Ints, Ints]
 
 
 @njit(cache=True)
-def _fill(live1, lived, live2, bias1, bias2, groups, write, start, mid, out, channel, tap):  # type: ignore[no-untyped-def]
-    """Walk all groups in stream order; count, and write when `write`. Returns (groups, candidates)."""
+def _live_rows(live2, reads, groups):  # type: ignore[no-untyped-def]
+    """List the mid channels behind each output of PW2: most of W2 is zero, so once, not once for each group of an output."""
     outs, per_mid = live2.shape
-    per_in, taps = live1.shape[1], lived.shape[1]
-    # Most of W2 is zero: list what is left of each row once, not once for each of the (C/G) K^2 groups of an output channel.
-    row_start = np.zeros(outs + 1, np.int64)
-    rows = np.empty(live2.size, np.int64)
+    start, mids = np.zeros(outs + 1, np.int64), np.empty(live2.size, np.int64)
     for o in range(outs):
-        row_start[o + 1] = row_start[o]
+        start[o + 1] = start[o]
         for j in range(per_mid):
             if live2[o, j]:
-                rows[row_start[o + 1]] = o // (outs // groups) * per_mid + j
-                row_start[o + 1] += 1
+                mids[start[o + 1]] = reads[o // (outs // groups) * per_mid + j]
+                start[o + 1] += 1
+    return start, mids
+
+
+@njit(cache=True)
+def _fill(live, bias, reads, reach, write, start, mid, out, channel, tap):  # type: ignore[no-untyped-def]
+    """Order PW1 - DW - PW2: walk all groups in stream order; count, and write when `write`. Returns (groups, candidates)."""
+    live1, lived, live2 = live
+    outs, groups, per_in, taps = live2.shape[0], len(reach), live1.shape[1], lived.shape[1]
+    row_start, rows = _live_rows(live2, reads, groups)
     n, i = 0, 0
     for c in range(per_in + 2):
         for o in range(outs):
@@ -34,9 +43,9 @@ def _fill(live1, lived, live2, bias1, bias2, groups, write, start, mid, out, cha
                     if c < per_in:
                         keep = lived[m, k] and live1[m, c]
                     elif c == per_in:
-                        keep = lived[m, k] and bias1[m]
+                        keep = lived[m, k] and bias[0][m]
                     else:
-                        keep = bias2[m]
+                        keep = bias[1][m]
                     if keep:
                         if write:
                             mid[i] = m
@@ -45,26 +54,61 @@ def _fill(live1, lived, live2, bias1, bias2, groups, write, start, mid, out, cha
                 if c < per_in or i > before:
                     if write:
                         out[n] = o
-                        channel[n] = c if c < per_in else -1
+                        channel[n] = o // (outs // groups) * per_in + c if c < per_in else -1
                         tap[n] = k if c <= per_in else -1
                         start[n + 1] = i
                     n += 1
     return n, i
 
 
-def list_candidates(
-    live1: Bools, lived: Bools, live2: Bools, bias1: Bools, bias2: Bools, groups: int
-) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+@njit(cache=True)
+def _fill_late(live, bias, reads, reach, write, start, mid, out, channel, tap):  # type: ignore[no-untyped-def]
+    """Order PW1 - PW2 - DW: likewise. Any input channel may reach any output; b2 joins b1 in the group of its (o, k)."""
+    live1, lived, live2 = live
+    outs, groups, per_in, taps = live2.shape[0], len(reach), live1.shape[1], lived.shape[1]
+    row_start, rows = _live_rows(live2, reads, groups)
+    per_mid, channels = live1.shape[0] // groups, groups * per_in
+    n, i = 0, 0
+    for c in range(channels + 1):
+        for o in range(outs):
+            if c < channels and not reach[o // (outs // groups), c // per_in]:
+                continue
+            for k in range(taps):
+                before = i
+                if lived[o, k]:
+                    for at in range(row_start[o], row_start[o + 1]):
+                        m = rows[at]
+                        if bias[0][m] if c == channels else m // per_mid == c // per_in and live1[m, c % per_in]:
+                            if write:
+                                mid[i] = m
+                            i += 1
+                    if c == channels and bias[1][o]:
+                        if write:
+                            mid[i] = -1
+                        i += 1
+                if c < channels or i > before:
+                    if write:
+                        out[n], channel[n], tap[n] = o, c if c < channels else -1, k
+                        start[n + 1] = i
+                    n += 1
+    return n, i
+
+
+def list_candidates(live: tuple[Bools, Bools, Bools], bias: tuple[Bools, Bools], reads: Ints, reach: Bools, *, late: bool) -> Lists:
     """List candidates by group.
 
     Parameters
     ----------
-    live1 : (M, C/G) bool
-        Non-zero weights of PW1; likewise ``lived : (M, K*K)`` and ``live2 : (O, M/G)``.
-    bias1, bias2 : (M,) bool
-        Non-zero shifts of the first two batch normalisations.
-    groups : int
-        G.
+    live : (M, C/G), (M or O, K*K), (O, M/G) bool
+        Non-zero weights of PW1, DW and PW2.
+    bias : (M,), (M or O,) bool
+        Non-zero shifts of the first two batch normalisations in order of execution.
+    reads : (M,) int32
+        Mid channel at each of PW2's input places.
+    reach : (G, G) bool
+        Whether a group of PW2 depends on a group of PW1.
+    late : bool
+        Whether DW comes last.
 
     Returns
     -------
@@ -73,9 +117,10 @@ def list_candidates(
     out, channel, tap : (N,) int32
         As in :class:`archonsim.workload.fused_weight.FusedWeight`.
     """
+    fill: Any = _fill_late if late else _fill
     none = np.empty(0, np.int32)
-    count, total = _fill(live1, lived, live2, bias1, bias2, groups, False, none, none, none, none, none)
+    count, total = fill(live, bias, reads, reach, False, none, none, none, none, none)
     start, mid = np.zeros(count + 1, np.int32), np.empty(total, np.int32)
     out, channel, tap = (np.empty(count, np.int32) for _ in range(3))
-    _fill(live1, lived, live2, bias1, bias2, groups, True, start, mid, out, channel, tap)
+    fill(live, bias, reads, reach, True, start, mid, out, channel, tap)
     return start, mid, out, channel, tap

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from archonsim import __version__
 from archonsim.errors import WorkloadError
-from archonsim.workload.algebra import branch_output, preactivations
+from archonsim.workload.algebra import branch_output, joined, preactivations
 from archonsim.workload.block import Block
 from archonsim.workload.check import input_shape
 from archonsim.workload.digest import workload_digest
@@ -63,7 +63,7 @@ def synthesize(
     Raises
     ------
     WorkloadError
-        A density or a number is impossible, or a block concatenates its shortcut (its map is not evaluated here).
+        A density or a number is impossible.
     """
     _check_arguments(density1, density2, agreement, weight_density, images=images, spatial=spatial, seed=seed)
     rng = np.random.default_rng(seed)
@@ -183,10 +183,7 @@ def _normalised(block: Block, layers: Tensors, masks: tuple[Mask, Mask, Mask, Ma
 
 
 def _evaluate(block: Block, layers: Tensors, masks: tuple[Mask, Mask, Mask, Mask], x: Floats) -> BlockTrace:
-    if block.residual == "concat":
-        raise WorkloadError(f"block {block.name}: residual is 'concat'; synthetic maps exist for 'none' and 'add'")
-    y = _branch(block, layers, masks, x)
-    output = _half(x + y if block.residual == "add" else y)
+    output = _half(joined(block, _branch(block, layers, masks, x), x))
     return BlockTrace(keep1=masks[0], keep2=masks[1], true1=masks[2], true2=masks[3], input=x, output=output)
 
 

@@ -70,8 +70,7 @@ class MaskPolicy:
         MaskError
             The workload has no masks.
         """
-        dw = block.dw
-        sizes = ((block.mid_channels, dw.in_h, dw.in_w), (block.mid_channels, dw.out_h, dw.out_w))
+        sizes = [(layer.out_channels, layer.out_h, layer.out_w) for layer in block.layers[:2]]
         rng = np.random.default_rng([self.seed, block.index, image])
         if self.policy == "all":
             return Mask.pack(np.ones(sizes[0], bool)), Mask.pack(np.ones(sizes[1], bool))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from functools import cache
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from archonsim.machines.archon import MACHINE
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.phases import PhaseResult
+from archonsim.workload.algebra import shuffle
 from archonsim.workload.block import Block
 from archonsim.workload.layer import Layer
 from archonsim.workload.networks import network
@@ -48,6 +50,7 @@ BLOCKS = st.builds(
     channels=st.sampled_from([4, 8]), mid=st.sampled_from([8, 24, 52]), out=st.sampled_from([4, 12, 40]),
     groups=st.sampled_from([1, 2, 4]),
     size=st.tuples(st.integers(3, 20), st.integers(3, 20)), kernel=st.sampled_from([1, 3, 5]), stride=st.sampled_from([1, 2]),
+    late=st.booleans(), shuffle=st.sampled_from([0, 2, 4]),
 )  # fmt: skip
 SETTINGS = settings(max_examples=40, deadline=None)
 
@@ -145,6 +148,33 @@ def test_adds_and_macs_are_counted_from_the_masks() -> None:
             adds += int(alive.sum())
             macs += 0 if fused.is_bias[i] else int(alive.any(0).sum())
         assert (mains[block.name].adds, mains[block.name].macs) == (adds, macs)
+
+
+@pytest.mark.parametrize("shuffled", [0, 4])
+def test_adds_are_counted_from_the_masks_with_the_depthwise_layer_last(shuffled: int) -> None:
+    """Against loops over output channels, taps and mid channels, by the network's definition alone."""
+    block = make_block(channels=8, mid=24, out=12, groups=4, size=(9, 7), stride=2, late=True, shuffle=shuffled)
+    work = workload_of(block)
+    assert work.trace is not None
+    trace, dw = work.trace.block("b1", 0), block.dw
+    w1, w2, wd = (work.trace.layer(layer.name).weight.reshape(layer.out_channels, -1) for layer in block.layers)
+    b1, b2 = (work.trace.layer(layer.name).shift for layer in block.layers[:2])
+    numbers = np.arange(24, dtype=np.float32).reshape(-1, 1, 1)
+    reads = shuffle(numbers, shuffled).astype(int).flatten()
+    margin = ((0, 0), dw.padding[:2], dw.padding[2:])
+    keep1, keep2 = (np.pad(mask.unpack().astype(bool), margin) for mask in (trace.keep1, trace.keep2))
+    adds = 0
+    for o, r, s in itertools.product(range(12), range(3), range(3)):
+        if wd[o, r * 3 + s] == 0:
+            continue
+        at = slice(r, r + 2 * dw.out_h - 1, 2), slice(s, s + 2 * dw.out_w - 1, 2)
+        adds += int(keep2[(o, *at)].sum()) * int(b2[o] != 0)
+        for j, m in enumerate(reads[o // 3 * 6 : o // 3 * 6 + 6]):
+            terms = (w2[o, j] != 0) * (np.count_nonzero(w1[m]) + int(b1[m] != 0))
+            adds += terms * int((keep1[(m, *at)] & keep2[(o, *at)]).sum())
+    phases = run(work, archon())
+    assert [one.phase for one in phases] == ["predict_pw1", "predict_pw2", "main"]
+    assert phases[-1].stats.adds == adds
 
 
 def test_skipping_zero_ternary_weights_saves_additions_and_cycles() -> None:

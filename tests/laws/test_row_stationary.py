@@ -15,6 +15,7 @@ from archonsim.machines.dense.layers import map_layers
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.sparse import MACHINE as SPARSE
 from archonsim.pe.pass_kernel import pass_ends
+from archonsim.workload.algebra import shuffle
 from archonsim.workload.networks import network
 from archonsim.workload.synthetic import synthesize
 from archonsim.workload.what_if import MaskPolicy
@@ -116,6 +117,16 @@ def test_masked_macs_are_products_of_nonzero_weights_and_live_activations() -> N
     padded = np.pad(kept, ((0, 0), (1, 1), (1, 1)))
     shifted = [padded[:, r : r + 6, s : s + 6] * taps[:, r, s, None, None] for r in range(3) for s in range(3)]
     assert results[block.dw.name] == int(sum(shifted).sum())
+
+
+def test_masked_macs_behind_a_shuffle() -> None:
+    block = make_block(channels=4, mid=12, out=6, groups=2, size=(6, 6), late=True, shuffle=2)
+    shapes = Workload(name="small", items=(block,), provenance=Provenance(network="small", dataset="none"))
+    work = synthesize(shapes, seed=1, weight_density=(0.5, 0.5, 0.5))[0]
+    results = {one.name: one.stats.macs for one in run(SPARSE, work, sparse("skip_zero_activations=true"))}
+    keep1 = shuffle(work.trace.block("b1", 0).keep1.unpack(), 2).reshape(2, 6, 36).sum(2)
+    nonzero = work.trace.layer("b1.pw2").weight.reshape(2, 3, 6) != 0
+    assert results["b1.pw2"] == int((nonzero.sum(1) * keep1).sum())
 
 
 def test_without_zeros_sparse_is_dense() -> None:

@@ -8,31 +8,43 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archonsim.dataflow.mapper import divisors
 from archonsim.pe.fused_kernel import fused_output
-from archonsim.workload.fused_weight import NONE, fuse_tensors
+from archonsim.pe.survivor_kernel import survivor_table
+from archonsim.workload.algebra import shuffle
+from archonsim.workload.fused_weight import NONE, FusedWeight, fuse_tensors
+from archonsim.workload.layer import Layer
+from archonsim.workload.tensors import LayerTensors
 from tests.strategies import TileCase, make_block, random_tensors, tile_cases, unpack_table
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(case=tile_cases(), data=st.data())
 def test_survivor_table_is_what_each_pe_sees(case: TileCase, data: st.DataObject) -> None:
-    dw, rows, cols = case.block.dw, case.rows, case.cols
+    """Each candidate, by its group and mid channel alone, against the masks."""
+    dw, rows, cols, fused = case.block.dw, case.rows, case.cols, case.fused
     y0 = data.draw(st.integers(0, dw.out_h - 1))
     x0 = data.draw(st.integers(0, dw.out_w - 1))
-    from archonsim.pe.survivor_kernel import survivor_table
-
-    seen = unpack_table(survivor_table(case.keep1, case.keep2, dw, (y0, x0), rows, cols), rows * cols)
-    taps = dw.kernel_h * dw.kernel_w
-    padded = np.pad(case.keep1, ((0, 0), (dw.padding[0], 99), (dw.padding[2], 99)))
+    table = survivor_table(case.keep1, case.keep2, case.block, fused, (y0, x0), (rows, cols))
+    seen = unpack_table(table, rows * cols)[:, fused.row]
+    group = np.repeat(np.arange(fused.groups), np.diff(fused.start))
+    tap, mid, out = fused.tap[group], fused.mid, fused.out[group]
+    late = case.block.order == "pw-pw-dw"
+    margin = ((0, 0), (dw.padding[0], 99), (dw.padding[2], 99))
+    padded1, padded2 = np.pad(case.keep1, margin), np.pad(case.keep2, margin)
     for row, col in itertools.product(range(rows), range(cols)):
         p, q = y0 + row, x0 + col
-        inside = p < dw.out_h and q < dw.out_w
-        keep2 = case.keep2[:, p, q] if inside else np.zeros(len(case.keep2), np.uint8)
-        mine = seen[row * cols + col].reshape(-1, taps + 1)
-        assert (mine[:, taps] == keep2).all()
-        for r, s in itertools.product(range(dw.kernel_h), range(dw.kernel_w)):
-            keep1 = padded[:, p * dw.stride_h + r, q * dw.stride_w + s] if inside else 0
-            assert (mine[:, r * dw.kernel_w + s] == (keep1 & keep2)).all()
+        if not (p < dw.out_h and q < dw.out_w):
+            assert not seen[row * cols + col].any()
+            continue
+        at = p * dw.stride_h + np.maximum(tap, 0) // dw.kernel_w, q * dw.stride_w + np.maximum(tap, 0) % dw.kernel_w
+        second = padded2[(out, *at)] if late else case.keep2[mid, p, q]
+        first = np.where(mid == NONE if late else tap == NONE, 1, padded1[(mid, *at)])
+        assert (seen[row * cols + col] == (first & second)).all()
+
+
+def _factors(one: LayerTensors) -> np.ndarray:
+    return one.weight.reshape(len(one.weight), -1) * one.scale[:, None]
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,23 +53,54 @@ def test_fused_weights_are_the_products_of_the_three_layers(seed: int, groups: i
     rng = np.random.default_rng(seed)
     block = make_block(channels=2 * groups, mid=5 * groups, out=3 * groups, groups=groups)
     one, two, three = (random_tensors(rng, layer, density) for layer in block.layers)
-    fused = fuse_tensors(one, two, three, groups)
-    w1 = one.weight[:, :, 0, 0] * one.scale[:, None]
-    wd = two.weight.reshape(len(two.weight), -1) * two.scale[:, None]
-    w2 = three.weight[:, :, 0, 0] * three.scale[:, None]
+    w1, wd, w2 = _factors(one), _factors(two), _factors(three)
     expected, group_order = {}, []
     for c in [*range(2), NONE]:
         for o, k in itertools.product(range(3 * groups), range(9)):
-            group_order.append((c, o, k))
+            channel = NONE if c == NONE else o // 3 * 2 + c
+            group_order.append((channel, o, k))
             for j in range(5):
                 m = o // 3 * 5 + j
                 value = w2[o, j] * wd[m, k] * (one.shift[m] if c == NONE else w1[m, c])
                 if value != 0:
-                    expected[c, o, k, m] = value
+                    expected[channel, o, k, m] = value
     for o, j in itertools.product(range(3 * groups), range(5)):
         m = o // 3 * 5 + j
         if w2[o, j] * two.shift[m] != 0:
             expected[NONE, o, NONE, m] = w2[o, j] * two.shift[m]
+    _agree(fuse_tensors(block, (one, two, three)), expected, [key for key in group_order if key[0] != NONE])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 4]), st.sampled_from([0.1, 0.4, 1.0]), st.data())
+def test_fused_weights_with_the_depthwise_layer_last(seed: int, groups: int, density: float, data: st.DataObject) -> None:
+    rng = np.random.default_rng(seed)
+    shuffled = data.draw(st.sampled_from([0, *divisors(4 * groups)]))
+    block = make_block(channels=2 * groups, mid=4 * groups, out=3 * groups, groups=groups, late=True, shuffle=shuffled)
+    one, two, three = (random_tensors(rng, layer, density) for layer in block.layers)
+    w1, w2, wd = _factors(one), _factors(two), _factors(three)
+    # Number the mid channels, shuffle the numbers as the network shuffles the map.
+    reads = shuffle(np.arange(4 * groups, dtype=np.float32).reshape(-1, 1, 1), shuffled).astype(int).flatten()
+    expected, group_order = {}, []
+    for c in [*range(2 * groups), NONE]:
+        for o in range(3 * groups):
+            mids = reads[o // 3 * 4 : o // 3 * 4 + 4]
+            reachable = c == NONE or c // 2 in mids // 4
+            for k in range(9):
+                if reachable:
+                    group_order.append((c, o, k))
+                for j, m in enumerate(mids):
+                    before = one.shift[m] if c == NONE else w1[m, c % 2] * (c // 2 == m // 4)
+                    if wd[o, k] * w2[o, j] * before != 0:
+                        expected[c, o, k, m] = wd[o, k] * w2[o, j] * before
+                if c == NONE and wd[o, k] * two.shift[o] != 0:
+                    expected[c, o, k, NONE] = wd[o, k] * two.shift[o]
+    macs = [key for key in group_order if key[0] != NONE]
+    _agree(fuse_tensors(block, (one, two, three)), expected, macs)
+    assert block.fused_macs == len(macs) * block.dw.out_h * block.dw.out_w
+
+
+def _agree(fused: FusedWeight, expected: dict[tuple[int, ...], float], macs: list[tuple[int, ...]]) -> None:
     found = {}
     for i in range(fused.groups):
         for at in range(fused.start[i], fused.start[i + 1]):
@@ -65,8 +108,13 @@ def test_fused_weights_are_the_products_of_the_three_layers(seed: int, groups: i
     assert found.keys() == expected.keys()
     np.testing.assert_allclose([found[key] for key in expected], list(expected.values()), rtol=1e-5)
     groups_sent = list(zip(fused.channel.tolist(), fused.out.tolist(), fused.tap.tolist(), strict=True))
-    macs = [key for key in group_order if key[0] != NONE]
     assert groups_sent[: len(macs)] == macs, "every (c, o, k) has its MAC slot, c outermost, then o, then the taps"
+
+
+def test_a_shuffle_between_the_pointwise_layers_makes_every_output_depend_on_every_input() -> None:
+    plain, mixed = (make_block(channels=6, mid=9, out=3, groups=3, late=True, shuffle=shuffled) for shuffled in (0, 3))
+    assert (plain.fused_inputs, mixed.fused_inputs) == (6 // 3 * 3, 6 * 3)
+    assert mixed.pw2_reads == (0, 3, 6, 1, 4, 7, 2, 5, 8)
 
 
 @settings(max_examples=40, deadline=None)
@@ -79,20 +127,48 @@ def test_masked_fused_sum_is_the_unfused_network(seed: int, groups: int, kernel:
     rng = np.random.default_rng(seed)
     block = make_block(channels=2 * groups, mid=6 * groups, out=2 * groups, groups=groups, kernel=kernel, stride=stride, size=size)
     one, two, three = (random_tensors(rng, layer, 0.5) for layer in block.layers)
-    dw = block.dw
     x = rng.normal(size=(2 * groups, *size)).astype(np.float32)
     keep1 = rng.integers(0, 2, (6 * groups, *size)).astype(np.uint8)
-    keep2 = rng.integers(0, 2, (6 * groups, dw.out_h, dw.out_w)).astype(np.uint8)
-    h = np.zeros((6 * groups, *size))
-    for m in range(6 * groups):
-        h[m] = np.tensordot(one.weight[m, :, 0, 0], x[m // 6 * 2 : m // 6 * 2 + 2], 1) * one.scale[m] + one.shift[m]
-    h = np.pad(h * keep1, ((0, 0), dw.padding[:2], dw.padding[2:]))
-    z = np.zeros(keep2.shape)
-    for p, q in itertools.product(range(dw.out_h), range(dw.out_w)):
-        window = h[:, p * stride : p * stride + kernel, q * stride : q * stride + kernel]
-        z[:, p, q] = (window * two.weight[:, 0]).sum((1, 2)) * two.scale + two.shift
-    z *= keep2
-    y = np.zeros((2 * groups, dw.out_h, dw.out_w))
-    for o in range(2 * groups):
-        y[o] = np.tensordot(three.weight[o, :, 0, 0], z[o // 2 * 6 : o // 2 * 6 + 6], 1) * three.scale[o] + three.shift[o]
-    np.testing.assert_allclose(fused_output(block, fuse_tensors(one, two, three, groups), x, keep1, keep2), y, atol=1e-4)
+    keep2 = rng.integers(0, 2, (6 * groups, block.dw.out_h, block.dw.out_w)).astype(np.uint8)
+    h = _depthwise(block.dw, two, _pointwise(one, x, groups) * keep1) * keep2
+    y = _pointwise(three, h, groups)
+    np.testing.assert_allclose(fused_output(block, fuse_tensors(block, (one, two, three)), x, keep1, keep2), y, atol=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from([1, 2]), st.sampled_from([1, 3, 5]), st.sampled_from([1, 2]),
+    st.tuples(st.integers(3, 9), st.integers(3, 9)), st.sampled_from([0, *divisors(12)]),
+)  # fmt: skip
+def test_masked_fused_sum_with_the_depthwise_layer_last(
+    seed: int, groups: int, kernel: int, stride: int, size: tuple[int, int], shuffled: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    block = make_block(
+        channels=2 * groups, mid=12, out=2 * groups, groups=groups, kernel=kernel, stride=stride, size=size, late=True,
+        shuffle=shuffled,
+    )  # fmt: skip
+    one, two, three = (random_tensors(rng, layer, 0.5) for layer in block.layers)
+    x = rng.normal(size=(2 * groups, *size)).astype(np.float32)
+    keep1 = rng.integers(0, 2, (12, *size)).astype(np.uint8)
+    keep2 = rng.integers(0, 2, (2 * groups, *size)).astype(np.uint8)
+    hidden = shuffle(_pointwise(one, x, groups) * keep1, shuffled)
+    y = _depthwise(block.dw, three, _pointwise(two, hidden, groups) * keep2)
+    np.testing.assert_allclose(fused_output(block, fuse_tensors(block, (one, two, three)), x, keep1, keep2), y, atol=1e-4)
+
+
+def _pointwise(one: LayerTensors, x: np.ndarray, groups: int) -> np.ndarray:
+    """Written for reading: every output is a weighted sum of its group's maps."""
+    each, depth = len(one.weight) // groups, one.weight.shape[1]
+    maps = [np.tensordot(row[:, 0, 0], x[o // each * depth : o // each * depth + depth], 1) for o, row in enumerate(one.weight)]
+    return np.stack(maps) * one.scale[:, None, None] + one.shift[:, None, None]
+
+
+def _depthwise(layer: Layer, one: LayerTensors, x: np.ndarray) -> np.ndarray:
+    """Likewise: every output pixel is the sum over its window."""
+    padded, stride, kernel = np.pad(x, ((0, 0), layer.padding[:2], layer.padding[2:])), layer.stride_h, layer.kernel_h
+    y = np.zeros((len(x), layer.out_h, layer.out_w))
+    for p, q in itertools.product(range(layer.out_h), range(layer.out_w)):
+        window = padded[:, p * stride : p * stride + kernel, q * stride : q * stride + kernel]
+        y[:, p, q] = (window * one.weight[:, 0]).sum((1, 2)) * one.scale + one.shift
+    return y

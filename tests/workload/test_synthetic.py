@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from archonsim.errors import WorkloadError
+from archonsim.verify import verify
 from archonsim.workload.check import validate
 from archonsim.workload.networks import network
 from archonsim.workload.synthetic import synthesize
@@ -108,8 +109,13 @@ def test_impossible_arguments(arguments: dict[str, object], message: str) -> Non
         synthesize(tiny_network(), **({"seed": 0} | arguments))  # type: ignore[arg-type]
 
 
-def test_concatenated_shortcuts_are_refused() -> None:
-    shapes = tiny_network()
-    concat = bottleneck(1, (4, 12, 4), 5, residual="concat")
-    with pytest.raises(WorkloadError, match="block b1: residual is 'concat'; synthetic maps exist for 'none' and 'add'"):
-        synthesize(Workload(name="x", items=(concat,), provenance=shapes.provenance), seed=0)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_concatenated_shortcut_is_the_input_averaged_over_pixels_inside_the_map(stride: int) -> None:
+    concat = bottleneck(1, (4, 12, 6), 5, stride=stride, residual="concat")
+    work, memory = synthesize(Workload(name="x", items=(concat,), provenance=tiny_network().provenance), seed=0)
+    trace = memory.block("b1", 0)
+    for p, q in np.ndindex(trace.output.shape[1:]):
+        # 'same' padding of a 3x3 window on 5 pixels is one pixel on each side, for stride 1 and 2.
+        window = trace.input[:, max(0, p * stride - 1) : p * stride + 2, max(0, q * stride - 1) : q * stride + 2]
+        assert_allclose(trace.output[6:, p, q], window.mean((1, 2)), atol=2e-3)
+    assert all(check.passed for check in verify(work, images=[0]))

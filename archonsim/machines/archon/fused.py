@@ -34,15 +34,18 @@ class FusedBlock:
     ----------
     block : Block
     spec : ArchonSpec
+    fused : FusedWeight
     stream : BeatStream
     first : (n + 1,) int32
         Beats of stream chunk i are ``first[i]:first[i + 1]``.
     chunk_words : (n,) int64
     keep1, keep2 : (M, H, W), (M, P, Q) uint8
+        keep2 is (O, H, W) where DW comes last.
     """
 
     block: Block
     spec: ArchonSpec
+    fused: FusedWeight
     stream: BeatStream
     first: NDArray[np.int32]
     chunk_words: tuple[int, ...]
@@ -71,7 +74,7 @@ class _RunningFusedTile:
         self._shared, self._tile, self._whole = shared, tile, whole
         self._waits: Counter[str] = Counter()
         pe = shared.spec.pe
-        table = survivor_table(shared.keep1, shared.keep2, shared.block.dw, (tile.y, tile.x), pe.rows, pe.cols)
+        table = survivor_table(shared.keep1, shared.keep2, shared.block, shared.fused, (tile.y, tile.x), (pe.rows, pe.cols))
         self._array = Accumulator(shared.stream, table, pe.fifo_depth, start)
 
     def run(self, chunk: int, arrival: int, source: Component) -> int:
@@ -107,8 +110,8 @@ class _RunningFusedTile:
         block, pe = self._shared.block, self._shared.spec.pe
         if block.out_channels <= pe.psum_words:
             return 0
-        passes = block.in_channels // block.groups * window_passes(block, pe.main_ifmap_words)
-        return self._tile.pixels * block.out_channels * (passes - 1)
+        inputs = block.fused_inputs * window_passes(block, pe.main_ifmap_words)
+        return self._tile.pixels * (inputs - block.out_channels)
 
 
 def main_phase(step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, keep1: Mask, keep2: Mask) -> Phase:
@@ -120,13 +123,14 @@ def main_phase(step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, k
     )  # fmt: skip
     first, sizes = stream.chunks(spec.index_bits + spec.value_bits, spec.dma.chunk_words)
     shared = FusedBlock(
-        block=block, spec=spec, stream=stream, first=first, chunk_words=tuple(sizes.tolist()),
+        block=block, spec=spec, fused=fused, stream=stream, first=first, chunk_words=tuple(sizes.tolist()),
         keep1=keep1.unpack(), keep2=keep2.unpack(),
     )  # fmt: skip
     mask_stays = masks_on_chip(block, spec)
     tiles: list[FusedTile] = []
     for tile in output_tiles(block.dw, pe.rows, pe.cols):
-        mask_words = words((tile.halo + tile.pixels) * block.mid_channels)
+        second = block.layers[1].out_channels * (tile.halo if block.order == "pw-pw-dw" else tile.pixels)
+        mask_words = words(tile.halo * block.mid_channels + second)
         loads = [
             *moved("read", "input", tile.halo * block.in_channels, on_chip=step.input_on_chip),
             *moved("read", "mask", mask_words, on_chip=mask_stays, buffer="prediction_glb"),

@@ -9,6 +9,7 @@ Masks do not enter it, DRAM never limits, and phases add up::
     layer       = MACs / PEs
 
 Source: closed forms fitted to the stored results of the authors' simulator; exact for every FusioNet and MobileNetV2 block.
+For ShuffleNet it takes C/G input channels an output, too, though the shuffle between PW1 and PW2 makes each depend on all C.
 Where PEs do not divide the last two, we round up (own decision; the authors' cases all divide).
 """
 
@@ -42,7 +43,9 @@ def _layer(layer: Layer, spec: ArchonSpec) -> PhaseStats:
 def _block(block: Block, spec: ArchonSpec) -> list[PhaseResult]:
     second = block.dw if block.order == "pw-dw-pw" else block.pw2
     pes, adders = spec.pe.count, spec.pe.beat_candidates
-    main = _stats(-(-block.fused_macs // pes), macs=block.fused_macs)
+    last = block.layers[-1]
+    macs = block.in_channels // block.groups * block.taps * block.out_channels * last.out_h * last.out_w
+    main = _stats(-(-macs // pes), macs=macs)
     return [
         PhaseResult(block.name, block.index, "predict_pw1", _predict(block.pw1, spec), pes, adders),
         PhaseResult(block.name, block.index, f"predict_{second.role}", _predict(second, spec), pes, adders),

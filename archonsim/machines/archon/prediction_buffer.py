@@ -18,10 +18,17 @@ from archonsim.spec.parts import WORD_BITS
 from archonsim.workload.block import Block
 
 
+def _mask_bits(block: Block) -> tuple[int, int]:
+    """Mask bits, of all groups, that belong to a pixel of the window, and to the output pixel alone."""
+    if block.order == "pw-pw-dw":  # both masks lie before the depthwise layer
+        return block.mid_channels + block.layers[1].out_channels, 0
+    return block.mid_channels, block.mid_channels
+
+
 def kept_pixels(block: Block, buffer_words: int) -> int:
-    """How many pixels of its window a PE keeps masks of, beside that of its output pixel."""
-    group_bits = block.mid_channels // block.groups
-    return max(0, min(block.taps, buffer_words * WORD_BITS // group_bits - 1))
+    """How many pixels of its window a PE keeps masks of, beside that of its output pixel, a group at a time."""
+    window, own = _mask_bits(block)
+    return max(0, min(block.taps, (buffer_words * WORD_BITS * block.groups - own) // window))
 
 
 def refetched_words(block: Block, tile: Tile, spec: ArchonSpec) -> int:
@@ -30,11 +37,12 @@ def refetched_words(block: Block, tile: Tile, spec: ArchonSpec) -> int:
     With all groups of a pixel in the buffer there are none. With the masks of one group at a time, each group comes again for each
     input channel; what the window has over the buffer also for each output channel.
     """
-    if (block.taps + 1) * block.mid_channels <= spec.pe.prediction_buffer_words * WORD_BITS:
+    window, own = _mask_bits(block)
+    if block.taps * window + own <= spec.pe.prediction_buffer_words * WORD_BITS:
         return 0
     channels, outs = block.in_channels // block.groups, block.out_channels // block.groups
     kept = kept_pixels(block, spec.pe.prediction_buffer_words)
-    # Masks of pixels, whole ones: of the window, `kept` of K x K come once and the others once an output channel.
-    window = Fraction(tile.halo * (kept + (block.taps - kept) * outs), block.taps)
-    again = channels * (window + tile.pixels) - (tile.halo + tile.pixels)
-    return ceil(again * block.mid_channels / WORD_BITS)
+    # Of the window, `kept` of K x K pixels come once, the others once an output channel.
+    passes = Fraction(kept + (block.taps - kept) * outs, block.taps)
+    again = tile.halo * window * (channels * passes - 1) + tile.pixels * own * (channels - 1)
+    return ceil(again / WORD_BITS)

@@ -143,19 +143,21 @@ def predict_phase(
 
 def masks_on_chip(block: Block, spec: ArchonSpec) -> bool:
     """Whether a block's two masks fit the prediction GLB together; otherwise they go through DRAM."""
-    pixels = block.dw.in_h * block.dw.in_w + block.dw.out_h * block.dw.out_w
-    return words(block.mid_channels * pixels) <= spec.prediction_glb.words
+    bits = sum(layer.out_channels * layer.out_h * layer.out_w for layer in block.layers[:2])
+    return words(bits) <= spec.prediction_glb.words
 
 
 def prediction_phases(
     step: Step, block: Block, spec: ArchonSpec, nonzero: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> list[Phase]:
-    """The two predictions of a block in the order PW1 - DW - PW2; `nonzero` as in `predict_phase`, for each."""
-    pw1, dw = block.pw1, block.dw
-    in_pixels, out_pixels = dw.in_h * dw.in_w, dw.out_h * dw.out_w
+    """The predictions of a block's first two layers; `nonzero` as in `predict_phase`, for each."""
+    pw1, second, _ = block.layers
+    in_pixels, out_pixels = pw1.out_h * pw1.out_w, second.out_h * second.out_w
     mask_stays = masks_on_chip(block, spec)
     map_words = words(block.mid_channels * in_pixels * INPUT_BITS)
-    map_stays = spec.prediction_order == "channel" or map_words <= step.free_words(spec.glb.words)
+    # One channel of DW needs one of PW1; a PW2 that comes second needs them all, whatever the order of prediction.
+    by_channel = spec.prediction_order == "channel" and second.kind == "depthwise"
+    map_stays = by_channel or map_words <= step.free_words(spec.glb.words)
 
     def block_input(reads: int, first: int, channels: int) -> list[Transfer]:
         transfers = [Transfer("glb", "read", "input", reads)]
@@ -170,7 +172,12 @@ def prediction_phases(
         ]
 
     def predicted_map(reads: int, first: int, channels: int) -> list[Transfer]:
-        return moved("read", "map", words(reads * INPUT_BITS), on_chip=map_stays)
+        if second.kind == "depthwise":
+            return moved("read", "map", words(reads * INPUT_BITS), on_chip=map_stays)
+        transfers = [Transfer("glb", "read", "map", words(reads * INPUT_BITS))]
+        if not map_stays:
+            transfers.append(Transfer("dram", "read", "map", _share(map_words, first, channels, second.out_channels)))
+        return transfers
 
     def mask(channels: int) -> list[Transfer]:
         return moved("write", "mask", words(channels * out_pixels), on_chip=mask_stays, buffer="prediction_glb")
@@ -179,5 +186,7 @@ def prediction_phases(
         predict_phase(
             pw1, spec, name="predict_pw1", nonzero=nonzero[0], input_transfers=block_input, output_transfers=map_and_mask
         ),
-        predict_phase(dw, spec, name="predict_dw", nonzero=nonzero[1], input_transfers=predicted_map, output_transfers=mask),
+        predict_phase(
+            second, spec, name=f"predict_{second.role}", nonzero=nonzero[1], input_transfers=predicted_map, output_transfers=mask
+        ),
     ]

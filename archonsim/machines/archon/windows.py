@@ -31,7 +31,9 @@ def in_window_order(fused: FusedWeight, block: Block, pad_words: int) -> FusedWe
         return fused
     taps = _rows(block, pad_words) * block.dw.kernel_w
     last = np.iinfo(np.int32).max
-    channel = np.where(fused.channel == NONE, last, fused.channel)
+    # All groups' first channels take their turn, then all second ones; where DW comes last, one channel after the other.
+    turn = fused.channel if block.order == "pw-pw-dw" else fused.channel % (block.in_channels // block.groups)
+    channel = np.where(fused.channel == NONE, last, turn)
     tap = np.where(fused.tap == NONE, last, fused.tap)
     order = np.lexsort((tap, fused.out, tap // taps, channel))
     return fused.in_order(order.astype(np.int32))

@@ -147,7 +147,7 @@ class SparseSimulation:
         block = self._blocks.get(mapped.block) if mapped.block is not None else None
         if not self._spec.skip_zero_activations or block is None or not block.predicted or mapped.layer is block.pw1:
             return None
-        if block.order != "pw-dw-pw":
-            return None
         keep1, keep2 = masks(block)
-        return (keep1 if mapped.layer is block.dw else keep2).unpack()
+        if mapped.layer is block.layers[2]:
+            return keep2.unpack()
+        return keep1.unpack()[list(block.pw2_reads)]
