@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import MaskError
-from archonsim.pe.fused_kernel import fused_output
+from archonsim.pe.fused_kernel import AccumulatorUse, accumulator_use, fused_output
+from archonsim.spec.parts import WORD_BITS
 from archonsim.workload.algebra import branch_output, joined, preactivations, shuffle
 from archonsim.workload.block import Block
 from archonsim.workload.fused_weight import FusedWeight, fuse
@@ -37,6 +38,8 @@ class BlockCheck:
         Largest magnitude of that output.
     tolerance : float
         Largest `relative` that passes.
+    accumulators : AccumulatorUse or None
+        What adders of the width asked for meet.
     """
 
     block: str
@@ -44,6 +47,7 @@ class BlockCheck:
     max_error: float
     scale: float
     tolerance: float
+    accumulators: AccumulatorUse | None = None
 
     @property
     def relative(self) -> float:
@@ -60,6 +64,7 @@ class BlockCheck:
         return {
             "block": self.block, "image": self.image, "max_error": self.max_error, "scale": self.scale,
             "relative": self.relative, "tolerance": self.tolerance, "passed": self.passed,
+            **(asdict(self.accumulators) if self.accumulators else {}),
         }  # fmt: skip
 
 
@@ -79,12 +84,18 @@ def _clipped_branch(block: Block, source: Trace, trace: BlockTrace) -> NDArray[n
     return branch_output(block, three, np.maximum(pre2, 0), trace.keep2).astype(np.float64)
 
 
+def _accumulators(block: Block, fused: FusedWeight, trace: BlockTrace, bits: int) -> AccumulatorUse:
+    keeps = trace.keep1.unpack(), trace.keep2.unpack()
+    return accumulator_use(block, fused, *keeps, value_bits=WORD_BITS, accumulator_bits=bits)
+
+
 def verify(
     workload: Workload,
     *,
     images: Sequence[int],
     tolerance: float = TOLERANCE,
     clip: bool = False,
+    accumulator_bits: int | None = None,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> list[BlockCheck]:
     """Recompute each predicted block of each image and compare with the trained network's own output.
@@ -99,6 +110,8 @@ def verify(
     clip : bool
         Compute the deliberately wrong variant instead (ReLU, then mask), which must fail wherever a mask lets a negative
         value pass.
+    accumulator_bits : int or None
+        Also count the sums that adders of this width could not hold, with fused weights of 16 bits.
     on_step : function of the block's name
 
     Raises
@@ -119,6 +132,7 @@ def verify(
             trace = source.block(block.name, image)
             y = _clipped_branch(block, source, trace) if clip else _branch(block, fused, trace)
             error = float(np.abs(joined(block, y, trace.input) - trace.output).max())
-            checks.append(BlockCheck(block.name, image, error, float(np.abs(trace.output).max()), tolerance))
+            use = None if accumulator_bits is None else _accumulators(block, fused, trace, accumulator_bits)
+            checks.append(BlockCheck(block.name, image, error, float(np.abs(trace.output).max()), tolerance, use))
             on_step(block.name)
     return checks

@@ -14,7 +14,7 @@ from rich.text import Text
 from archonsim.cli.common import Format, emit, find_workload, parse_images
 from archonsim.cli.progress import StepProgress
 from archonsim.report.files import to_json
-from archonsim.report.text import provenance_lines
+from archonsim.report.text import number, provenance_lines
 from archonsim.simulate import choose_images
 from archonsim.verify import TOLERANCE, BlockCheck, verify
 from archonsim.workload.workload import Workload
@@ -29,6 +29,10 @@ def verify_command(
     clip: Annotated[
         bool, typer.Option("--clip", help="Compute the deliberately wrong variant (ReLU, then mask): it must fail.")
     ] = False,
+    accumulator_bits: Annotated[
+        int | None,
+        typer.Option(min=2, max=48, help="Also count sums that adders of this width could not hold; ARCHON's have 20 bits."),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
 ) -> None:
     """Recompute each block through the masked fused sum and compare with the trained network's own output.
@@ -39,7 +43,9 @@ def verify_command(
     numbers = choose_images(work, parse_images(images))
     blocks = sum(block.predicted for block in work.blocks())
     with StepProgress(f"verify {work.name}", blocks * len(numbers)) as progress:
-        checks = verify(work, images=numbers, tolerance=tolerance, clip=clip, on_step=progress.step)
+        checks = verify(
+            work, images=numbers, tolerance=tolerance, clip=clip, accumulator_bits=accumulator_bits, on_step=progress.step
+        )
     passed = all(check.passed for check in checks)
     tree = {
         "workload": work.name, "digest": work.digest, "variant": "clipped" if clip else "masked", "tolerance": tolerance,
@@ -57,19 +63,30 @@ def _csv(checks: list[BlockCheck]) -> str:
     return text.getvalue()
 
 
+def _sums(checks: list[BlockCheck]) -> list[str]:
+    """What the adders meet in one block, over its images."""
+    uses = [check.accumulators for check in checks if check.accumulators]
+    if not uses:
+        return []
+    return [number(sum(use.sums for use in uses)), number(sum(use.overflows for use in uses)), str(max(use.bits for use in uses))]
+
+
 def _render(work: Workload, checks: list[BlockCheck], clip: bool) -> RenderableType:
     """One row a block: the worst of its images."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("block", "images"):
         table.add_column(name)
-    for name in ("max error", "of max |y|", "relative", ""):
+    wide = ("sums", "overflow", "bits needed") if checks[0].accumulators else ()
+    for name in ("max error", "of max |y|", "relative", "", *wide):
         table.add_column(name, justify="right")
     for block in dict.fromkeys(check.block for check in checks):
         mine = [check for check in checks if check.block == block]
         worst = max(mine, key=lambda check: check.relative)
         good = all(check.passed for check in mine)
         verdict = Text("PASS", style="green") if good else Text("FAIL", style="bold red")
-        table.add_row(block, str(len(mine)), f"{worst.max_error:.3g}", f"{worst.scale:.3g}", f"{worst.relative:.2e}", verdict)
+        table.add_row(
+            block, str(len(mine)), f"{worst.max_error:.3g}", f"{worst.scale:.3g}", f"{worst.relative:.2e}", verdict, *_sums(mine)
+        )
     passed = all(check.passed for check in checks)
     what = "deliberately clipped variant (ReLU, then mask)" if clip else "masked fused sum"
     title = Text(f"{what} against the trained network's own block outputs", style="bold")

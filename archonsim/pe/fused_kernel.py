@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -11,8 +13,11 @@ from archonsim.workload.fused_weight import FusedWeight
 
 
 @njit(cache=True)
-def _fused(x, keep1, keep2, start, mid, value, out, channel, tap, window, late, output):  # type: ignore[no-untyped-def]
-    """Add `output` up: for each pixel and group, first the survivors' weights, then one multiplication."""
+def _fused(x, keep1, keep2, start, mid, value, out, channel, tap, window, late, output, limit, sums):  # type: ignore[no-untyped-def]
+    """Add `output` up: for each pixel and group, first the survivors' weights, then one multiplication.
+
+    `sums` counts sums with survivors, those that leave the range of +-`limit` on the way, and keeps the farthest that any goes.
+    """
     height, width = x.shape[1:]
     top, left, stride_h, stride_w, kernel_w = window
     for p in range(output.shape[1]):
@@ -24,18 +29,24 @@ def _fused(x, keep1, keep2, start, mid, value, out, channel, tap, window, late, 
                     y, z = y + k // kernel_w, z + k % kernel_w
                     if not (0 <= y < height and 0 <= z < width):
                         continue
-                o, total = out[g], 0.0
+                o, total, survivors, farthest = out[g], 0.0, 0, 0.0
                 if late:
                     if not keep2[o, y, z]:
                         continue
                     for i in range(start[g], start[g + 1]):
                         if mid[i] < 0 or keep1[mid[i], y, z]:
                             total += value[i]
+                            survivors, farthest = survivors + 1, max(farthest, abs(total))
                 else:
                     for i in range(start[g], start[g + 1]):
                         m = mid[i]
                         if keep2[m, p, q] and (k < 0 or keep1[m, y, z]):
                             total += value[i]
+                            survivors, farthest = survivors + 1, max(farthest, abs(total))
+                if survivors:
+                    sums[0] += 1
+                    sums[1] += farthest > limit
+                    sums[2] = max(sums[2], farthest)
                 if channel[g] >= 0:
                     total *= x[channel[g], y, z]
                 output[o, p, q] += total
@@ -61,12 +72,60 @@ def fused_output(
         ``sum_c sum_k x[c, p s + k] * sum_m keep1 keep2 F + bias terms``; no ReLU anywhere: what the masks keep passes, be
         it negative.
     """
+    output, _ = _run(block, fused, fused.value, x, keep1, keep2, np.inf)
+    return output
+
+
+@dataclass(frozen=True, slots=True)
+class AccumulatorUse:
+    """What an accumulator of limited width meets.
+
+    Attributes
+    ----------
+    sums : int
+        Sums of at least one survivor: of a group, in a PE.
+    overflows : int
+        Those that leave its range on the way.
+    bits : int
+        Width, sign included, that would hold all of them.
+    """
+
+    sums: int
+    overflows: int
+    bits: int
+
+
+def accumulator_use(
+    block: Block, fused: FusedWeight, keep1: NDArray[np.uint8], keep2: NDArray[np.uint8], *, value_bits: int, accumulator_bits: int
+) -> AccumulatorUse:
+    """Add the survivors up in fixed point, in the order in which they are streamed, and see how far the sums go.
+
+    Parameters
+    ----------
+    block, fused, keep1, keep2
+        As in `fused_output`.
+    value_bits : int
+        Width of a fused weight (16, ICS'21); the block's largest one takes all of it (own decision).
+    accumulator_bits : int
+        Width of an adder (20, ICS'21). Both are two's complement.
+    """
+    unit = np.abs(fused.value).max(initial=0) / (2 ** (value_bits - 1) - 1)
+    fixed = np.rint(fused.value / unit) if unit else fused.value
+    nothing = np.zeros((block.in_channels, block.pw1.in_h, block.pw1.in_w), np.float32)
+    _, sums = _run(block, fused, fixed, nothing, keep1, keep2, 2 ** (accumulator_bits - 1) - 1)
+    return AccumulatorUse(int(sums[0]), int(sums[1]), int(sums[2]).bit_length() + 1)
+
+
+def _run(
+    block: Block, fused: FusedWeight, value: NDArray[np.float64], x: NDArray[np.float32], keep1: NDArray[np.uint8],
+    keep2: NDArray[np.uint8], limit: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
     dw = block.dw
-    output = np.empty((block.out_channels, dw.out_h, dw.out_w))
+    output, sums = np.empty((block.out_channels, dw.out_h, dw.out_w)), np.zeros(3)
     output[:] = fused.constant[:, None, None]
     window = (dw.padding[0], dw.padding[2], dw.stride_h, dw.stride_w, dw.kernel_w)
     _fused(
-        x.astype(np.float64), keep1, keep2, fused.start, fused.mid, fused.value, fused.out, fused.channel, fused.tap, window,
-        block.order == "pw-pw-dw", output,
+        x.astype(np.float64), keep1, keep2, fused.start, fused.mid, value, fused.out, fused.channel, fused.tap, window,
+        block.order == "pw-pw-dw", output, float(limit), sums,
     )  # fmt: skip
-    return output
+    return output, sums

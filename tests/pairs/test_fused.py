@@ -9,13 +9,46 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archonsim.dataflow.mapper import divisors
-from archonsim.pe.fused_kernel import fused_output
+from archonsim.pe.fused_kernel import accumulator_use, fused_output
 from archonsim.pe.survivor_kernel import survivor_table
 from archonsim.workload.algebra import shuffle
 from archonsim.workload.fused_weight import NONE, FusedWeight, fuse_tensors
 from archonsim.workload.layer import Layer
 from archonsim.workload.tensors import LayerTensors
 from tests.strategies import TileCase, make_block, random_tensors, tile_cases, unpack_table
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=tile_cases(), bits=st.integers(4, 12), width=st.integers(4, 14))
+def test_overflows_are_counted_sum_by_sum(case: TileCase, bits: int, width: int) -> None:
+    """Against plain integer sums over pixels, groups and candidates."""
+    block, fused, dw = case.block, case.fused, case.block.dw
+    largest = np.abs(fused.value).max(initial=0)
+    fixed = np.rint(fused.value / (largest / (2 ** (bits - 1) - 1))).astype(int) if largest else np.zeros(0, int)
+    around = ((0, 0), (dw.padding[0], 9), (dw.padding[2], 9))
+    late = block.order == "pw-pw-dw"
+    padded, second = np.pad(case.keep1, around), np.pad(case.keep2, around) if late else case.keep2
+    sums, overflows, farthest = 0, 0, 0
+    for p, q, group in itertools.product(range(dw.out_h), range(dw.out_w), range(fused.groups)):
+        tap = int(fused.tap[group])
+        r, s = divmod(max(tap, 0), dw.kernel_w)
+        y, x = p * dw.stride_h + r, q * dw.stride_w + s
+        total, path = 0, []
+        for i in range(fused.start[group], fused.start[group + 1]):
+            m = fused.mid[i]
+            if late:
+                inside = (dw.padding[0] <= y < dw.padding[0] + dw.in_h) and (dw.padding[2] <= x < dw.padding[2] + dw.in_w)
+                alive = inside and second[fused.out[group], y, x] and (m < 0 or padded[m, y, x])
+            else:
+                alive = second[m, p, q] and (tap < 0 or padded[m, y, x])
+            if alive:
+                total += int(fixed[i])
+                path.append(abs(total))
+        sums += bool(path)
+        overflows += bool(path) and max(path) > 2 ** (width - 1) - 1
+        farthest = max([farthest, *path])
+    found = accumulator_use(block, fused, case.keep1, case.keep2, value_bits=bits, accumulator_bits=width)
+    assert (found.sums, found.overflows, found.bits) == (sums, overflows, farthest.bit_length() + 1)
 
 
 @settings(max_examples=80, deadline=None)
