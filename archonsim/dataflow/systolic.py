@@ -118,6 +118,11 @@ class Folds:
         return total - self.uncounted
 
     @property
+    def busy_cycles(self) -> int:
+        """Cycles of all folds of a group without filling and draining them."""
+        return self.row_folds * self.col_folds * self.time
+
+    @property
     def uncounted(self) -> int:
         """Cycles at the end of a group that the convention does not count."""
         return 1 if self.timing == "scalesim" else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -57,6 +57,11 @@ class Tile(Protocol):
         """Start the tile in cycle `start`."""
 
 
+def no_bounds(stats: PhaseStats) -> dict[str, int]:
+    """Know nothing of the array's losses: what the work needs and what it takes is all that is known."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """One phase of a layer or block: tiles that run one after the other.
@@ -68,11 +73,16 @@ class Phase:
     tiles : sequence of Tile
     stream_from : sequence of component names
         Where tile i's stream comes from: ``dram`` or ``glb``.
+    bounds : function of the phase's stats
+        For explanations: cycles of the array if only a cause and those before it existed, by cause (an owner of
+        `archonsim.explain`, in its order). The work itself need not be given; nor what the last cause leaves of `compute`,
+        which is the mapping's.
     """
 
     name: str
     tiles: Sequence[Tile]
     stream_from: Sequence[Component]
+    bounds: Callable[[PhaseStats], dict[str, int]] = no_bounds
 
 
 class FixedTile:

@@ -57,6 +57,7 @@ class PhaseRun:
         yield self._env.process(self._compute())
         self.stats.cycles = self._now - start
         self.stats.activity.update(self._activity() - before)
+        self.stats.bounds = self._phase.bounds(self.stats)
         self._observer.phase(self._phase.name, start, self._now)
 
     def _activity(self) -> Counter[str]:

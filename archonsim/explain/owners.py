@@ -48,7 +48,8 @@ OWNERS: tuple[Owner, ...] = (
     ),
     Owner(
         "mapping", "mapping and edges", "PEs or adders without work: edge tiles, and loops that the array's shape does not divide",
-        (("pe.rows", "another shape"), ("pe.cols", "another shape"), ("mapping", "another mapping"), ("dataflow", "another mapping")),
+        (("pe.rows", "another shape"), ("pe.cols", "another shape"), ("mapping", "the authors' or your own"),
+         ("dataflow", "what stays in a PE")),
     ),
     Owner(
         "fill", "fill and drain of folds", "operands on their way into the array, and results out of it, at every fold",
@@ -56,7 +57,8 @@ OWNERS: tuple[Owner, ...] = (
     ),
     Owner(
         "imbalance", "imbalance", "all PEs waiting for the slowest: a beat for a full FIFO, a pass for its fullest PE",
-        (("pe.fifo_depth", "deeper FIFOs"), ("lane_order", "rotate spreads candidates over lanes"), ("barrier", "fifo:N lets PEs run ahead")),
+        (("pe.fifo_depth", "deeper FIFOs let PEs drift apart"), ("lane_order", "rotate deals candidates out over all lanes"),
+         ("barrier", "fifo:N lets a PE run N passes ahead")),
     ),
     Owner(
         "ports", "on-chip ports", "reads and writes of on-chip buffers that nothing hides",

@@ -41,7 +41,9 @@ def _cumulative(values: Words) -> list[int]:
     return [0, *np.cumsum(values).tolist()]
 
 
-def array_phase(layer: Layer, demand: Demand, cycles: int, accesses: BufferAccesses, buffers: BufferSizes) -> Phase:
+def array_phase(
+    layer: Layer, demand: Demand, cycles: int, accesses: BufferAccesses, buffers: BufferSizes, busy_cycles: int
+) -> Phase:
     """Cut a layer into tiles.
 
     Parameters
@@ -52,6 +54,8 @@ def array_phase(layer: Layer, demand: Demand, cycles: int, accesses: BufferAcces
         Compute cycles of the layer, shared out to its folds in proportion to ``demand.cycles``.
     accesses : BufferAccesses
     buffers : BufferSizes
+    busy_cycles : int
+        Cycles of all folds without filling and draining them.
     """
     time = _cumulative(demand.cycles)
     moved = {name: _cumulative(getattr(demand, name)) for name in ("inputs", "weights", "outputs", "sums_out", "sums_in")}
@@ -86,4 +90,5 @@ def array_phase(layer: Layer, demand: Demand, cycles: int, accesses: BufferAcces
                 ],
             )
         )
-    return Phase(name="layer", tiles=tiles, stream_from=["dram"] * len(tiles))
+    bounds = {"mapping": busy_cycles, "fill": cycles}
+    return Phase(name="layer", tiles=tiles, stream_from=["dram"] * len(tiles), bounds=lambda stats: bounds)

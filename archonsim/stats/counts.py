@@ -58,6 +58,8 @@ class PhaseStats:
     activity : Counter
         What else happened, by ``part.what``: ``dram.turnarounds``, ``dram.row_misses``, ``glb.read.conflict_cycles``,
         ``simpy.events``, ...
+    bounds : dict of cause to cycles
+        Cycles that the array would take if only this cause and those before it existed; see `Phase.bounds` in the engine.
     """
 
     cycles: int = 0
@@ -68,6 +70,7 @@ class PhaseStats:
     adds_possible: int = 0
     traffic: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     activity: Counter[str] = field(default_factory=Counter)
+    bounds: dict[str, int] = field(default_factory=dict)
 
     def wait(self, cause: str, cycles: int) -> None:
         """Charge `cycles` to a cause."""

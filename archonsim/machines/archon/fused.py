@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from archonsim.dataflow.tile import Tile, output_tiles
 from archonsim.engine.contract import Phase
+from archonsim.machines.archon.bounds import main_bounds
 from archonsim.machines.archon.capacity import buffered_words, check_capacity
 from archonsim.machines.archon.prediction_buffer import refetched_words
 from archonsim.machines.archon.residency import Step
@@ -140,6 +141,7 @@ def main_phase(step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, k
     left = step.free_words(spec.glb.words) - buffered_words(tiles, spec)
     cached = spec.weights == "cache" and int(sizes.sum()) <= left
     again: Component = "glb" if cached else "dram"
-    phase = Phase(name="main", tiles=tiles, stream_from=["dram", *[again] * (len(tiles) - 1)])
+    bounds = main_bounds(stream, pe, len(tiles), block.dw.out_h * block.dw.out_w)
+    phase = Phase(name="main", tiles=tiles, stream_from=["dram", *[again] * (len(tiles) - 1)], bounds=bounds)
     check_capacity(phase, step, spec)
     return phase

@@ -88,7 +88,10 @@ class DenseSimulation:
         self._phases: list[tuple[MappedLayer, Phase]] = []
         for mapped in map_layers(workload, spec):
             cycles = shares(mapped.cycles, tile_count(mapped, mapped.cycles))
-            self._phases.append((mapped, layer_phase(mapped, cycles, mapped.macs, mapped.words("dram", "weight")[0])))
+            # Behind the mapping's own loops come the ports of pads and GLB that cannot keep up with it.
+            bounds = {"mapping": mapped.mapping.cycles * mapped.problem.groups, "ports": mapped.cycles}
+            words = mapped.words("dram", "weight")[0]
+            self._phases.append((mapped, layer_phase(mapped, cycles, mapped.macs, words, bounds=bounds)))
 
     def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
         """Simulate one image."""

@@ -54,7 +54,10 @@ def _stores(mapped: MappedLayer, share: Callable[[int], int]) -> list[Transfer]:
     ]
 
 
-def layer_phase(mapped: MappedLayer, cycles: Sequence[int], macs: int, weight_words: int, name: str = "layer") -> Phase:
+def layer_phase(
+    mapped: MappedLayer, cycles: Sequence[int], macs: int, weight_words: int, name: str = "layer",
+    bounds: dict[str, int] | None = None,
+) -> Phase:  # fmt: skip
     """Run a layer.
 
     Parameters
@@ -68,6 +71,8 @@ def layer_phase(mapped: MappedLayer, cycles: Sequence[int], macs: int, weight_wo
         Words that DRAM sends for weights.
     name : str
         Of the phase.
+    bounds : dict of cause to cycles, or None
+        As in `Phase`, none of them dependent on the run.
     """
     parts = len(cycles)
     tiles = []
@@ -79,4 +84,4 @@ def layer_phase(mapped: MappedLayer, cycles: Sequence[int], macs: int, weight_wo
         loads = [load for load in _loads(mapped, weight_words, share) if load.words]
         stores = [store for store in _stores(mapped, share) if store.words]
         tiles.append(FixedTile(cycles=cycles[part], loads=loads, stores=stores, macs=part_macs))
-    return Phase(name=name, tiles=tiles, stream_from=["dram"] * parts)
+    return Phase(name=name, tiles=tiles, stream_from=["dram"] * parts, bounds=lambda stats: bounds or {})

@@ -31,11 +31,13 @@ def _phase(layer: Layer, spec: FuseSpec) -> Phase:
         taps = layer.kernel_h * layer.kernel_w
         inputs, weights = lines.count * lines.pieces * (cols + taps - 1), lines.count * lines.pieces * taps
         accesses = BufferAccesses(inputs, weights, layer.out_channels * layer.out_h * layer.out_w, 0)
-        return array_phase(layer, line_demand(layer, lines.folds, buffers), _cycles(layer, spec), accesses, buffers)
+        demand, busy = line_demand(layer, lines.folds, buffers), lines.folds * taps
+        return array_phase(layer, demand, _cycles(layer, spec), accesses, buffers, busy)
     gemm = Gemm.of(layer)
     folds = fold(gemm, rows, cols, "os", "fuseconv")
     demand = group_demand(layer, gemm, folds, buffers).repeat(gemm.groups)
-    return array_phase(layer, demand, _cycles(layer, spec), buffer_accesses(gemm, folds), buffers)
+    busy = gemm.groups * folds.busy_cycles
+    return array_phase(layer, demand, _cycles(layer, spec), buffer_accesses(gemm, folds), buffers, busy)
 
 
 class FuseMachine:

@@ -140,7 +140,9 @@ class SparseSimulation:
 
     def _tiles(self, mapped: MappedLayer, work: LayerWork) -> Phase:
         tiles = work.tile_cycles(min(tile_count(mapped, work.cycles), len(work.ends)))
-        return layer_phase(mapped, tiles, work.macs, weight_words(mapped, work, self._spec), work.phase)
+        bounds = {"mapping": -(-work.macs // mapped.mapping.pes_used)}
+        bounds[work.beyond] = work.cycles
+        return layer_phase(mapped, tiles, work.macs, weight_words(mapped, work, self._spec), work.phase, bounds)
 
     def _alive(self, mapped: MappedLayer, masks: BlockMasks) -> Alive | None:
         """Inputs of a layer that are not zero, where the block's ReLU masks tell."""

@@ -36,12 +36,16 @@ class LayerWork:
         Share of non-zero weights.
     phase : str
         ``layer``; ``published`` where only the published cycles are known.
+    beyond : str
+        What makes a layer longer than if all PEs that its mapping uses were equally busy: ``imbalance``, ``ports`` where no
+        product is left out, ``mapping`` where every PE rounds its equal share up.
     """
 
     ends: Ints
     macs: int
     density: float
     phase: str = "layer"
+    beyond: str = "imbalance"
 
     @property
     def cycles(self) -> int:
@@ -59,7 +63,7 @@ def dense_work(mapped: MappedLayer) -> LayerWork:
     passes = mapped.problem.groups * math.prod(
         loop.bound for level, loop in mapped.mapping.loops() if level in ("dram", "glb") and loop.axis == "time"
     )
-    return LayerWork(np.arange(1, passes + 1) * mapped.cycles // passes, mapped.macs, 1.0)
+    return LayerWork(np.arange(1, passes + 1) * mapped.cycles // passes, mapped.macs, 1.0, beyond="ports")
 
 
 def balanced_work(mapped: MappedLayer, spec: SparseSpec) -> LayerWork:
@@ -69,7 +73,7 @@ def balanced_work(mapped: MappedLayer, spec: SparseSpec) -> LayerWork:
         return dense_work(mapped)
     grid = pass_grid(mapped.mapping)
     ends = np.arange(1, len(grid.passes) * mapped.problem.groups + 1) * math.ceil(round(density * grid.work, 9))
-    return LayerWork(ends, round(density * mapped.macs), density)
+    return LayerWork(ends, round(density * mapped.macs), density, beyond="mapping")
 
 
 def published_work(mapped: MappedLayer, published: PublishedLayer | None, spec: SparseSpec) -> LayerWork:

@@ -26,7 +26,8 @@ def _phase(layer: Layer, spec: SystolicSpec) -> Phase:
     folds = fold(gemm, spec.pe.rows, spec.pe.cols, spec.dataflow, spec.timing)
     buffers = BufferSizes(spec.ifmap_sram.words, spec.filter_sram.words, spec.ofmap_sram.words)
     demand = group_demand(layer, gemm, folds, buffers).repeat(gemm.groups)
-    return array_phase(layer, demand, _cycles(layer, spec), buffer_accesses(gemm, folds), buffers)
+    busy = gemm.groups * folds.busy_cycles
+    return array_phase(layer, demand, _cycles(layer, spec), buffer_accesses(gemm, folds), buffers, busy)
 
 
 class SystolicMachine:

@@ -1,0 +1,128 @@
+"""From runs on relaxed machines to a waterfall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+from archonsim.explain.relax import chip_alone, steps
+from archonsim.explain.waterfall import Bars, Waterfall, add_up
+from archonsim.machines.phases import PhaseResult
+from archonsim.machines.registry import BlockMasks, Machine, Simulation
+from archonsim.simulate import choose_images
+from archonsim.spec.load import to_table
+from archonsim.workload.what_if import MaskPolicy
+from archonsim.workload.workload import Workload
+
+Owners = dict[str, int]
+
+
+def _array_bounds(chip: PhaseResult) -> Iterable[tuple[str, int]]:
+    """Cycles of the array with more and more of its causes of loss."""
+    stats = chip.stats
+    work, done, width = ("adders", stats.adds, chip.adders) if chip.adders else ("macs", stats.macs, 1)
+    yield work, -(-done // (chip.pes * width))
+    yield from stats.bounds.items()
+    yield "mapping", stats.compute
+    yield "imbalance", stats.compute + stats.stalls["broadcast"]
+
+
+def owners_of_phase(chip: PhaseResult, later: Sequence[tuple[str, PhaseResult]]) -> Owners:
+    """Give every cycle of a phase its owner.
+
+    Each bound counts from the highest before it up to what the array takes, so that no step is negative and all steps add up.
+
+    Parameters
+    ----------
+    chip : PhaseResult
+        On the chip alone: neither DRAM nor the delivery of masks takes time.
+    later : sequence of (owner, PhaseResult)
+        On machines of which each times more; the last one is the machine itself.
+    """
+    total = (later[-1][1] if later else chip).stats.cycles
+    drain = min(chip.stats.stalls["drain"], total)
+    array = min(chip.stats.compute + chip.stats.stalls["broadcast"], total - drain)
+    bounds = [(owner, min(cycles, array)) for owner, cycles in _array_bounds(chip)]
+    bounds += [("ports", chip.stats.cycles - drain), *((owner, one.stats.cycles - drain) for owner, one in later)]
+    owners: Owners = {}
+    reached = 0
+    for owner, bound in bounds:
+        step = min(bound, total - drain) - reached
+        if step > 0:
+            owners[owner] = owners.get(owner, 0) + step
+            reached += step
+    owners["drain"] = total - reached
+    return {owner: cycles for owner, cycles in owners.items() if cycles}
+
+
+class _Relatives:
+    """A machine and those that differ from it in memory, each made ready for a workload once."""
+
+    def __init__(self, workload: Workload, machine: Machine, spec: Any, on_step: Callable[[str], None]) -> None:
+        self._workload, self._machine, self._spec, self._on_step = workload, machine, spec, on_step
+        self._ready: list[tuple[Any, Simulation]] = []
+
+    def _run(self, spec: Any, masks: BlockMasks) -> list[PhaseResult]:
+        known = [simulation for other, simulation in self._ready if other == spec]
+        if not known:
+            known = [self._machine.prepare(self._workload, spec)]
+            self._ready.append((spec, known[0]))
+        return known[0].run(masks, self._on_step)
+
+    def bars(self, masks: BlockMasks) -> list[Bars]:
+        """Return one waterfall for each phase of one image."""
+        whole = self._run(self._spec, masks)
+        traffic = {key for one in whole for key in one.stats.traffic}
+        runs = [(owner, whole if spec is self._spec else self._run(spec, masks)) for owner, spec in steps(self._spec, traffic)]
+        chip = self._run(chip_alone(self._spec), masks)
+        return [
+            Bars(
+                name=one.name, block=one.block, phase=one.phase,
+                owners=owners_of_phase(chip[at], [(owner, results[at]) for owner, results in runs]),
+            )
+            for at, one in enumerate(whole)
+        ]  # fmt: skip
+
+
+def _mean(same: Sequence[Bars]) -> Bars:
+    """Average the same phase over images; one image stays as it is, in integers."""
+    if len(same) == 1:
+        return same[0]
+    total = add_up(same, same[0].name, same[0].block, same[0].phase)
+    return replace(total, owners={owner: cycles / len(same) for owner, cycles in total.owners.items()})
+
+
+def explain(
+    workload: Workload,
+    machine: Machine,
+    spec: Any,
+    *,
+    images: Sequence[int] | None = (0,),
+    masks: MaskPolicy | None = None,
+    on_step: Callable[[str], None] = lambda name: None,
+) -> Waterfall:
+    """Find out who owns each cycle of a run in ``cycle`` fidelity.
+
+    Parameters
+    ----------
+    workload, machine, spec, images, masks
+        As in :func:`archonsim.simulate.simulate`.
+    on_step : function of a layer's or block's name
+        Called when it is done, in each of :func:`archonsim.explain.relax.runs` runs of each image.
+
+    Raises
+    ------
+    MaskError
+        The workload has no weights or masks where the machine needs them.
+    """
+    policy = masks or MaskPolicy()
+    numbers = choose_images(workload, images)
+    relatives = _Relatives(workload, machine, spec, on_step)
+    found = [relatives.bars(cache(partial(policy.masks, workload, image=image))) for image in numbers]
+    return Waterfall(
+        arch=machine.name, workload=workload.name, masks=str(policy), seed=policy.seed, image_numbers=tuple(numbers),
+        clock_mhz=spec.clock_mhz, phases=tuple(_mean(same) for same in zip(*found, strict=True)),
+        provenance=workload.provenance, digest=workload.digest, machine=to_table(spec),
+    )  # fmt: skip
