@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,18 +11,10 @@ from rich.text import Text
 
 from archonsim.cli.common import Format, emit
 from archonsim.machines.registry import machine, machine_names, machine_spec
-from archonsim.report.files import to_json
-from archonsim.spec.load import to_table, to_toml
+from archonsim.report.files import rows_to_csv, to_json
+from archonsim.spec.load import flat_items, to_table, to_toml
 from archonsim.workload.networks import network, network_names
 from archonsim.workload.workload import Workload
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
@@ -37,7 +27,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _print(form: Format, rows: list[dict[str, Any]]) -> None:
-    emit(form, lambda: _table(rows), lambda: to_json(rows), lambda: _csv(rows))
+    emit(form, lambda: _table(rows), lambda: to_json(rows), lambda: rows_to_csv(rows))
 
 
 def archs(
@@ -54,15 +44,8 @@ def archs(
         return
     found = machine(name)
     table = to_table(machine_spec(found, config, set_ or []))
-    flat = [{"key": key, "value": value} for key, value in _flatten(table)]
-    emit(form, lambda: Text(f"# {found.summary}\n{to_toml(table)}".rstrip()), lambda: to_json(table), lambda: _csv(flat))
-
-
-def _flatten(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in table.items():
-        pairs += _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return pairs
+    flat = [{"key": key, "value": value} for key, value in flat_items(table)]
+    emit(form, lambda: Text(f"# {found.summary}\n{to_toml(table)}".rstrip()), lambda: to_json(table), lambda: rows_to_csv(flat))
 
 
 def _network_row(work: Workload) -> dict[str, Any]:

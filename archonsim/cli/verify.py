@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Annotated
 
 import typer
@@ -13,7 +11,7 @@ from rich.text import Text
 
 from archonsim.cli.common import Format, emit, find_workload, parse_images
 from archonsim.cli.progress import StepProgress
-from archonsim.report.files import to_json
+from archonsim.report.files import rows_to_csv, to_json
 from archonsim.report.text import number, provenance_lines
 from archonsim.simulate import choose_images
 from archonsim.verify import TOLERANCE, BlockCheck, verify
@@ -51,16 +49,10 @@ def verify_command(
         "workload": work.name, "digest": work.digest, "variant": "clipped" if clip else "masked", "tolerance": tolerance,
         "passed": passed, "checks": [check.to_dict() for check in checks],
     }  # fmt: skip
-    emit(form, lambda: _render(work, checks, clip), lambda: to_json(tree), lambda: _csv(checks))
+    emit(
+        form, lambda: _render(work, checks, clip), lambda: to_json(tree), lambda: rows_to_csv([check.to_dict() for check in checks])
+    )
     raise typer.Exit(0 if passed else 1)
-
-
-def _csv(checks: list[BlockCheck]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(checks[0].to_dict()), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(check.to_dict() for check in checks)
-    return text.getvalue()
 
 
 def _sums(checks: list[BlockCheck]) -> list[str]:

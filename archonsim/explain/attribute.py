@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from archonsim.explain.relax import chip_alone, steps
@@ -13,6 +13,7 @@ from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks, Machine, Simulation
 from archonsim.simulate import choose_images
 from archonsim.spec.load import to_table
+from archonsim.workload.remembered import remembering
 from archonsim.workload.what_if import MaskPolicy
 from archonsim.workload.workload import Workload
 
@@ -60,8 +61,8 @@ def owners_of_phase(chip: PhaseResult, later: Sequence[tuple[str, PhaseResult]])
 class _Relatives:
     """A machine and those that differ from it in memory, each made ready for a workload once."""
 
-    def __init__(self, workload: Workload, machine: Machine, spec: Any, on_step: Callable[[str], None]) -> None:
-        self._workload, self._machine, self._spec, self._on_step = workload, machine, spec, on_step
+    def __init__(self, workload: Workload, machine: Machine, spec: Any, policy: MaskPolicy, on_step: Callable[[str], None]) -> None:
+        self._workload, self._machine, self._spec, self._policy, self._on_step = workload, machine, spec, policy, on_step
         self._ready: list[tuple[Any, Simulation]] = []
 
     def _run(self, spec: Any, masks: BlockMasks) -> list[PhaseResult]:
@@ -71,8 +72,9 @@ class _Relatives:
             self._ready.append((spec, known[0]))
         return known[0].run(masks, self._on_step)
 
-    def bars(self, masks: BlockMasks) -> list[Bars]:
+    def bars(self, image: int) -> list[Bars]:
         """Return one waterfall for each phase of one image."""
+        masks = partial(self._policy.masks, self._workload, image=image)
         whole = self._run(self._spec, masks)
         traffic = {key for one in whole for key in one.stats.traffic}
         runs = [(owner, whole if spec is self._spec else self._run(spec, masks)) for owner, spec in steps(self._spec, traffic)]
@@ -119,8 +121,8 @@ def explain(
     """
     policy = masks or MaskPolicy()
     numbers = choose_images(workload, images)
-    relatives = _Relatives(workload, machine, spec, on_step)
-    found = [relatives.bars(cache(partial(policy.masks, workload, image=image))) for image in numbers]
+    relatives = _Relatives(remembering(workload), machine, spec, policy, on_step)
+    found = [relatives.bars(image) for image in numbers]
     return Waterfall(
         arch=machine.name, workload=workload.name, masks=str(policy), seed=policy.seed, image_numbers=tuple(numbers),
         clock_mhz=spec.clock_mhz, phases=tuple(_mean(same) for same in zip(*found, strict=True)),

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from archonsim import __version__
 from archonsim.explain.owners import OWNERS
+from archonsim.report.files import rows_to_csv
 from archonsim.workload.workload import Provenance
 
 #: Version of the JSON form.
@@ -137,6 +138,16 @@ class Waterfall:
     def by(self, grain: Grain) -> tuple[Bars, ...]:
         """Return the waterfalls of the network, of its layers, or of all phases."""
         return {"network": (self.network,), "layer": self.layers, "phase": self.phases}[grain]
+
+    def to_csv(self, grain: Grain) -> str:
+        """Return one row for each owner of each waterfall."""
+        return rows_to_csv(
+            [
+                {"name": one.name, "block": one.block, "phase": one.phase, **step._asdict()}
+                for one in self.by(grain)
+                for step in one.steps
+            ]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

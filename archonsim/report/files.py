@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ def to_csv(report: Report) -> str:
         writer.writerows(_row(image, layer) for layer in layers)
     if not report.per_image:
         writer.writerows(_row("", layer) for layer in report.layers)
+    return text.getvalue()
+
+
+def rows_to_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Return one line for each row, under the keys of the first."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()
 
 

@@ -78,6 +78,11 @@ class ReluContent:
     misses: int
 
     @property
+    def correct_zeros(self) -> int:
+        """Predicted away, and not positive."""
+        return self.activations - self.hits - self.false_alarms - self.misses
+
+    @property
     def predicted_density(self) -> float:
         """Share of activations that the predictor keeps."""
         return (self.hits + self.false_alarms) / self.activations
@@ -276,13 +281,14 @@ def _relus(
     both: tuple[ReluContent, ReluContent] | None = None
     for image in images:
         one = block_of(trace, block, image)
-        found = _compare(one.keep1, one.true1), _compare(one.keep2, one.true2)
+        found = compare_masks(one.keep1, one.true1), compare_masks(one.keep2, one.true2)
         both = found if both is None else (both[0] + found[0], both[1] + found[1])
         if on_step is not None:
             on_step()
     return both or (None, None)
 
 
-def _compare(predicted: Mask, true: Mask) -> ReluContent:
+def compare_masks(predicted: Mask, true: Mask) -> ReluContent:
+    """Count what one image's prediction of a ReLU hit and missed."""
     hits = int(np.bitwise_count(predicted.packed & true.packed).sum())
     return ReluContent(activations=predicted.bits, hits=hits, false_alarms=predicted.count() - hits, misses=true.count() - hits)

@@ -132,6 +132,14 @@ def to_table(spec: Any) -> Table:
     return dataclasses.asdict(spec)
 
 
+def flat_items(table: Table, prefix: str = "") -> list[tuple[str, Any]]:
+    """Return a nested table's entries by dotted key."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        pairs += flat_items(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return pairs
+
+
 def to_toml(table: Table, prefix: str = "") -> str:
     """Write nested plain data as TOML."""
     lines, inner = [], []

@@ -62,6 +62,14 @@ class Mask:
         flat = np.unpackbits(self.packed, axis=1, count=self.height * self.width)
         return flat.reshape(self.channels, self.height, self.width)
 
+    def __and__(self, other: Mask) -> Mask:
+        """Keep what both keep."""
+        return Mask(self.packed & other.packed, self.height, self.width)
+
+    def __or__(self, other: Mask) -> Mask:
+        """Keep what either keeps."""
+        return Mask(self.packed | other.packed, self.height, self.width)
+
     def count(self) -> int:
         """Return how many activations survive."""
         return int(np.bitwise_count(self.packed).sum())

@@ -1,8 +1,8 @@
-"""What-if masks: the trace's own, an oracle's, all ones, random ones, or the trace's with bits flipped."""
+"""What-if masks: the trace's own, an oracle's, both or either, all ones, random ones, or the trace's with bits flipped."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,8 +12,8 @@ from archonsim.workload.block import Block
 from archonsim.workload.mask import Mask
 from archonsim.workload.workload import Workload
 
-Policy = Literal["trace", "oracle", "all", "random", "flip"]
-FORMS = "trace, oracle, all, random:P or flip:P with 0 <= P <= 1"
+Policy = Literal["trace", "oracle", "hits", "either", "all", "random", "flip"]
+FORMS = "trace, oracle, hits, either, all, random:P or flip:P with 0 <= P <= 1; or two of them, FIRST/SECOND, one for each ReLU"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,43 +22,56 @@ class MaskPolicy:
 
     Attributes
     ----------
-    policy : {"trace", "oracle", "all", "random", "flip"}
-        ``trace``: as predicted; ``oracle``: as the real pre-activations were; ``all``: everything survives; ``random``: each
-        activation survives with `probability`; ``flip``: each predicted bit is flipped with `probability`.
+    policy : {"trace", "oracle", "hits", "either", "all", "random", "flip"}
+        ``trace``: as predicted; ``oracle``: as the real pre-activations were; ``hits``: predicted and truly positive, so
+        predicted without false alarms; ``either``: predicted or truly positive, so without misses; ``all``: everything
+        survives; ``random``: each activation survives with `probability`; ``flip``: each predicted bit is flipped with
+        `probability`.
     probability : float
     seed : int
         Of ``random`` and ``flip``.
+    second : MaskPolicy or None
+        Of a block's second ReLU, where it differs from the first one's.
     """
 
     policy: Policy = "trace"
     probability: float = 0.0
     seed: int = 0
+    second: MaskPolicy | None = None
 
     @classmethod
     def parse(cls, text: str, seed: int = 0) -> MaskPolicy:
-        """Read ``"trace"``, ``"random:0.5"``, ...
+        """Read ``"trace"``, ``"random:0.5"``, ``"oracle/trace"``, ...
 
         Raises
         ------
         MaskError
             The text is none of the known forms.
         """
+        policies = [cls._parse_one(part, seed) for part in text.split("/")]
+        if len(policies) == 1 and policies[0]:
+            return policies[0]
+        if len(policies) == 2 and policies[0] and policies[1]:
+            return replace(policies[0], second=policies[1])
+        raise MaskError(f"--masks is {text!r}; it must be {FORMS}")
+
+    @classmethod
+    def _parse_one(cls, text: str, seed: int) -> MaskPolicy | None:
         name, colon, number = text.partition(":")
-        if name in ("trace", "oracle", "all") and not colon:
+        if name in ("trace", "oracle", "hits", "either", "all") and not colon:
             return cls(name, seed=seed)  # type: ignore[arg-type]
         if name in ("random", "flip") and colon:
             try:
                 probability = float(number)
             except ValueError:
-                probability = -1.0
+                return None
             if 0.0 <= probability <= 1.0:
                 return cls(name, probability, seed)  # type: ignore[arg-type]
-        raise MaskError(f"--masks is {text!r}; it must be {FORMS}")
+        return None
 
     def __str__(self) -> str:
-        if self.policy in ("random", "flip"):
-            return f"{self.policy}:{self.probability:g}"
-        return self.policy
+        text = f"{self.policy}:{self.probability:g}" if self.policy in ("random", "flip") else self.policy
+        return text if self.second is None else f"{text}/{self.second}"
 
     def masks(self, workload: Workload, block: Block, image: int) -> tuple[Mask, Mask]:
         """Return the two keep masks of one block for one image.
@@ -70,6 +83,10 @@ class MaskPolicy:
         MaskError
             The workload has no masks.
         """
+        both = self._both(workload, block, image)
+        return both if self.second is None else (both[0], self.second._both(workload, block, image)[1])
+
+    def _both(self, workload: Workload, block: Block, image: int) -> tuple[Mask, Mask]:
         sizes = [(layer.out_channels, layer.out_h, layer.out_w) for layer in block.layers[:2]]
         rng = np.random.default_rng([self.seed, block.index, image])
         if self.policy == "all":
@@ -82,6 +99,10 @@ class MaskPolicy:
         trace = workload.trace.block(block.name, image)
         if self.policy == "oracle":
             return trace.true1, trace.true2
+        if self.policy == "hits":
+            return trace.keep1 & trace.true1, trace.keep2 & trace.true2
+        if self.policy == "either":
+            return trace.keep1 | trace.true1, trace.keep2 | trace.true2
         if self.policy == "flip":
             first, second = (
                 mask.unpack().astype(bool) ^ (rng.random(size, np.float32) < self.probability)
