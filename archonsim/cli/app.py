@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from archonsim import __version__
-from archonsim.cli import archs, compare, export, inspect, reproduce, run, synthesize, verify, waterfall
+from archonsim.cli import archs, compare, export, inspect, ledger, reproduce, run, synthesize, verify, waterfall
 from archonsim.cli.entry import INTERRUPTED, fail
 from archonsim.errors import ArchonsimError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
 app.command("waterfall")(waterfall.waterfall)
+app.command("ledger")(ledger.ledger)
 app.command("reproduce")(reproduce.reproduce_command)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify_command)
