@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.explain.ledger import MASKS, Ledger, ReluLedger
-from archonsim.report.text import number, provenance_lines, share
+from archonsim.report.text import heading, number, share
 
 #: What each run of :data:`MASKS` takes away from the one before, or restores.
 CHANGES = (
-    "as predicted", "no false alarms, ReLU 1", "no false alarms", "and no misses, ReLU 1", "perfect prediction",
+    "as predicted", "no false alarms (1)", "no false alarms", "and no misses (1)", "perfect prediction",
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def _names(ledger: Ledger) -> Iterator[tuple[str, str, ReluLedger]]:
 
 def _predictions(ledger: Ledger) -> Table:
     """What was predicted, as shares of the activations, and how large the values were."""
-    numbers = ("activations", "hits", "false a.", "misses", "zeros", "|hit|", "|pass|", "|lost|")
+    numbers = ("values", "hits", "false a.", "misses", "zeros", "|hit|", "|pass|", "|lost|")
     table = _table("Predictions", ("block", "ReLU"), numbers)
     for block, relu, one in _names(ledger):
         counts, values = one.counts, one.values
@@ -82,11 +82,8 @@ def _signed(value: int) -> str:
 def _head(ledger: Ledger) -> Text:
     images = ", ".join(map(str, ledger.image_numbers))
     which = f"sums over images {images}" if len(ledger.image_numbers) > 1 else f"image {images}"
-    text = Text(f"{ledger.arch} on {ledger.workload} · prediction ledger · {which}", style="bold")
-    for line in provenance_lines(ledger.provenance, ledger.digest):
-        warn = "SYNTHETIC" in line or line.startswith("note: interim")
-        text.append("\n" + line, style="yellow" if warn else "not bold")
-    return text
+    title = f"{ledger.arch} on {ledger.workload} · prediction ledger · {which}"
+    return heading(title, ledger.provenance, ledger.digest)
 
 
 def _foot(ledger: Ledger) -> Text:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from archonsim.explain.owners import BY_NAME, OWNERS
 from archonsim.explain.waterfall import Bars, Grain, Number, Waterfall
-from archonsim.report.text import number, provenance_lines, share
+from archonsim.report.text import heading, number, share
 from archonsim.spec.load import flat_items
 
 #: A letter and a colour for each owner, for bars of many.
@@ -111,11 +111,7 @@ def _head(fall: Waterfall) -> Text:
     parts = [f"{fall.arch} on {fall.workload}", "one owner for every cycle"]
     if fall.provenance.mask_source != "none":
         parts += [f"{'mean of images' if len(fall.image_numbers) > 1 else 'image'} {images}", f"masks: {fall.masks}{what_if}"]
-    text = Text(" · ".join(parts), style="bold")
-    for line in provenance_lines(fall.provenance, fall.digest):
-        warn = "SYNTHETIC" in line or line.startswith("note: interim")
-        text.append("\n" + line, style="yellow" if warn else "not bold")
-    return text
+    return heading(" · ".join(parts), fall.provenance, fall.digest)
 
 
 def render_waterfall(fall: Waterfall, grain: Grain) -> RenderableType:

@@ -46,6 +46,15 @@ def provenance_lines(provenance: Provenance, digest: str) -> Iterator[str]:
         yield f"digest {digest[:16]}…, written by {provenance.created_by}"
 
 
+def heading(title: str, provenance: Provenance, digest: str) -> Text:
+    """Open a report: what it is about, then where its workload comes from."""
+    text = Text(title, style="bold")
+    for line in provenance_lines(provenance, digest):
+        warn = "SYNTHETIC" in line or line.startswith("note: interim")
+        text.append("\n" + line, style="yellow" if warn else "not bold")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class _Column:
     """One column of the table; it is left out where the terminal is narrower than `from_width` characters."""
@@ -125,11 +134,7 @@ def _head(report: Report, provenance: Provenance) -> Text:
         parts.append(images)
         what_if = "" if report.masks == "trace" else f" (what-if, seed {report.seed})"
         parts.append(f"masks: {report.masks}{what_if}")
-    text = Text(" · ".join(part for part in parts if part), style="bold")
-    for line in provenance_lines(provenance, report.digest):
-        warn = "SYNTHETIC" in line or line.startswith("note: interim")
-        text.append("\n" + line, style="yellow" if warn else "not bold")
-    return text
+    return heading(" · ".join(part for part in parts if part), provenance, report.digest)
 
 
 def _foot(report: Report) -> Text:

@@ -27,6 +27,25 @@ def test_trace_and_oracle_are_the_stored_ones() -> None:
     assert (bits("oracle", image=1)[1] != bits("trace", image=1)[1]).any()
 
 
+def test_hits_and_either_lie_between_what_was_predicted_and_what_is_true() -> None:
+    for place in (0, 1):
+        predicted, true = bits("trace")[place], bits("oracle")[place]
+        assert (bits("hits")[place] == predicted & true).all()
+        assert (bits("either")[place] == predicted | true).all()
+
+
+@pytest.mark.parametrize(("first", "second"), [("oracle", "trace"), ("trace", "random:0.25"), ("random:0.5", "all")])
+def test_two_policies_are_one_for_each_relu(first: str, second: str) -> None:
+    both = bits(f"{first}/{second}", seed=2)
+    assert (both[0] == bits(first, seed=2)[0]).all()
+    assert (both[1] == bits(second, seed=2)[1]).all()
+
+
+@pytest.mark.parametrize("text", ["trace", "hits", "either", "random:0.5", "hits/trace", "flip:0.1/oracle"])
+def test_policies_read_back(text: str) -> None:
+    assert str(MaskPolicy.parse(text)) == text
+
+
 def test_all_and_nothing() -> None:
     assert bits("all")[0].all()
     assert bits("random:1")[1].all()
@@ -52,7 +71,24 @@ def test_seed_image_and_block_decide_and_nothing_else() -> None:
     assert (bits("random:0.5", image=0)[0] != bits("random:0.5", image=1)[0]).any()
 
 
-@pytest.mark.parametrize("text", ["", "foo", "random", "random:", "random:2", "flip:-0.1", "flip:nan", "all:1", "trace:"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "foo",
+        "random",
+        "random:",
+        "random:2",
+        "flip:-0.1",
+        "flip:nan",
+        "all:1",
+        "trace:",
+        "trace/",
+        "/trace",
+        "trace/foo",
+        "trace/trace/trace",
+    ],
+)
 def test_bad_policies(text: str) -> None:
     with pytest.raises(MaskError, match="--masks is"):
         MaskPolicy.parse(text)
