@@ -52,7 +52,7 @@ OWNERS: tuple[Owner, ...] = (
          ("dataflow", "what stays in a PE")),
     ),
     Owner(
-        "fill", "fill and drain of folds", "operands on their way into the array, and results out of it, at every fold",
+        "fill", "array fill and drain", "operands on their way into the array, and results out of it, at every fold",
         (("pe.rows", "a smaller array fills sooner"), ("pe.cols", "a smaller array fills sooner")),
     ),
     Owner(

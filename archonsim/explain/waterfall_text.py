@@ -25,7 +25,7 @@ COLOURS = dict(
         strict=True,
     )
 )  # fmt: skip
-BAR = 24
+BAR = 22
 STACK = 24
 
 
