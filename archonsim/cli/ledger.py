@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from archonsim.cli.common import Format, emit, find_workload, parse_images
-from archonsim.cli.progress import StepProgress, stderr
+from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.explain.ledger import MASKS, keep_ledger
 from archonsim.explain.ledger_text import render_ledger
 from archonsim.machines.registry import machine, machine_spec
@@ -37,6 +37,7 @@ def ledger(
     spec = machine_spec(found, config, set_ or [])
     work = find_workload(workload)
     numbers = choose_images(work, parse_images(images))
+    say_if_kernels_compile()
     with StepProgress(f"ledger of {work.name}", found.steps(work) * len(numbers) * len(MASKS)) as progress:
         book = keep_ledger(work, found, spec, images=numbers, on_step=progress.step)
     if output is not None:

@@ -9,10 +9,18 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from archonsim.pe.warm import kernels_are_cached
+
 DELAY_SECONDS = 1.0
 
 #: For messages beside the result.
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say_if_kernels_compile() -> None:
+    """Warn of the first run in ``cycle`` fidelity, which is slower."""
+    if not kernels_are_cached():
+        stderr.print("compiling kernels: the first run takes some 10 seconds longer, later ones do not", style="dim")
 
 
 class StepProgress:

@@ -10,11 +10,10 @@ import typer
 from rich.console import Group, RenderableType
 
 from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images, table_width
-from archonsim.cli.progress import StepProgress, stderr
+from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.engine.observer import SILENT, Recorder
 from archonsim.errors import OutputError
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.pe.warm import kernels_are_cached
 from archonsim.report.files import to_csv, to_json, write_report
 from archonsim.report.perfetto import check_path, write_trace
 from archonsim.report.stats_text import render_stats
@@ -67,8 +66,7 @@ def run(
     steps = 0
     if fidelity is Fidelity.cycle:
         steps = found.steps(work) * len(choose_images(work, numbers))
-        if not kernels_are_cached():
-            stderr.print("compiling kernels: the first run takes some 10 seconds longer, later ones do not", style="dim")
+        say_if_kernels_compile()
     with StepProgress(f"{arch} on {work.name}", steps) as progress:
         report = simulate(
             work, found, spec, fidelity=fidelity.value, images=numbers, masks=policy, on_step=progress.step,

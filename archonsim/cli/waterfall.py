@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images
-from archonsim.cli.progress import StepProgress, stderr
+from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.explain.attribute import explain
 from archonsim.explain.relax import runs
 from archonsim.explain.waterfall_text import render_waterfall
@@ -52,6 +52,7 @@ def waterfall(
     policy = MaskPolicy.parse(masks, seed)
     work = find_workload(workload)
     numbers = choose_images(work, parse_images(images))
+    say_if_kernels_compile()
     with StepProgress(f"{arch} on {work.name}", found.steps(work) * len(numbers) * runs(spec)) as progress:
         fall = explain(work, found, spec, images=numbers, masks=policy, on_step=progress.step)
     if output is not None:

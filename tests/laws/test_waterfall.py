@@ -78,15 +78,20 @@ def test_every_machine_s_runs_are_nested(name: str) -> None:
 @given(
     block=BLOCKS, density=st.floats(0, 1), seed=st.integers(0, 1000), gigabytes=st.floats(0.5, 60), latency=st.integers(0, 200),
     port=st.integers(1, 32), order=st.sampled_from(["layer", "channel"]), weights=st.sampled_from(["stream", "cache"]),
-    free=st.sets(st.sampled_from(["weight", "input", "mask"])),
+    free=st.sets(st.sampled_from(["weight", "input", "mask"])), banks=st.booleans(), queue=st.sampled_from([0, 64, 512]),
+    buffers=st.integers(2, 4),
 )  # fmt: skip
 def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
-    block: Block, density: float, seed: int, gigabytes: float, latency: int, port: int, order: str, weights: str, free: set[str]
-) -> None:
+    block: Block, density: float, seed: int, gigabytes: float, latency: int, port: int, order: str, weights: str, free: set[str],
+    banks: bool, queue: int, buffers: int,
+) -> None:  # fmt: skip
     """The law behind the waterfall: its runs are nested, so its steps need no clipping, phase by phase."""
     work = workload_of(block, density=density, seed=seed)
-    spec = archon(f"prediction_order={order}", f"weights={weights}")
-    spec = replace_spec(spec, "dram", gigabytes_per_second=gigabytes, latency_cycles=latency, free=tuple(sorted(free)))
+    models = ("dram.model=banks", "glb.model=banks", "prediction_glb.model=banks") if banks else ()
+    spec = archon(f"prediction_order={order}", f"weights={weights}", f"dma.tile_buffers={buffers}", *models)
+    spec = replace_spec(
+        spec, "dram", gigabytes_per_second=gigabytes, latency_cycles=latency, free=tuple(sorted(free)), write_queue_words=queue
+    )
     spec = replace_spec(spec, "prediction_glb", read_words_per_cycle=port)
     whole = run(work, spec)
     nested = list(steps(spec, {key for one in whole for key in one.stats.traffic}))
