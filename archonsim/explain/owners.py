@@ -72,6 +72,7 @@ OWNERS: tuple[Owner, ...] = (
     Owner(
         "masks", "mask delivery", "ReLU masks that came too late, from DRAM or the prediction GLB",
         (("prediction_glb.words", "masks of a block that fit stay on chip"),
+         ("mask_fetch", "refetch charges what the prediction buffers cannot keep"),
          ("prediction_glb.read_words_per_cycle", "a wider port"), _BANDWIDTH),
     ),
     Owner(

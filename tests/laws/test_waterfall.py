@@ -79,16 +79,16 @@ def test_every_machine_s_runs_are_nested(name: str) -> None:
     block=BLOCKS, density=st.floats(0, 1), seed=st.integers(0, 1000), gigabytes=st.floats(0.5, 60), latency=st.integers(0, 200),
     port=st.integers(1, 32), order=st.sampled_from(["layer", "channel"]), weights=st.sampled_from(["stream", "cache"]),
     free=st.sets(st.sampled_from(["weight", "input", "mask"])), banks=st.booleans(), queue=st.sampled_from([0, 64, 512]),
-    buffers=st.integers(2, 4),
+    buffers=st.integers(2, 4), fetch=st.sampled_from(["once", "refetch"]),
 )  # fmt: skip
 def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
     block: Block, density: float, seed: int, gigabytes: float, latency: int, port: int, order: str, weights: str, free: set[str],
-    banks: bool, queue: int, buffers: int,
+    banks: bool, queue: int, buffers: int, fetch: str,
 ) -> None:  # fmt: skip
     """The law behind the waterfall: its runs are nested, so its steps need no clipping, phase by phase."""
     work = workload_of(block, density=density, seed=seed)
     models = ("dram.model=banks", "glb.model=banks", "prediction_glb.model=banks") if banks else ()
-    spec = archon(f"prediction_order={order}", f"weights={weights}", f"dma.tile_buffers={buffers}", *models)
+    spec = archon(f"prediction_order={order}", f"weights={weights}", f"dma.tile_buffers={buffers}", f"mask_fetch={fetch}", *models)
     spec = replace_spec(
         spec, "dram", gigabytes_per_second=gigabytes, latency_cycles=latency, free=tuple(sorted(free)), write_queue_words=queue
     )
@@ -101,6 +101,16 @@ def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
         cycles = [one.stats.cycles for one in phase]
         assert cycles == sorted(cycles)
     check(explain(work, MACHINE, spec), [one.stats.cycles for one in whole])
+
+
+@pytest.mark.parametrize("bandwidth", [2, 25.6])
+def test_hidden_predictions_are_nobody_s_and_the_rest_still_adds_up(bandwidth: float) -> None:
+    overrides = ("overlap_prediction=true", f"dram.gigabytes_per_second={bandwidth}")
+    work = workload_of(*(make_block(channels=8, mid=64, out=8, size=(24, 24), index=index) for index in (1, 2)))
+    report = simulate(work, MACHINE, archon(*overrides))
+    hiding, plain = fall_of("archon", *overrides, work=work), fall_of("archon", overrides[1], work=work)
+    check(hiding, [layer.cycles for layer in report.layers])
+    assert hiding.network.owners["adders"] < plain.network.owners["adders"]
 
 
 def mains(fall: Waterfall) -> list[Bars]:
@@ -167,6 +177,7 @@ def test_the_owner_is_who_can_be_blamed() -> None:
     slow = "dram.gigabytes_per_second=0.5"
     assert owned("weights", slow) > owned("weights", slow, "weights=cache")
     assert owned("masks") > owned("masks", "prediction_glb.words=1000000")
+    assert owned("masks", "mask_fetch=refetch") > owned("masks")
 
 
 def test_baselines_own_what_they_are_known_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from archonsim.engine.contract import FixedTile, Phase, Tile
 from archonsim.errors import SpecError
@@ -46,7 +47,7 @@ def fitting(phase: Phase, step: Step, spec: ArchonSpec) -> Phase:
     while not fits(phase, step, spec) and parts < longest:
         parts = min(2 * parts, longest)
         split = [piece for tile in tiles for piece in tile.split(parts)]
-        phase = Phase(name=phase.name, tiles=split, stream_from=[phase.stream_from[0]] * len(split))
+        phase = replace(phase, tiles=split, stream_from=[phase.stream_from[0]] * len(split))
     check_capacity(phase, step, spec)
     return phase
 
