@@ -28,9 +28,16 @@ def _mask_buffers(spec: Any) -> dict[str, BufferSpec]:
     return {name: getattr(spec, name) for name in MASK_BUFFERS if isinstance(getattr(spec, name, None), BufferSpec)}
 
 
-def _free_masks(spec: Any) -> Any:
-    free = {name: dataclasses.replace(buffer, model="unlimited") for name, buffer in _mask_buffers(spec).items()}
-    return dataclasses.replace(spec, **free)
+def _timed(spec: Any, kinds: Collection[DataKind]) -> Any:
+    """Return a machine on which only data of these kinds take time in DRAM, and the ports of mask buffers only if masks do.
+
+    An unlimited DRAM would not do: the machine may plan its tiles for it, and then the two runs differ in more than time.
+    """
+    free = tuple(kind for kind in get_args(DataKind) if kind not in kinds or kind in spec.dram.free)
+    parts: dict[str, Any] = {"dram": dataclasses.replace(spec.dram, free=free)}
+    if "mask" not in kinds:
+        parts |= {name: dataclasses.replace(buffer, model="unlimited") for name, buffer in _mask_buffers(spec).items()}
+    return dataclasses.replace(spec, **parts)
 
 
 def runs(spec: Any) -> int:
@@ -40,7 +47,7 @@ def runs(spec: Any) -> int:
 
 def chip_alone(spec: Any) -> Any:
     """Return a machine on which neither DRAM nor the delivery of masks takes time."""
-    return dataclasses.replace(_free_masks(spec), dram=dataclasses.replace(spec.dram, model="unlimited"))
+    return _timed(spec, ())
 
 
 def steps(spec: Any, traffic: Collection[tuple[str, str, str]]) -> Iterator[tuple[str, Any]]:
@@ -58,8 +65,6 @@ def steps(spec: Any, traffic: Collection[tuple[str, str, str]]) -> Iterator[tupl
     timed: set[DataKind] = set()
     for owner in owners[:-1]:
         timed |= set(STEPS[owner])
-        free = tuple(kind for kind in get_args(DataKind) if kind not in timed or kind in spec.dram.free)
-        dram = dataclasses.replace(spec.dram, free=free)
-        yield owner, dataclasses.replace(spec if "mask" in timed else _free_masks(spec), dram=dram)
+        yield owner, _timed(spec, timed)
     if owners:
         yield owners[-1], spec

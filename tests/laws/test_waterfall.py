@@ -103,6 +103,20 @@ def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
     check(explain(work, MACHINE, spec), [one.stats.cycles for one in whole])
 
 
+@pytest.mark.parametrize("words", [4_300, 6_000, 20_000])
+def test_machines_differ_in_time_alone(words: int) -> None:
+    """A small GLB has its tiles split and its maps spilled; all runs cut and move the same."""
+    work = workload_of(make_block(channels=16, mid=512, out=8, size=(32, 32)), weights=0.1)
+    spec = replace_spec(archon("weights=cache"), "glb", words=words)
+    whole = run(work, spec)
+    nested = [chip_alone(spec), *(one for _, one in steps(spec, {key for one in whole for key in one.stats.traffic}))]
+    runs = [run(work, relaxed) for relaxed in nested]
+    for phase in zip(*runs, strict=True):
+        assert all(one.stats.traffic == phase[0].stats.traffic for one in phase)
+        cycles = [one.stats.cycles for one in phase]
+        assert cycles == sorted(cycles)
+
+
 @pytest.mark.parametrize("bandwidth", [2, 25.6])
 def test_hidden_predictions_are_nobody_s_and_the_rest_still_adds_up(bandwidth: float) -> None:
     overrides = ("overlap_prediction=true", f"dram.gigabytes_per_second={bandwidth}")
