@@ -8,6 +8,7 @@ after the other. Edges cost what they cost: a loop of 10 on an axis of 8 takes t
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -51,6 +52,15 @@ class SpatialMapping:
     def cycles(self) -> int:
         """Cycles of the layer when nothing stalls."""
         return self.units * self.unit_cycles
+
+    def array(self, rows: int, cols: int, adders: int) -> tuple[int, ...]:
+        """PEs along each loop (C, M, P, Q); what is left of the extents runs on the adders inside a PE."""
+        for a, b in itertools.product(range(len(LOOPS)), repeat=2):
+            across = [(rows if loop == a else 1) * (cols if loop == b else 1) for loop in range(len(LOOPS))]
+            inside = [extent // pes for extent, pes in zip(self.extent, across, strict=True)]
+            if all(extent % pes == 0 for extent, pes in zip(self.extent, across, strict=True)) and math.prod(inside) <= adders:
+                return tuple(across)
+        raise ValueError(f"extents {self.extent} are no mapping on {rows} x {cols} PEs of {adders} adders")
 
     def channels_before(self, unit: int, per_group: int) -> int:
         """Output channels that the first `unit` rounds cover, with `per_group` output channels in a group."""

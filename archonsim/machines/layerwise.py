@@ -75,13 +75,16 @@ class LayerwiseSimulation:
         Builds the memories, idle, in a new run.
     pes : int
     prefetch : PrefetchSpec
+    charged : function of a PhaseResult, or None
+        Returns it with its energy.
     """
 
     def __init__(
         self, steps: Sequence[LayerStep], phase: Callable[[Layer], Phase], memory: Callable[[], MemorySystem], pes: int,
-        prefetch: PrefetchSpec = DOUBLE_BUFFERED,
+        prefetch: PrefetchSpec = DOUBLE_BUFFERED, charged: Callable[[PhaseResult], PhaseResult] | None = None,
     ) -> None:  # fmt: skip
         self._steps, self._phase, self._memory, self._pes, self._dma = steps, phase, memory, pes, no_stream(prefetch)
+        self._charged = charged or (lambda result: result)
 
     def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
         """Simulate one image; `masks` are not asked for."""
@@ -98,5 +101,5 @@ class LayerwiseSimulation:
         for step in self._steps:
             done: list[PhaseStats] = []
             yield env.process(run_phases(env, memory, self._dma, [self._phase(step.layer)], done, observer))
-            results.append(PhaseResult(step.layer.name, step.block, "layer", done[0], self._pes))
+            results.append(self._charged(PhaseResult(step.layer.name, step.block, "layer", done[0], self._pes)))
             on_step(step.layer.name)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from archonsim.stats.counts import PhaseStats
 
+#: pJ by (component, kind).
+Energy = dict[tuple[str, str], float]
+
 
 @dataclass(frozen=True, slots=True)
 class PhaseResult:
@@ -22,8 +25,8 @@ class PhaseResult:
     pes : int
     adders : int
         Narrow adders of a PE, in phases that only add; 0 in phases that multiply.
-    energy_pj : float or None
-        None where the machine has no energy model.
+    energy : dict of (component, kind) to float, or None
+        pJ; None where the machine has no energy model, or its technology lacks a part of it.
     """
 
     name: str
@@ -32,7 +35,12 @@ class PhaseResult:
     stats: PhaseStats
     pes: int
     adders: int = 0
-    energy_pj: float | None = None
+    energy: Energy | None = None
+
+    @property
+    def energy_pj(self) -> float | None:
+        """All energy of the phase."""
+        return None if self.energy is None else sum(self.energy.values())
 
     @property
     def utilization(self) -> float:

@@ -104,7 +104,7 @@ def _run(table, column, start, lane_of, group, is_mac, first, last, arrival, dep
     now, retire = totals[0], totals[1]
     earliest = max(now + 1, arrival)
     waited = earliest - (now + 1)
-    stalled, adds, macs = 0, 0, 0
+    stalled, adds, macs, sums = 0, 0, 0, 0
     for b in range(first, last):
         pushed[:] = 0
         lane = lane_of[b]
@@ -136,8 +136,10 @@ def _run(table, column, start, lane_of, group, is_mac, first, last, arrival, dep
             retire = max(retire, now - group[b] + _fullest(occupancy, alive, size))
         if b + 1 == len(group) or group[b + 1] != group[b]:
             for w in range(words):
+                count = _popcount(any_survivor[w])
+                sums += count
                 if is_mac[group[b]]:
-                    macs += _popcount(any_survivor[w])
+                    macs += count
                 any_survivor[w] = 0
     # Hand the occupancies back where the next call looks for them.
     if occupancy is not fifos[0]:
@@ -147,6 +149,7 @@ def _run(table, column, start, lane_of, group, is_mac, first, last, arrival, dep
     totals[3] += waited
     totals[4] += adds
     totals[5] += macs
+    totals[6] += sums
 
 
 @dataclass(slots=True, eq=False)
@@ -182,8 +185,8 @@ class Accumulator:
             np.zeros(shape, np.uint64), np.empty(shape, np.uint64), np.empty(shape, np.uint64),
             np.empty((words, lanes), np.uint64), np.zeros(words, np.uint64),
         )  # fmt: skip
-        # now, retire (less the group's number), broadcast stall, wait for weights, adds, macs
-        self._totals = np.array([self.start - 1, self.start - 1, 0, 0, 0, 0], np.int64)
+        # now, retire (less the group's number), broadcast stall, wait for weights, adds, macs, sums
+        self._totals = np.array([self.start - 1, self.start - 1, 0, 0, 0, 0, 0], np.int64)
 
     def run(self, first: int, last: int, arrival: int) -> int:
         """Send beats ``first:last``, whose weights are there from cycle `arrival` on.
@@ -229,3 +232,8 @@ class Accumulator:
     def macs(self) -> int:
         """Multiplications: pairs of PE and group with at least one survivor, bias groups apart."""
         return int(self._totals[5])
+
+    @property
+    def sums(self) -> int:
+        """Pairs of PE and group with at least one survivor, bias groups included."""
+        return int(self._totals[6])

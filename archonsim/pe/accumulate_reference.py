@@ -61,7 +61,8 @@ class TileResult:
         Cycle in which each beat was pushed.
     broadcast_stall, weight_wait : int
         Cycles in which a beat waited for room, and for its weights.
-    adds, macs : int
+    adds, macs, sums : int
+        `sums`: pairs of PE and group with a survivor, bias groups included.
     """
 
     cycles: int
@@ -70,6 +71,7 @@ class TileResult:
     weight_wait: int
     adds: int
     macs: int
+    sums: int
 
 
 def run_tile(stream: BeatStream, survives: Sequence[Sequence[bool]], depth: int, arrival: Sequence[int]) -> TileResult:
@@ -113,7 +115,7 @@ def run_tile(stream: BeatStream, survives: Sequence[Sequence[bool]], depth: int,
         cycle += 1
     last = max(_last_retire(pe, number, has_survivor, group_end, stream.groups) for number, pe in enumerate(pes))
     macs = sum(bool(stream.is_mac[group]) for _, group in has_survivor)
-    return TileResult(1 + last, beat_cycles, broadcast_stall, weight_wait, sum(pe.adds for pe in pes), macs)
+    return TileResult(1 + last, beat_cycles, broadcast_stall, weight_wait, sum(pe.adds for pe in pes), macs, len(has_survivor))
 
 
 def _survivors_per_lane(stream: BeatStream, beat: int, survives: Sequence[Sequence[bool]]) -> list[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,12 @@ class LayerReport:
     traffic : dict of ``component.direction.kind`` to 16-bit words
     activity : dict of ``part.what`` to number
         What else happened, such as ``dram.row_misses``; `--stats` prints the sums.
+    energy : dict of ``component.kind`` to pJ, or None
+        None where the machine has no energy model, or its technology lacks a part of it.
     energy_pj : float or None
-        None where the machine has no energy model.
+        Their sum.
+    actions : dict of ``component.action.kind`` to number
+        What the energy is charged for: accesses of memories in 16-bit words.
     """
 
     name: str
@@ -51,7 +55,9 @@ class LayerReport:
     utilization: float
     traffic: dict[str, Number]
     activity: dict[str, Number]
+    energy: dict[str, float] | None = None
     energy_pj: float | None = None
+    actions: dict[str, Number] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +118,31 @@ class Report:
         tree: dict[str, Any] = {"schema": SCHEMA, "archonsim": __version__}
         for field in dataclasses.fields(self):
             tree[field.name] = getattr(self, field.name)
+        tree["energy_uj"] = self.energy_uj
         tree["layers"] = [dataclasses.asdict(layer) for layer in self.layers]
         tree["per_image"] = [
             {"image": image, "total_cycles": cycles, "layers": [dataclasses.asdict(layer) for layer in layers]}
             for image, cycles, layers in self.per_image
         ]
         return tree
+
+
+def by_component(energy: Mapping[str, float]) -> dict[str, float]:
+    """Add energies by ``component.kind`` up to one for each component."""
+    sums: dict[str, float] = {}
+    for key, value in energy.items():
+        component = key.partition(".")[0]
+        sums[component] = sums.get(component, 0.0) + value
+    return sums
+
+
+def by_kind(energy: Mapping[str, float]) -> dict[str, float]:
+    """Add energies by ``component.kind`` up to one for each data kind."""
+    sums: dict[str, float] = {}
+    for key, value in energy.items():
+        kind = key.partition(".")[2]
+        sums[kind] = sums.get(kind, 0.0) + value
+    return sums
 
 
 def _mean(values: Sequence[Number]) -> Number:
@@ -134,11 +159,13 @@ def layer_report(result: PhaseResult) -> LayerReport:
         stalls={cause: stats.stalls[cause] for cause in STALLS if stats.stalls[cause]},
         utilization=round(result.utilization, 6),
         traffic={".".join(key): words for key, words in sorted(stats.traffic.items())},
-        activity=dict(sorted(stats.activity.items())), energy_pj=result.energy_pj,
+        activity=dict(sorted(stats.activity.items())),
+        energy=None if result.energy is None else {".".join(key): pj for key, pj in sorted(result.energy.items())},
+        energy_pj=result.energy_pj, actions={".".join(key): times for key, times in sorted(stats.actions.items())},
     )  # fmt: skip
 
 
-def _mean_dict(dicts: Sequence[dict[str, Number]]) -> dict[str, Number]:
+def _mean_dict(dicts: Sequence[Mapping[str, Number]]) -> dict[str, Number]:
     keys = dict.fromkeys(key for one in dicts for key in one)
     return {key: _mean([one.get(key, 0) for one in dicts]) for key in keys}
 
@@ -161,7 +188,9 @@ def mean_layers(images: Sequence[Sequence[LayerReport]]) -> tuple[LayerReport, .
                 utilization=round(utilization, 6),
                 traffic=_mean_dict([one.traffic for one in same]),
                 activity=_mean_dict([one.activity for one in same]),
+                energy=None if same[0].energy is None else _mean_dict([one.energy or {} for one in same]),
                 energy_pj=None if same[0].energy_pj is None else sum(one.energy_pj or 0.0 for one in same) / len(same),
+                actions=_mean_dict([one.actions for one in same]),
             )
         )
     return tuple(merged)

@@ -40,7 +40,7 @@ def read_toml(path: Path) -> Table:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise SpecError(f"{path}: cannot read the machine description: {error.strerror}") from error
+        raise SpecError(f"{path}: cannot read it: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: not a TOML file: {error}") from error
 

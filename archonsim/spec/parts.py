@@ -13,6 +13,7 @@ from archonsim.kinds import DataKind
 Count = Annotated[int, Strict(), Field(ge=1)]
 Size = Annotated[int, Strict(), Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 CONFIG = ConfigDict(extra="forbid")
 WORD_BITS = 16

@@ -49,6 +49,17 @@ def load_shipped(part: type[Part], folder: str, name: str, what: str) -> Part:
     try:
         return TypeAdapter(part).validate_python(table)
     except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(map(str, fault["loc"]))
-        raise SpecError(f"{what} {name}: {field}: {fault['msg'].replace('Input should be', 'it must be')}") from error
+        raise SpecError(f"{what} {name}: {_fault(error)}") from error
+
+
+def _fault(error: ValidationError) -> str:
+    """Say where the first fault stands, its value and the rule."""
+    fault = error.errors()[0]
+    field = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "value_error":
+        return ": ".join(filter(None, (field, str(fault["ctx"]["error"]))))
+    if fault["type"] == "missing":
+        return f"{field} is missing"
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"{field}: unknown key"
+    return f"{field} is {fault['input']!r}; {fault['msg'].replace('Input should be', 'it must be')}"

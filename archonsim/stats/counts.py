@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-from archonsim.kinds import DataKind
+from archonsim.kinds import ActionKind, DataKind
 
 Component = Literal["dram", "glb", "prediction_glb", "ifmap_sram", "filter_sram", "ofmap_sram"]
 Direction = Literal["read", "write"]
@@ -54,12 +54,15 @@ class PhaseStats:
     adds_possible : int
         Additions if every candidate survived.
     traffic : Counter
-        16-bit words by (component, direction, kind).
+        16-bit words that passed a port, by (component, direction, kind).
     activity : Counter
         What else happened, by ``part.what``: ``dram.turnarounds``, ``dram.row_misses``, ``glb.read.conflict_cycles``,
         ``simpy.events``, ...
     bounds : dict of cause to cycles
         Cycles that the array would take if only this cause and those before it existed; see `Phase.bounds` in the engine.
+    actions : Counter
+        What energy is charged for, by (component, action, kind): 16-bit words read from and written to every memory, down to
+        those of the PEs, and how often other parts did what they do.
     """
 
     cycles: int = 0
@@ -71,6 +74,7 @@ class PhaseStats:
     traffic: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     activity: Counter[str] = field(default_factory=Counter)
     bounds: dict[str, int] = field(default_factory=dict)
+    actions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def wait(self, cause: str, cycles: int) -> None:
         """Charge `cycles` to a cause."""
@@ -81,3 +85,8 @@ class PhaseStats:
         """Count a transfer."""
         if transfer.words:
             self.traffic[transfer.component, transfer.direction, transfer.kind] += transfer.words
+
+    def act(self, component: str, action: str, kind: ActionKind, times: int) -> None:
+        """Count an action; accesses of memories in words."""
+        if times:
+            self.actions[component, action, kind] += times

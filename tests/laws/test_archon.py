@@ -201,8 +201,8 @@ CHANGES = {
     "prediction_order": "channel", "weights": "cache", "skip_zero_ternary": True, "index_bits": 60, "value_bits": 60,
 }  # fmt: skip
 
-#: Keys whose effect tests/laws/test_archon_options.py shows.
-ELSEWHERE = {"windows", "overlap_prediction"}
+#: Keys whose effect tests/laws/test_archon_options.py shows, and those of energy: tests/laws/test_energy.py, tests/published.
+ELSEWHERE = {"windows", "overlap_prediction", "technology", "energy_rules", "fused_density", "survival"}
 
 
 @cache
@@ -215,7 +215,7 @@ def wide() -> Workload:
 def test_every_key_is_changed_below() -> None:
     from archonsim.spec.load import known_keys
 
-    assert sorted(ELSEWHERE | set(CHANGES)) == sorted(known_keys(ArchonSpec))
+    assert sorted({*ELSEWHERE, *CHANGES}) == sorted(known_keys(ArchonSpec))
 
 
 @pytest.mark.parametrize("key", CHANGES)
@@ -224,7 +224,7 @@ def test_every_key_has_an_effect(key: str) -> None:
 
     def figures(spec: ArchonSpec) -> list[object]:
         return [
-            dataclasses.astuple(dataclasses.replace(one.stats, activity=Counter()))
+            dataclasses.astuple(dataclasses.replace(one.stats, activity=Counter(), actions=Counter()))
             for work in (digits(), wide())
             for one in run(work, spec)
         ]

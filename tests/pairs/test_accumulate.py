@@ -38,6 +38,7 @@ def test_every_cycle_and_count_agrees(case: TileCase, words: int, gap: int, data
     assert array.weight_wait == reference.weight_wait
     assert array.adds == reference.adds
     assert array.macs == reference.macs
+    assert array.sums == reference.sums
 
 
 @settings(max_examples=100, deadline=None)

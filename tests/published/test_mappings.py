@@ -12,7 +12,7 @@ from archonsim.dataflow.mapper import constraint_broken, find_mapping
 from archonsim.dataflow.mapping import Mapping
 from archonsim.dataflow.nest import Cost, evaluate
 from archonsim.dataflow.problem import Problem
-from archonsim.spec.energy import load_energies
+from archonsim.spec.technology import load_technology
 from tests.row_stationary import DATA, SHARED, dense, rows
 
 LEVEL = {
@@ -108,8 +108,7 @@ class Reference:
         """The machine that a mapping ran on; older variants differ in the GLB's size and energy only."""
         layer, stored = self.layers[name], {row["level"]: row for row in self.levels[name]}
         is_dense = layer["accelerator"] == "dense"
-        table = load_energies("dense" if is_dense else "archon_main" if layer["phase"] == "main" else "archon_prediction")
-        glb = {("archon", 65536): 75.215, ("dense", 51200): 68.751}
+        technology = load_technology("45nm")
         levels = []
         for level, ours in LEVEL.items():
             row = stored.get(level)
@@ -117,13 +116,13 @@ class Reference:
                 levels += [Storage(name=ours)] if level == "DummyBuffer" else []
                 continue
             size = int(float(row["size_words"])) if row["size_words"] else None
-            energy = table.level(ours)
-            pj = glb.get((layer["accelerator"], size or 0), energy.access_pj) if ours == "glb" else energy.access_pj
+            pj = technology.access_pj(ours, "write", size or 1)
             ports = {"dram": None, "glb": 32}.get(ours, 2)
             keeps = tuple(KIND[other["dataspace"]] for other in self.levels[name] if other["level"] == level)
-            common = {"read_words_per_cycle": ports, "write_words_per_cycle": ports, "block_words": energy.block_words}
+            block = technology.memory(ours).access_words
+            common = {"read_words_per_cycle": ports, "write_words_per_cycle": ports, "block_words": block}
             levels.append(Storage(name=ours, keeps=keeps, words=size, access_pj=pj, **common))
-        return Hierarchy(levels=tuple(levels), cols=8, rows=9 if is_dense else 8, mac_pj=table.mac_pj)
+        return Hierarchy(levels=tuple(levels), cols=8, rows=9 if is_dense else 8, mac_pj=technology.action_pj("mac", "multiply"))
 
 
 @needs_shared

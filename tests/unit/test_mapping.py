@@ -14,7 +14,6 @@ from archonsim.dataflow.mapping import Mapping
 from archonsim.dataflow.problem import Problem
 from archonsim.errors import SpecError
 from archonsim.machines.dense.layers import map_layers
-from archonsim.spec.energy import load_energies
 from archonsim.workload.layer import Layer
 from archonsim.workload.networks import network
 from archonsim.workload.workload import Provenance, Workload
@@ -107,8 +106,6 @@ def test_missing_files_and_unknown_names_are_named(tmp_path: Path) -> None:
         open_book(str(tmp_path / "none.json"))
     with pytest.raises(SpecError, match="mapping is 'ics22'; it must be search, ics21, or a file"):
         open_book("ics22")
-    with pytest.raises(SpecError, match="unknown energy table 'dens'; did you mean 'dense'"):
-        load_energies("dens")
 
 
 def test_a_machine_too_small_for_a_layer_is_named() -> None:

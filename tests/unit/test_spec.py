@@ -69,7 +69,7 @@ def test_a_file_that_is_no_toml(tmp_path: Path, text: str | bytes) -> None:
 
 
 def test_a_missing_file() -> None:
-    with pytest.raises(SpecError, match=r"nowhere.toml: cannot read the machine description: No such file"):
+    with pytest.raises(SpecError, match=r"nowhere.toml: cannot read it: No such file"):
         machine_spec(MACHINE, Path("nowhere.toml"))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from archonsim.dataflow.tile import Tile, output_tiles
 from archonsim.engine.contract import Phase
+from archonsim.machines.archon.actions import accumulate_actions, buffer_writes, multiply_actions
 from archonsim.machines.archon.bounds import main_bounds
 from archonsim.machines.archon.capacity import buffered_words, check_capacity
 from archonsim.machines.archon.prediction_buffer import refetched_words
@@ -97,9 +98,14 @@ class _RunningFusedTile:
         stats.adds_possible += len(stream.column) * self._tile.pixels
         for direction in ("read", "write"):
             stats.move(Transfer("glb", direction, "psum", self._spilled_psums()))
+            stats.act("psum_spad", direction, "psum", self._spilled_psums())
         if self._whole.beside is not None:
             stats.move(self._whole.beside)
         stats.activity["prediction_buffer.refetched_words"] += self._whole.refetched
+        candidates, pixels, block = len(stream.column), self._tile.pixels, self._shared.block
+        accumulate_actions(stats, decoded=candidates, looked_up=candidates * pixels, adds=array.adds)
+        multiply_actions(stats, block, pixels=pixels, macs=array.macs, sums=array.sums)
+        buffer_writes(stats, block, self._shared.spec, pixels)
         return end
 
     def _spilled_psums(self) -> int:

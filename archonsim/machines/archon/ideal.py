@@ -15,6 +15,9 @@ Where PEs do not divide the last two, we round up (own decision; the authors' ca
 
 from __future__ import annotations
 
+from archonsim.machines.archon.energy import charged, predicted_layer
+from archonsim.machines.archon.ideal_energy import layer_actions, main_actions, predict_actions, second_layer
+from archonsim.machines.archon.published_energy import with_published_energy
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.phases import PhaseResult
 from archonsim.stats.counts import PhaseStats
@@ -41,7 +44,7 @@ def _layer(layer: Layer, spec: ArchonSpec) -> PhaseStats:
 
 
 def _block(block: Block, spec: ArchonSpec) -> list[PhaseResult]:
-    second = block.dw if block.order == "pw-dw-pw" else block.pw2
+    second = second_layer(block)
     pes, adders = spec.pe.count, spec.pe.beat_candidates
     last = block.layers[-1]
     macs = block.in_channels // block.groups * block.taps * block.out_channels * last.out_h * last.out_w
@@ -53,14 +56,32 @@ def _block(block: Block, spec: ArchonSpec) -> list[PhaseResult]:
     ]
 
 
+def _with_energy(result: PhaseResult, item: Layer | Block, spec: ArchonSpec) -> PhaseResult:
+    if isinstance(item, Layer):
+        layer_actions(result.stats, item, spec)
+    elif result.phase == "main":
+        main_actions(result.stats, item, spec)
+    else:
+        predict_actions(result.stats, item, predicted_layer(item, result.phase), spec)
+    return charged(result, spec)
+
+
 def ideal(workload: Workload, spec: ArchonSpec) -> list[PhaseResult]:
     """Evaluate the analytic model for every layer and block of `workload`."""
+
+    def charge_all(results: list[PhaseResult], item: Layer | Block) -> list[PhaseResult]:
+        if spec.energy_rules == "ics21":
+            return [with_published_energy(one, item, spec, workload.name) for one in results]
+        return [_with_energy(one, item, spec) for one in results]
+
     results: list[PhaseResult] = []
     for item in workload.items:
         if isinstance(item, Block) and item.predicted:
-            results += _block(item, spec)
+            results += charge_all(_block(item, spec), item)
         else:
             layers = item.layers if isinstance(item, Block) else (item,)
             index = item.index if isinstance(item, Block) else None
-            results += [PhaseResult(one.name, index, "layer", _layer(one, spec), spec.pe.count) for one in layers if one.is_compute]
+            for one in layers:
+                if one.is_compute:
+                    results += charge_all([PhaseResult(one.name, index, "layer", _layer(one, spec), spec.pe.count)], one)
     return results

@@ -14,7 +14,9 @@ from archonsim.engine.clock import Clock
 from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
+from archonsim.errors import SpecError
 from archonsim.machines.archon.capacity import fitting
+from archonsim.machines.archon.energy import with_energy
 from archonsim.machines.archon.fused import main_phase
 from archonsim.machines.archon.ideal import ideal
 from archonsim.machines.archon.overlap import hide, idle_adder_cycles
@@ -25,7 +27,7 @@ from archonsim.machines.archon.windows import check_window
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
-from archonsim.spec.resources import Resources, area_table, memory_area
+from archonsim.spec.resources import Resources, area_parts
 from archonsim.stats.counts import PhaseStats
 from archonsim.workload.block import Block
 from archonsim.workload.fused_weight import FusedWeight, fuse
@@ -61,12 +63,9 @@ class ArchonMachine:
 
     def resources(self, spec: ArchonSpec) -> Resources:
         """PEs, buffers and area; the prediction GLB's area apart, as the authors leave it out."""
-        table, pe = area_table()["archon"], spec.pe
-        per_pe = table["pe"]["fixed"] + pe.adders * table["pe"]["per_adder"]
-        area = memory_area(table["glb"], spec.glb.words) + pe.adders * table["per_chip_adder"] + pe.count * per_pe
-        extra = memory_area(table["prediction_glb"], spec.prediction_glb.words)
-        words = spec.glb.words + spec.prediction_glb.words
-        return Resources(pes=pe.count, buffer_words=words, area_um2=area, extra_area_um2=extra)
+        buffers = {"glb": spec.glb.words, "prediction_glb": spec.prediction_glb.words}
+        parts = area_parts(self.name, spec.pe.count, buffers, adders=spec.pe.adders, apart=("prediction_glb",))
+        return Resources(pes=spec.pe.count, buffer_words=sum(buffers.values()), parts=parts)
 
     def steps(self, workload: Workload) -> int:
         """Layers and blocks that one image runs."""
@@ -87,7 +86,7 @@ class ArchonSimulation:
     MaskError
         The workload is shape-only.
     SpecError
-        A block's window does not fit the PEs.
+        A block's window does not fit the PEs; or published energies are asked for, which this fidelity does not have.
     """
 
     def __init__(self, workload: Workload, spec: ArchonSpec) -> None:
@@ -96,6 +95,8 @@ class ArchonSimulation:
         for block in workload.blocks():
             if block.predicted:
                 check_window(block, spec)
+        if spec.energy_rules == "ics21":
+            raise SpecError("energy rules ics21 are a closed form without masks: use --fidelity ideal, or energy_rules=consistent")
         self._trace, self._spec = workload.trace, spec
         self._steps = steps(workload, spec.glb.words)
         self._fused: dict[str, FusedWeight] = {}
@@ -124,7 +125,8 @@ class ArchonSimulation:
             idle = idle_adder_cycles(phases[-1], done[-1], pe)
             for phase, stats in zip(phases, done, strict=True):
                 adders = pe.beat_candidates if phase.name.startswith("predict") else 0
-                results.append(PhaseResult(step.item.name, step.block, phase.name, stats, pe.count, adders))
+                result = PhaseResult(step.item.name, step.block, phase.name, stats, pe.count, adders)
+                results.append(with_energy(result, step.item, self._spec))
             on_step(step.item.name)
 
     def _phases(self, step: Step, masks: BlockMasks) -> list[Phase]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from archonsim.spec.parts import CONFIG, BufferSpec, Count, DmaSpec, DramSpec, Rate, Size
+from archonsim.spec.parts import CONFIG, BufferSpec, Count, DmaSpec, DramSpec, Rate, Share, Size
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -99,6 +99,13 @@ class ArchonSpec:
         Whether zero ternary weights take no adder in prediction.
     index_bits, value_bits : int
         Bits of one fused weight in the stream.
+    technology : str
+        Energies of actions, by name or as a TOML file.
+    energy_rules : {"consistent", "ics21"}
+        How energy is counted: by one set of rules, or as published, for ``ideal`` fidelity (docs/energy.md).
+    fused_density, survival : float
+        In ``ideal`` fidelity, which knows no weights or masks, the energy is that of this share of non-zero fused weights, and
+        of this share of them surviving.
     """
 
     clock_mhz: Rate
@@ -118,3 +125,7 @@ class ArchonSpec:
     skip_zero_ternary: bool = False
     index_bits: Size
     value_bits: Count
+    technology: str = "45nm"
+    energy_rules: Literal["consistent", "ics21"] = "consistent"
+    fused_density: Share = 0.012
+    survival: Share = 0.5

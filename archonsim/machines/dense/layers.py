@@ -49,13 +49,6 @@ class MappedLayer:
         """Multiply-accumulates of all groups."""
         return self.problem.macs * self.problem.groups
 
-    @property
-    def energy_pj(self) -> float:
-        """Energy of all groups; a depthwise layer's inputs are counted at DRAM and GLB for all its channels, as the authors do."""
-        counts = self.cost.counts
-        shared = counts["dram", "input"].energy_pj + counts["glb", "input"].energy_pj
-        return (self.cost.energy_pj + (self.problem.input_maps - 1) * shared) * self.problem.groups
-
     def words(self, level: str, kind: str) -> tuple[int, int]:
         """Words that DRAM or the GLB gives and takes for all groups: (reads, updates and fills)."""
         counts, groups = self.moved.counts[level, kind], self.problem.groups

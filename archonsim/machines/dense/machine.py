@@ -13,6 +13,7 @@ from archonsim.engine.clock import Clock
 from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
+from archonsim.machines.dense.energy import count_actions, energy_of
 from archonsim.machines.dense.layers import MappedLayer, map_layers
 from archonsim.machines.dense.spec import DenseSpec
 from archonsim.machines.dense.tiles import layer_phase, shares, tile_count
@@ -20,7 +21,7 @@ from archonsim.machines.layerwise import layer_steps, no_stream
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
-from archonsim.spec.resources import Resources, area_table, memory_area
+from archonsim.spec.resources import Resources, area_parts
 from archonsim.stats.counts import PhaseStats
 from archonsim.workload.workload import Workload
 
@@ -46,7 +47,7 @@ class DenseMachine:
         for mapped in map_layers(workload, spec):
             words = mapped.words("dram", "weight")[0]
             result = ideal_result(mapped, spec, mapped.cycles, mapped.macs, words)
-            results.append(replace(result, energy_pj=mapped.energy_pj))
+            results.append(with_energy(result, mapped, spec, workload.name))
         return results
 
     def prepare(self, workload: Workload, spec: DenseSpec) -> DenseSimulation:
@@ -64,9 +65,8 @@ class DenseMachine:
 
 def row_stationary_resources(spec: DenseSpec) -> Resources:
     """PEs, buffers and area; a PE's scratchpads count at their published size."""
-    table = area_table()["dense"]
-    area = memory_area(table["glb"], spec.glb.words) + spec.pe.count * float(table["pe"]["fixed"])
-    return Resources(pes=spec.pe.count, buffer_words=spec.glb.words, area_um2=area)
+    parts = area_parts("dense", spec.pe.count, {"glb": spec.glb.words})
+    return Resources(pes=spec.pe.count, buffer_words=spec.glb.words, parts=parts)
 
 
 def ideal_result(
@@ -80,11 +80,17 @@ def ideal_result(
     return PhaseResult(mapped.layer.name, mapped.block, phase, stats, spec.pe.count)
 
 
+def with_energy(result: PhaseResult, mapped: MappedLayer, spec: DenseSpec, workload: str) -> PhaseResult:
+    """Count what the layer's PEs and memories do, and charge it."""
+    count_actions(result.stats, mapped, spec, workload)
+    return replace(result, energy=energy_of(result.stats, spec))
+
+
 class DenseSimulation:
     """A workload on the dense array; no image changes it."""
 
     def __init__(self, workload: Workload, spec: DenseSpec) -> None:
-        self._spec = spec
+        self._spec, self._workload = spec, workload.name
         self._phases: list[tuple[MappedLayer, Phase]] = []
         for mapped in map_layers(workload, spec):
             cycles = shares(mapped.cycles, tile_count(mapped, mapped.cycles))
@@ -97,7 +103,9 @@ class DenseSimulation:
         """Simulate one image."""
         results = run_layers(self._phases, self._spec, on_step, observer)
         # Energy counts accesses, and time does not change them.
-        return [replace(one, energy_pj=mapped.energy_pj) for one, (mapped, _) in zip(results, self._phases, strict=True)]
+        return [
+            with_energy(one, mapped, self._spec, self._workload) for one, (mapped, _) in zip(results, self._phases, strict=True)
+        ]
 
 
 def run_layers(

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from archonsim.dataflow.hierarchy import Hierarchy, Storage
-from archonsim.spec.energy import load_energies
 from archonsim.spec.parts import CONFIG, BufferSpec, Count, DramSpec, PrefetchSpec, Rate
+from archonsim.spec.technology import load_technology
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -54,8 +54,10 @@ class DenseSpec:
         ``search``: the mapper's; ``ics21``: the authors' own; or a mapping file (``.toml``, ``.json``).
     space : {"published", "free"}
         What the mapper searches: ``published`` keeps P, R and S of a layer whole, as ICS'21 did; ``free`` lets DRAM split them.
-    energies : str
-        Energy table, by name or as a TOML file.
+    technology : str
+        Energies of actions, by name or as a TOML file.
+    energy_rules : {"consistent", "ics21"}
+        How energy is counted: by one set of rules, or with the published energies' inconsistencies (docs/energy.md).
     """
 
     clock_mhz: Rate
@@ -65,17 +67,19 @@ class DenseSpec:
     dma: PrefetchSpec
     mapping: str = "search"
     space: Literal["published", "free"] = "published"
-    energies: str = "dense"
+    technology: str = "45nm"
+    energy_rules: Literal["consistent", "ics21"] = "consistent"
 
     def hierarchy(self) -> Hierarchy:
         """Return the storage levels that a mapping runs on."""
-        table, pe = load_energies(self.energies), self.pe
+        technology, pe = load_technology(self.technology), self.pe
         ported = self.glb.model != "unlimited"
 
         def storage(name: str, keeps: tuple[str, ...], words: int | None, reads: int | None, writes: int | None) -> Storage:
-            energy = table.level(name)
+            # A mapping is chosen by one energy an access, the larger one.
+            access_pj = max(technology.access_pj(name, action, words or 1) for action in ("read", "write"))
             return Storage(
-                name=name, keeps=keeps, words=words, block_words=energy.block_words, access_pj=energy.access_pj,
+                name=name, keeps=keeps, words=words, block_words=technology.memory(name).access_words, access_pj=access_pj,
                 read_words_per_cycle=reads, write_words_per_cycle=writes,
             )  # fmt: skip
 
@@ -93,5 +97,5 @@ class DenseSpec:
                 pad("weight_spad", "weight", pe.weight_words),
                 pad("psum_spad", "output", pe.psum_words),
             ),
-            cols=pe.cols, rows=pe.rows, mac_pj=table.mac_pj,
+            cols=pe.cols, rows=pe.rows, mac_pj=technology.action_pj("mac", "multiply"),
         )  # fmt: skip

@@ -8,6 +8,7 @@ from archonsim.dataflow.operands import BufferAccesses, BufferSizes, buffer_acce
 from archonsim.dataflow.row_broadcast import fuse_cycles, is_line, line_folds
 from archonsim.dataflow.systolic import Gemm, fold
 from archonsim.engine.contract import Phase
+from archonsim.machines.array_energy import with_energy
 from archonsim.machines.array_phase import array_phase
 from archonsim.machines.fuse.spec import FuseSpec
 from archonsim.machines.layerwise import LayerwiseSimulation, ideal_results, layer_steps
@@ -54,6 +55,7 @@ class FuseMachine:
     excludes = (
         "pooling, shuffles, sums and activations; host transfers; overlap of one fold with the next",
         "sparsity: zero weights and activations are multiplied",
+        "energy, unless the technology has the array's SRAMs and registers: none are published (docs/energy.md)",
     )
     ideal_includes = (
         "fill of every fold, 1xK and Kx1 depthwise layers on the broadcast wires; other grouped layers a group at a time",
@@ -72,6 +74,7 @@ class FuseMachine:
             lambda: MemorySystem(spec.dram, {}, spec.clock_mhz),
             spec.pe.count,
             spec.dma,
+            lambda result: with_energy(result, spec),
         )
 
     def resources(self, spec: FuseSpec) -> Resources:

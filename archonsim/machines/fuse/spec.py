@@ -21,6 +21,8 @@ class FuseSpec:
     ifmap_sram, filter_sram, ofmap_sram : SramSpec
     dram : DramSpec
     dma : PrefetchSpec
+    technology : str
+        Energies of actions, by name or as a TOML file.
     """
 
     clock_mhz: Rate
@@ -31,3 +33,4 @@ class FuseSpec:
     ofmap_sram: SramSpec
     dram: DramSpec
     dma: PrefetchSpec
+    technology: str = "45nm"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from archonsim.machines.dense.energy import count_actions, count_sparse_actions, energy_of
 from archonsim.machines.dense.layers import MappedLayer
+from archonsim.machines.phases import Energy, PhaseResult
 from archonsim.machines.sparse.spec import SparseSpec
 from archonsim.machines.sparse.work import PRUNED, LayerWork, weight_words
 
@@ -12,21 +16,20 @@ PUBLISHED_SHARE = 0.91
 PUBLISHED_WEIGHT = 10 / 16
 
 
-def published_energy_pj(mapped: MappedLayer) -> float:
-    """Energy of a pruned layer by the authors' formula: a pointwise layer's weights and input pad are scaled, nothing else."""
-    if PRUNED[mapped.layer.role] != "pointwise_density":
-        return mapped.energy_pj
-    counts, groups = mapped.cost.counts, mapped.problem.groups
-    weights = counts["dram", "weight"].energy_pj + counts["weight_spad", "weight"].energy_pj
-    saved = PUBLISHED_SHARE * ((1 - PUBLISHED_WEIGHT) * weights + counts["ifmap_spad", "input"].energy_pj)
-    return mapped.energy_pj - saved * groups
-
-
-def energy_pj(mapped: MappedLayer, work: LayerWork, spec: SparseSpec) -> float:
+def with_energy(result: PhaseResult, mapped: MappedLayer, work: LayerWork, spec: SparseSpec) -> PhaseResult:
     """Energy by what is done: multipliers and scratchpads per product, DRAM weights by words, maps as on the dense array."""
-    counts, groups = mapped.cost.counts, mapped.problem.groups
-    pads = sum(counts[pad].energy_pj for pad in (("ifmap_spad", "input"), ("weight_spad", "weight"), ("psum_spad", "output")))
-    weights = counts["dram", "weight"].energy_pj
-    done = work.macs / mapped.macs
-    kept = weight_words(mapped, work, spec) / mapped.words("dram", "weight")[0]
-    return mapped.energy_pj - groups * ((1 - done) * (mapped.cost.mac_pj + pads) + (1 - kept) * weights)
+    count_sparse_actions(result.stats, mapped, spec, work.macs, weight_words(mapped, work, spec))
+    return replace(result, energy=energy_of(result.stats, spec))
+
+
+def with_published_energy(
+    result: PhaseResult, mapped: MappedLayer, spec: SparseSpec, workload: str, *, pruned: bool
+) -> PhaseResult:
+    """Energy by the authors' formula: a dense layer's, of which a pruned pointwise layer's weights and input pad are scaled."""
+    count_actions(result.stats, mapped, spec, workload)
+    energy: Energy = energy_of(result.stats, spec)
+    if pruned and PRUNED.get(mapped.layer.role) == "pointwise_density":
+        for key in (("dram", "weight"), ("weight_spad", "weight")):
+            energy[key] *= 1 - PUBLISHED_SHARE * (1 - PUBLISHED_WEIGHT)
+        energy["ifmap_spad", "input"] *= 1 - PUBLISHED_SHARE
+    return replace(result, energy=energy)

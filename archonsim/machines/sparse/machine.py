@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import resources
 
 from archonsim.engine.contract import Phase
@@ -15,7 +14,7 @@ from archonsim.machines.dense.tiles import layer_phase, tile_count
 from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
-from archonsim.machines.sparse.energy import energy_pj, published_energy_pj
+from archonsim.machines.sparse.energy import with_energy, with_published_energy
 from archonsim.machines.sparse.published import published_layers
 from archonsim.machines.sparse.spec import SparseSpec
 from archonsim.machines.sparse.work import Alive, LayerWork, balanced_work, published_work, weight_words, weights_work
@@ -52,7 +51,7 @@ class SparseMachine:
             work = source.weights_only(mapped)
             words = weight_words(mapped, work, spec)
             result = ideal_result(mapped, spec, work.cycles, work.macs, words, work.phase)
-            results.append(replace(result, energy_pj=source.energy_pj(mapped)))
+            results.append(source.with_energy(result, mapped, work))
         return results
 
     def prepare(self, workload: Workload, spec: SparseSpec) -> SparseSimulation:
@@ -72,7 +71,7 @@ class WorkSource:
     """Where the passes' lengths come from, as ``nnz`` says."""
 
     def __init__(self, workload: Workload, spec: SparseSpec) -> None:
-        self._trace, self._spec = workload.trace, spec
+        self._trace, self._spec, self._workload = workload.trace, spec, workload.name
         self._published = published_layers(workload.name) if spec.nnz == "ics21" else {}
 
     def weights_only(self, mapped: MappedLayer) -> LayerWork:
@@ -83,11 +82,12 @@ class WorkSource:
             return balanced_work(mapped, self._spec)
         return weights_work(mapped, self._trace.layer(mapped.layer.name).weight, self._spec)
 
-    def energy_pj(self, mapped: MappedLayer) -> float:
-        """Energy of a layer when no activation is skipped."""
-        if self._spec.nnz == "ics21":
-            return published_energy_pj(mapped) if mapped.layer.name in self._published else mapped.energy_pj
-        return energy_pj(mapped, self.weights_only(mapped), self._spec)
+    def with_energy(self, result: PhaseResult, mapped: MappedLayer, work: LayerWork) -> PhaseResult:
+        """Charge what a layer did."""
+        if self._spec.energy_rules == "ics21":
+            pruned = mapped.layer.name in self._published if self._published else work.density < 1
+            return with_published_energy(result, mapped, self._spec, self._workload, pruned=pruned)
+        return with_energy(result, mapped, work, self._spec)
 
     def masked(self, mapped: MappedLayer, alive: Alive) -> LayerWork:
         """Passes of a layer some of whose inputs are zero."""
@@ -119,30 +119,31 @@ class SparseSimulation:
         self._source = WorkSource(workload, spec)
         self._mapped = map_layers(workload, spec)
         self._blocks = {block.index: block for block in workload.blocks()}
-        self._fixed: dict[str, Phase] = {}
+        self._fixed: dict[str, tuple[LayerWork, Phase]] = {}
 
     def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
         """Simulate one image."""
-        phases = [(mapped, self._phase(mapped, masks)) for mapped in self._mapped]
+        works = [self._work(mapped, masks) for mapped in self._mapped]
+        phases = [(mapped, phase) for mapped, (_, phase) in zip(self._mapped, works, strict=True)]
         results = run_layers(phases, self._spec, on_step, observer)
-        if self._spec.skip_zero_activations:
-            return results  # the energy of skipped activations is not modelled
-        return [replace(one, energy_pj=self._source.energy_pj(mapped)) for one, mapped in zip(results, self._mapped, strict=True)]
+        return [
+            self._source.with_energy(one, mapped, work) for one, mapped, (work, _) in zip(results, self._mapped, works, strict=True)
+        ]
 
-    def _phase(self, mapped: MappedLayer, masks: BlockMasks) -> Phase:
+    def _work(self, mapped: MappedLayer, masks: BlockMasks) -> tuple[LayerWork, Phase]:
         name = mapped.layer.name
         alive = self._alive(mapped, masks)
         if alive is not None:
-            return self._tiles(mapped, self._source.masked(mapped, alive))
+            return self._with_tiles(mapped, self._source.masked(mapped, alive))
         if name not in self._fixed:
-            self._fixed[name] = self._tiles(mapped, self._source.weights_only(mapped))
+            self._fixed[name] = self._with_tiles(mapped, self._source.weights_only(mapped))
         return self._fixed[name]
 
-    def _tiles(self, mapped: MappedLayer, work: LayerWork) -> Phase:
+    def _with_tiles(self, mapped: MappedLayer, work: LayerWork) -> tuple[LayerWork, Phase]:
         tiles = work.tile_cycles(min(tile_count(mapped, work.cycles), len(work.ends)))
         bounds = {"mapping": -(-work.macs // mapped.mapping.pes_used)}
         bounds[work.beyond] = work.cycles
-        return layer_phase(mapped, tiles, work.macs, weight_words(mapped, work, self._spec), work.phase, bounds)
+        return work, layer_phase(mapped, tiles, work.macs, weight_words(mapped, work, self._spec), work.phase, bounds)
 
     def _alive(self, mapped: MappedLayer, masks: BlockMasks) -> Alive | None:
         """Inputs of a layer that are not zero, where the block's ReLU masks tell."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from archonsim.machines.dense.spec import DenseSpec
-from archonsim.spec.parts import CONFIG, Count, Size
-
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+from archonsim.spec.parts import CONFIG, Count, Share, Size
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -7,6 +7,7 @@ from importlib import resources
 from archonsim.dataflow.operands import BufferSizes, buffer_accesses, group_demand
 from archonsim.dataflow.systolic import Gemm, fold, layer_cycles
 from archonsim.engine.contract import Phase
+from archonsim.machines.array_energy import with_energy
 from archonsim.machines.array_phase import array_phase
 from archonsim.machines.layerwise import LayerwiseSimulation, ideal_results, layer_steps
 from archonsim.machines.phases import PhaseResult
@@ -44,6 +45,7 @@ class SystolicMachine:
     excludes = (
         "pooling, shuffles, sums and activations; host transfers; overlap of one fold with the next",
         "sparsity: zero weights and activations are multiplied",
+        "energy, unless the technology has the array's SRAMs and registers: none are published (docs/energy.md)",
     )
     ideal_includes = (
         "fill and drain of every fold in the chosen timing convention; grouped and depthwise layers a group at a time",
@@ -62,6 +64,7 @@ class SystolicMachine:
             lambda: MemorySystem(spec.dram, {}, spec.clock_mhz),
             spec.pe.count,
             spec.dma,
+            lambda result: with_energy(result, spec),
         )
 
     def resources(self, spec: SystolicSpec) -> Resources:

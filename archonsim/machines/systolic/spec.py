@@ -23,6 +23,8 @@ class SystolicSpec:
     ifmap_sram, filter_sram, ofmap_sram : SramSpec
     dram : DramSpec
     dma : PrefetchSpec
+    technology : str
+        Energies of actions, by name or as a TOML file.
     """
 
     clock_mhz: Rate
@@ -34,6 +36,7 @@ class SystolicSpec:
     ofmap_sram: SramSpec
     dram: DramSpec
     dma: PrefetchSpec
+    technology: str = "45nm"
 
     def __post_init__(self) -> None:
         if self.timing == "fuseconv" and self.dataflow != "os":

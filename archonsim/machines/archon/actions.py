@@ -1,0 +1,140 @@
+"""What ARCHON's PEs do, as actions that energy is charged for; docs/energy.md derives each count.
+
+The authors' action counts say what one candidate of a fused weight costs (ICS'21, overhead files): 16 gates of the decoder that
+all PEs share, a prediction buffer read and an AND in each PE; and what a survivor costs: an addition, two multiplexers. We count
+real candidates and survivors instead of full lanes at a fixed rate, and the FIFO between them, which the authors leave out.
+"""
+
+from __future__ import annotations
+
+from archonsim.dataflow.spatial import map_layer
+from archonsim.machines.archon.prediction_buffer import kept_pixels
+from archonsim.machines.archon.rounds import INPUT_BITS, TERNARY_BITS, words
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.spec.parts import WORD_BITS
+from archonsim.stats.counts import PhaseStats
+from archonsim.workload.block import Block
+from archonsim.workload.layer import Layer
+
+#: Gates of the decoder that one candidate's index passes, and multiplexers that a survivor passes (ICS'21).
+DECODER_GATES = 16
+SURVIVOR_MUXES = 2
+
+
+def accumulate_actions(stats: PhaseStats, *, decoded: int, looked_up: int, adds: int) -> None:
+    """Count the accumulate stage.
+
+    Parameters
+    ----------
+    stats : PhaseStats
+    decoded : int
+        Candidates that were broadcast.
+    looked_up : int
+        Candidates times PEs that looked them up.
+    adds : int
+        Survivors.
+    """
+    stats.act("binary_decoder", "process", "weight", DECODER_GATES * decoded)
+    stats.act("prediction_buffer", "read", "mask", looked_up)
+    stats.act("bit_masks_and", "process", "mask", looked_up)
+    stats.act("mux_", "process", "mask", looked_up)
+    stats.act("mux", "process", "weight", SURVIVOR_MUXES * adds)
+    stats.act("adder_fifo", "push", "weight", adds)
+    stats.act("adder_fifo", "pop", "weight", adds)
+    stats.act("adders", "add", "compute", adds)
+
+
+def mask_channels(block: Block) -> tuple[int, int]:
+    """Mask bits of a pixel at the depthwise layer's input, and at its output."""
+    if block.order == "pw-dw-pw":
+        return block.mid_channels, block.mid_channels
+    return block.mid_channels + block.pw2.out_channels, 0
+
+
+def buffer_writes(stats: PhaseStats, block: Block, spec: ArchonSpec, pixels: int) -> None:
+    """Count the masks of some output pixels that their PEs' prediction buffers take in: those of a window, and of the pixel.
+
+    Once, or as often as a buffer that cannot keep them needs them where refetches are charged (``mask_fetch``).
+    """
+    at_input, at_output = mask_channels(block)
+    bits = at_input * block.taps + at_output
+    if spec.mask_fetch == "refetch" and bits > spec.pe.prediction_buffer_words * WORD_BITS:
+        kept = kept_pixels(block, spec.pe.prediction_buffer_words)
+        again = block.out_channels // block.groups
+        bits = block.in_channels // block.groups * (at_input * (kept + (block.taps - kept) * again) + at_output)
+    stats.act("prediction_buffer", "write", "mask", pixels * words(bits))
+
+
+def multiply_actions(stats: PhaseStats, block: Block, *, pixels: int, macs: int, sums: int) -> None:
+    """Count multipliers and pads of the main phase.
+
+    Taps run innermost, so a window of one input channel, or those of its rows that fit, stays in its pad for all output channels
+    of the group. Every sum, of a bias group too, is added to a partial sum in its pad.
+
+    Parameters
+    ----------
+    stats : PhaseStats
+    block : Block
+    pixels : int
+        Output pixels.
+    macs, sums : int
+        Products, and sums that reached a partial sum.
+    """
+    stats.act("ifmap_spad", "write", "input", pixels * block.in_channels * block.taps)
+    stats.act("ifmap_spad", "read", "input", macs)
+    stats.act("mac", "multiply", "compute", macs)
+    stats.act("adders", "add", "compute", sums - macs)
+    stats.act("psum_spad", "read", "psum", sums)
+    stats.act("psum_spad", "write", "psum", sums)
+    stats.act("psum_spad", "read", "output", pixels * block.out_channels)
+
+
+def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, *, predicted: bool) -> None:
+    """Count a prediction or a plain layer that has run: pads, adders or multipliers.
+
+    What the GLB sends reaches all PEs that differ in nothing that indexes it. A partial sum is read and written in each cycle in
+    which something is added to it; what is added up side by side costs one access.
+
+    Parameters
+    ----------
+    stats : PhaseStats
+        With its traffic.
+    layer : Layer
+    spec : ArchonSpec
+    predicted : bool
+        Ternary weights, 2 bits each in their pad, times inputs of 4 bits; otherwise 16 bits both.
+    """
+    lanes = spec.pe.beat_candidates if predicted else 1
+    mapping = map_layer(layer, spec.pe.rows, spec.pe.cols, lanes)
+    _, across_m, across_p, across_q = mapping.array(spec.pe.rows, spec.pe.cols, lanes)
+    done = stats.adds if predicted else stats.macs
+    possible = stats.adds_possible if predicted else stats.macs
+    input_bits, weight_bits = (INPUT_BITS, TERNARY_BITS) if predicted else (16, 16)
+    outputs = layer.out_channels * layer.out_h * layer.out_w
+    inputs = words(stats.traffic["glb", "read", "input"] * input_bits) + stats.traffic["glb", "read", "map"]
+    stats.act("ifmap_spad", "write", "map" if predicted else "input", inputs * min(across_m, layer.out_channels))
+    stats.act("ifmap_spad", "read", "map" if predicted else "input", words(done * input_bits))
+    weights = stats.traffic["dram", "read", "weight"]
+    stats.act("weight_spad", "write", "weight", weights * min(across_p, layer.out_h) * min(across_q, layer.out_w))
+    stats.act("weight_spad", "read", "weight", words(done * weight_bits))
+    sums = outputs * mapping.taps * mapping.rounds[0] * done // possible if possible else 0
+    stats.act("psum_spad", "read", "psum", sums)
+    stats.act("psum_spad", "write", "psum", sums)
+    stats.act("psum_spad", "read", "output", outputs)
+    if predicted:
+        stats.act("adders", "narrow_add", "compute", done)
+        stats.act("mac", "multiply", "compute", outputs)  # batch normalisation
+    else:
+        stats.act("mac", "multiply", "compute", done)
+
+
+def memory_actions(stats: PhaseStats) -> None:
+    """Count what passed the memories: the traffic, and on-chip buffers filled from and emptied to DRAM on the way.
+
+    Fused weights that are streamed bypass the GLB.
+    """
+    stats.actions.update(stats.traffic)
+    for (component, direction, kind), moved in stats.traffic.items():
+        buffer = "prediction_glb" if kind == "mask" else "glb"
+        if component == "dram" and stats.traffic[buffer, direction, kind]:
+            stats.actions[buffer, "write" if direction == "read" else "read", kind] += moved

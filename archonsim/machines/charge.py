@@ -1,0 +1,41 @@
+"""Energy of a phase: what was counted, times what each action costs. The only place where the two meet."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from archonsim.machines.phases import Energy
+from archonsim.spec.technology import MEMORIES, Technology
+
+Actions = Mapping[tuple[str, str, str], int]
+
+
+def charge(actions: Actions, technology: Technology, sizes: Mapping[str, int]) -> Energy:
+    """Return energy in pJ by (component, kind).
+
+    Parameters
+    ----------
+    actions : mapping of (component, action, kind) to int
+        As in :class:`~archonsim.stats.counts.PhaseStats`: accesses of memories in 16-bit words.
+    technology : Technology
+    sizes : mapping of memory to int
+        16-bit words of one instance; a memory that is left out (DRAM) has no size.
+
+    Raises
+    ------
+    SpecError
+        The technology lacks a component or an action.
+    """
+    energy: dict[tuple[str, str], float] = defaultdict(float)
+    for (component, action, kind), times in sorted(actions.items()):
+        energy[component, kind] += times * action_pj(component, action, technology, sizes)
+    return dict(energy)
+
+
+def action_pj(component: str, action: str, technology: Technology, sizes: Mapping[str, int]) -> float:
+    """Energy of one action, and of one word for memories."""
+    if component not in MEMORIES:
+        return technology.action_pj(component, action)
+    access = technology.access_pj(component, action, sizes.get(component, 1))
+    return access / technology.memory(component).access_words
