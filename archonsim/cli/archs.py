@@ -10,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.cli.common import Format, emit
-from archonsim.machines.registry import machine, machine_names, machine_spec
+from archonsim.errors import SpecError
+from archonsim.machines.registry import Machine, machine, machine_names, machine_spec
+from archonsim.report.area_text import render_area
 from archonsim.report.files import rows_to_csv, to_json
 from archonsim.spec.load import flat_items, to_table, to_toml
 from archonsim.workload.networks import network, network_names
@@ -36,16 +38,37 @@ def archs(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a parameter first. Repeatable.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file laid over the preset.")] = None,
+    area: Annotated[bool, typer.Option("--area", help="Show the architecture's area by component instead.")] = False,
     form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
 ) -> None:
-    """List architectures, or print one's resolved description as TOML (usable as --config)."""
+    """List architectures, or print one's resolved description as TOML (usable as --config), or its area."""
     if name is None:
+        if area:
+            raise SpecError("--area: name an architecture, for example: archonsim archs archon --area")
         _print(form, [{"name": one, "summary": machine(one).summary} for one in machine_names()])
         return
     found = machine(name)
-    table = to_table(machine_spec(found, config, set_ or []))
+    spec = machine_spec(found, config, set_ or [])
+    if area:
+        _print_area(form, found, spec)
+        return
+    table = to_table(spec)
     flat = [{"key": key, "value": value} for key, value in flat_items(table)]
     emit(form, lambda: Text(f"# {found.summary}\n{to_toml(table)}".rstrip()), lambda: to_json(table), lambda: rows_to_csv(flat))
+
+
+def _print_area(form: Format, found: Machine, spec: Any) -> None:
+    parts = found.resources(spec)
+    if parts.area_um2 is None:
+        raise SpecError(f"--area: no areas of {found.name!r} are published")
+    rows = [
+        {"component": part.component, "where": "PE" if part.in_pe else "chip", "instances": part.instances,
+         "um2": round(part.area_um2, 2), "all_um2": round(part.all_um2, 2), "in_total": part.counted}
+        for part in parts.parts
+    ]  # fmt: skip
+    sums = {"pe_um2": parts.pe_area_um2, "total_um2": parts.area_um2, "apart_um2": parts.extra_area_um2}
+    tree = {"arch": found.name, "components": rows, **sums}
+    emit(form, lambda: render_area(parts), lambda: to_json(tree), lambda: rows_to_csv(rows))
 
 
 def _network_row(work: Workload) -> dict[str, Any]:

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console, RenderableType
 
-from archonsim.errors import MaskError
+from archonsim.errors import MaskError, SpecError
+from archonsim.spec.load import known_keys
 from archonsim.workload.check import check_weights
 from archonsim.workload.networks import network
 from archonsim.workload.reader import open_workload
@@ -21,6 +23,11 @@ from archonsim.workload.workload import Workload
 
 PLAIN_HELP = "Store masks as they are: any HDF5 tool can decode them, and the file is several times as large."
 WORKLOAD_HELP = "A workload file (.h5), a SCALE-Sim topology (.csv), or a network known by name; the latter two are shapes only."
+
+
+#: Sets of rules by which energy is counted.
+ENERGY_RULES = ("consistent", "ics21")
+ENERGY_HELP = "Energy: ics21 as published (ideal fidelity), or a technology file FILE.toml; see docs/energy.md."
 
 
 class Format(StrEnum):
@@ -67,6 +74,36 @@ def parse_images(text: str) -> list[int] | None:
     if not numbers:
         raise MaskError(f"--images is {text!r}, which holds no image; it must be all, or numbers such as 0 or 0,2-3")
     return list(dict.fromkeys(numbers))
+
+
+def energy_overrides(energy: str | None, spec_type: Any, *, needed: bool = True) -> list[str]:
+    """Turn ``--energy`` into overrides of a machine's description.
+
+    Parameters
+    ----------
+    energy : str or None
+    spec_type : type
+    needed : bool
+        Whether a machine without such a key is a fault; otherwise it runs as ever.
+
+    Raises
+    ------
+    SpecError
+        It is neither a set of rules nor a file, or the machine has no such rules.
+    """
+    if energy is None:
+        return []
+    if energy.endswith(".toml"):
+        key = "technology"
+    elif energy in ENERGY_RULES:
+        key = "energy_rules"
+    else:
+        raise SpecError(f"--energy is {energy!r}; it must be {' or '.join(ENERGY_RULES)}, or a technology file that ends in .toml")
+    if key not in known_keys(spec_type):
+        if not needed:
+            return []
+        raise SpecError(f"--energy {energy}: this architecture's description has no key {key}")
+    return [f"{key}={energy}"]
 
 
 def table_width() -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from archonsim.budget import rescale
-from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images
+from archonsim.cli.common import ENERGY_HELP, WORKLOAD_HELP, Format, emit, energy_overrides, find_workload, parse_images
 from archonsim.cli.progress import StepProgress
 from archonsim.cli.run import Fidelity
 from archonsim.errors import SpecError, UserError, nearest
@@ -47,6 +47,10 @@ def _overrides(pairs: list[str], archs: list[str]) -> dict[str, list[str]]:
     return sorted_
 
 
+def _candidate(found: Machine, overrides: list[str], energy: str | None) -> _Candidate:
+    return _Candidate(found, machine_spec(found, None, [*overrides, *energy_overrides(energy, found.spec_type, needed=False)]))
+
+
 def _row(work: Workload, candidate: _Candidate, fidelity: Fidelity, images: list[int] | None, progress: StepProgress) -> Row:
     report, reason = None, ""
     try:
@@ -70,12 +74,13 @@ def compare(
     ] = None,
     budget: Annotated[Budget, typer.Option(help="Rescale arrays to the base's number of PEs or area.")] = Budget.none,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="ARCH.KEY=VALUE", help="Change a machine. Repeatable.")] = None,
+    energy: Annotated[str | None, typer.Option(help=ENERGY_HELP)] = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
 ) -> None:
     """Run workloads on several architectures: cycles, time, speedups, PEs, buffers and area in one table."""
     archs = machine_names() if arch == "all" else list(dict.fromkeys(one.strip() for one in arch.split(",")))
     overrides = _overrides(set_ or [], archs)
-    found = {name: _Candidate(machine(name), machine_spec(machine(name), None, overrides[name])) for name in archs}
+    found = {name: _candidate(machine(name), overrides[name], energy) for name in archs}
     base = base or archs[0]
     if base not in found:
         raise SpecError(f"--base {base!r} is not among --arch {arch}{nearest(base, archs)}")

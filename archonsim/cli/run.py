@@ -9,17 +9,29 @@ from typing import Annotated
 import typer
 from rich.console import Group, RenderableType
 
-from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images, table_width
+from archonsim.cli.common import (
+    ENERGY_HELP,
+    WORKLOAD_HELP,
+    Format,
+    emit,
+    energy_overrides,
+    find_workload,
+    parse_images,
+    table_width,
+)
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.engine.observer import SILENT, Recorder
 from archonsim.errors import OutputError
 from archonsim.machines.registry import machine, machine_spec
+from archonsim.report.energy_text import render_energy
 from archonsim.report.files import to_csv, to_json, write_report
 from archonsim.report.perfetto import check_path, write_trace
+from archonsim.report.report import Report
 from archonsim.report.stats_text import render_stats
 from archonsim.report.text import render
 from archonsim.simulate import choose_images, simulate
 from archonsim.workload.what_if import FORMS, MaskPolicy
+from archonsim.workload.workload import Workload
 
 
 class Fidelity(StrEnum):
@@ -27,6 +39,12 @@ class Fidelity(StrEnum):
 
     cycle = "cycle"
     ideal = "ideal"
+
+
+class Breakdown(StrEnum):
+    """What a run's figures are broken down into."""
+
+    energy = "energy"
 
 
 def run(
@@ -45,6 +63,8 @@ def run(
         str | None, typer.Option(help="Short for --set mapping=...: search, ics21 or a file (dense, sparse).")
     ] = None,
     nnz: Annotated[str | None, typer.Option(help="Short for --set nnz=...: weights, density or ics21 (sparse).")] = None,
+    energy: Annotated[str | None, typer.Option(help=ENERGY_HELP)] = None,
+    breakdown: Annotated[Breakdown | None, typer.Option(help="Add a table: energy by component, phase and data kind.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with machine parameters, laid over the preset.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for result.json and result.csv.")] = None,
     trace: Annotated[
@@ -59,7 +79,7 @@ def run(
     recorder = _recorder(trace, fidelity)
     found = machine(arch)
     short = [f"{key}={value}" for key, value in (("mapping", mapping), ("nnz", nnz)) if value is not None]
-    spec = machine_spec(found, config, [*(set_ or []), *short])
+    spec = machine_spec(found, config, [*(set_ or []), *short, *energy_overrides(energy, found.spec_type)])
     policy = MaskPolicy.parse(masks, seed)
     numbers = parse_images(images)
     work = find_workload(workload)
@@ -78,12 +98,16 @@ def run(
     if trace is not None and recorder is not None:
         write_trace(report, recorder.timeline, trace)
         stderr.print(f"wrote {trace}: image {report.image_numbers[0]}; open it in https://ui.perfetto.dev", style="dim")
+    emit(form, lambda: _tables(report, work, breakdown, stats), lambda: to_json(report.to_dict()), lambda: to_csv(report))
 
-    def table() -> RenderableType:
-        shown = render(report, work.provenance, table_width())
-        return Group(shown, render_stats(report)) if stats else shown
 
-    emit(form, table, lambda: to_json(report.to_dict()), lambda: to_csv(report))
+def _tables(report: Report, work: Workload, breakdown: Breakdown | None, stats: bool) -> RenderableType:
+    shown = [render(report, work.provenance, table_width())]
+    if breakdown is Breakdown.energy:
+        shown.append(render_energy(report))
+    if stats:
+        shown.append(render_stats(report))
+    return Group(*shown)
 
 
 def _recorder(path: Path | None, fidelity: Fidelity) -> Recorder | None:

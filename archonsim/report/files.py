@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archonsim.errors import OutputError
-from archonsim.report.report import LayerReport, Report
+from archonsim.report.report import LayerReport, Report, by_component
 from archonsim.stats.counts import STALLS
 
 
@@ -21,28 +21,37 @@ def to_json(tree: Any) -> str:
     return json.dumps(tree, indent=1, allow_nan=False) + "\n"
 
 
-def _row(image: int | str, layer: LayerReport) -> list[Any]:
+def _row(image: int | str, layer: LayerReport, components: list[str]) -> list[Any]:
     survival = layer.adds / layer.adds_possible if layer.adds_possible else ""
     stalls = [layer.stalls.get(cause, 0) for cause in STALLS]
     block = "" if layer.block is None else layer.block
     return [
         image, layer.name, block, layer.phase, layer.cycles, layer.compute, *stalls, layer.macs, layer.adds, layer.adds_possible,
-        survival, layer.utilization,
+        survival, layer.utilization, *_energies(layer, components),
     ]  # fmt: skip
 
 
+def _energies(layer: LayerReport, components: list[str]) -> list[Any]:
+    """Energy of a phase, whole and by component."""
+    if layer.energy is None:
+        return [""] * (1 + len(components))
+    shares = by_component(layer.energy)
+    return [layer.energy_pj, *(shares.get(component, 0) for component in components)]
+
+
 def to_csv(report: Report) -> str:
-    """Return one tidy row for each image, layer and phase."""
+    """Return one tidy row for each image, layer and phase; energies in pJ, whole and by component."""
+    components = sorted({component for layer in report.layers for component in by_component(layer.energy or {})})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
         ["image", "name", "block", "phase", "cycles", "compute", *(f"stall_{cause}" for cause in STALLS), "macs", "adds",
-         "adds_possible", "survival", "utilization"]
+         "adds_possible", "survival", "utilization", "energy_pj", *(f"energy_{component}" for component in components)]
     )  # fmt: skip
     for image, _, layers in report.per_image:
-        writer.writerows(_row(image, layer) for layer in layers)
+        writer.writerows(_row(image, layer, components) for layer in layers)
     if not report.per_image:
-        writer.writerows(_row("", layer) for layer in report.layers)
+        writer.writerows(_row("", layer, components) for layer in report.layers)
     return text.getvalue()
 
 

@@ -68,6 +68,10 @@ def _blank(value: Number) -> str:
     return number(value) if value else ""
 
 
+def _microjoules(picojoules: float | None) -> str:
+    return "" if picojoules is None else f"{picojoules / 1e6:,.1f}".replace(",", " ")
+
+
 def _stall(cause: str) -> Callable[[LayerReport, Number], str]:
     return lambda layer, total: _blank(layer.stalls.get(cause, 0))
 
@@ -80,6 +84,7 @@ _COLUMNS = (
     _Column("possible", lambda layer, total: _blank(layer.adds_possible), 142),
     _Column("survival", lambda layer, total: share(layer.adds, layer.adds_possible), 92),
     *(_Column(cause, _stall(cause)) for cause in STALLS),
+    _Column("energy uJ", lambda layer, total: _microjoules(layer.energy_pj), 154),
     _Column("PE util.", lambda layer, total: f"{100 * layer.utilization:.0f} %"),
 )
 
@@ -91,11 +96,13 @@ def _merge(name: str, layers: Iterable[LayerReport]) -> LayerReport:
     for layer in group:
         stalls.update(layer.stalls)
     cycles = sum(layer.cycles for layer in group)
+    energies = [layer.energy_pj for layer in group if layer.energy_pj is not None]
     return LayerReport(
         name=name, block=None, phase="", cycles=cycles, compute=sum(layer.compute for layer in group),
         macs=sum(layer.macs for layer in group), adds=sum(layer.adds for layer in group),
         adds_possible=sum(layer.adds_possible for layer in group), stalls=dict(stalls),
         utilization=sum(layer.utilization * layer.cycles for layer in group) / cycles if cycles else 0.0, traffic={}, activity={},
+        energy_pj=sum(energies) if len(energies) == len(group) else None,
     )  # fmt: skip
 
 
@@ -144,7 +151,8 @@ def _foot(report: Report) -> Text:
     else:
         memory = f"DRAM {dram.get('gigabytes_per_second')} GB/s, {dram.get('latency_cycles')} cycles latency"
     text = Text(f"{number(report.total_cycles)} cycles = {report.time_ms:.3f} ms at {report.clock_mhz:g} MHz", style="bold")
-    text.append(f"; {number(report.total_macs)} MACs, {number(report.total_adds)} adds; {memory}", style="not bold")
+    energy = "" if report.energy_uj is None else f"; {number(report.energy_uj)} uJ"
+    text.append(f"; {number(report.total_macs)} MACs, {number(report.total_adds)} adds; {memory}{energy}", style="not bold")
     for word, lines in (("includes", report.includes), ("excludes", report.excludes)):
         for line in lines:
             text.append(f"\n{word}: {line}", style="not bold")
