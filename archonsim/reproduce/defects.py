@@ -35,8 +35,7 @@ class Defect:
     parts : int
         The figure is one of so many equal parts of what it holds.
     energies : sequence of str
-        Depthwise layers whose published energy counts `maps` times as many input maps as there are channels, those
-        beyond the first at `levels`.
+        Patterns of cells whose published energy it changes.
     """
 
     id: str
@@ -49,8 +48,6 @@ class Defect:
     as_published: bool = False
     parts: int = 1
     energies: Sequence[str] = ()
-    maps: int = 1
-    levels: Sequence[str] = ("dram", "glb")
 
     @property
     def note(self) -> Note:

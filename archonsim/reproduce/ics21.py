@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from archonsim.reproduce.cell import Cell, Number, Reproduction, Status, worst
+from archonsim.reproduce.ics21_energies import energy_cells
 from archonsim.reproduce.ics21_runs import SCOPES, Run, Runs, read_runs, scope_of
-from archonsim.reproduce.measure import dense_energies
 from archonsim.reproduce.published import read_rows, read_tree
 from archonsim.workload.published import printed_as
 
@@ -18,9 +18,6 @@ SOURCE = (
 
 #: FusioNet has no baseline of its own: its dense and sparse runs are not compared with.
 NO_BASELINE = "fusionet/"
-
-#: Published energies are rounded to 0.01 uJ, those of one group before they are multiplied; last bits of a sum are no difference.
-ENERGY_ROUNDING_UJ = 0.005 + 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,30 +143,11 @@ def _cycle_cells(runs: Runs) -> Iterator[Cell]:
             yield _cycle_cell(runs, run, name, published)
 
 
-def _energy_cell(runs: Runs, run: Run, name: str, published: str) -> Cell:
-    energy = dense_energies(run.workload, run.overrides)[name]
-    defect = next((one for one in runs.defects if one.charges(run.id, name)), None)
-    right = energy.counted()
-    ours = energy.counted(defect.maps, defect.levels) if defect else right
-    status: Status = "defect" if defect else "exact"
-    return Cell(
-        section="energies", run=run.id, item=name, quantity="uJ", published=published, ours=round(ours, 6),
-        corrected=round(right, 6) if defect else None, notes=(defect.id,) if defect else (),
-        status=status if abs(ours - float(published)) <= ENERGY_ROUNDING_UJ * energy.groups else "differs",
-    )  # fmt: skip
-
-
-def _energy_cells(runs: Runs) -> Iterator[Cell]:
-    for row in read_rows("ics21_cycles"):
-        if runs.runs[row["run"]].energies:
-            yield _energy_cell(runs, runs.runs[row["run"]], row["cell"], row["uj"])
-
-
 def reproduce_ics21() -> Reproduction:
     """Compute every figure of ICS'21 that our machines can compute."""
     runs = read_runs()
     sums = totals(runs)
     cells = (
-        *_headline_cells(sums), *_total_cells(sums), *_speedup_cells(sums), *_cycle_cells(runs), *_energy_cells(runs)
+        *_headline_cells(sums), *_total_cells(sums), *_speedup_cells(sums), *_cycle_cells(runs), *energy_cells(runs)
     )  # fmt: skip
     return Reproduction(name="ics21", source=SOURCE, cells=cells, notes=tuple(defect.note for defect in runs.defects))

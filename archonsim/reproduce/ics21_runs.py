@@ -104,14 +104,19 @@ class Runs:
 
     def held(self, run: str, cell: str) -> int | None:
         """Our figure for what is published under a cell's name."""
+        (run, cell), parts = self.holder(run, cell)
+        own = self.runs[run].own(cell)
+        return None if own is None else own // parts
+
+    def holder(self, run: str, cell: str) -> tuple[tuple[str, str], int]:
+        """Return the run and cell whose figure is published under a cell's name, and in how many parts."""
         for defect in self.defects:
             target = defect.held(run, cell)
             if target == (run, cell):
-                own = self.runs[run].own(cell)
-                return None if own is None else own // defect.parts
+                return target, defect.parts
             if target:
-                return self.held(*target) if defect.as_published else self.runs[target[0]].own(target[1])
-        return self.runs[run].own(cell)
+                return self.holder(*target) if defect.as_published else (target, 1)
+        return (run, cell), 1
 
     def is_given(self, run: str, cell: str) -> bool:
         """Whether our machine repeats the figure that is published under a cell's name."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from archonsim.machines.dense.layers import map_layers
 from archonsim.machines.registry import machine, machine_spec
+from archonsim.report.report import LayerReport
 from archonsim.simulate import simulate
 from archonsim.workload.networks import network
 
 #: Phases that a layer has alone: the layer's name says it all.
 WHOLE_LAYER = ("layer", "published")
+
+#: Components of ARCHON's main phase that its loop nest accounts for, but for weights and masks from DRAM.
+NEST = ("dram.", "glb.", "ifmap_spad.", "psum_spad.", "mac.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,25 @@ class Measured:
         By cell: ``b1.dw``, ``b1.main``, ``head_conv``.
     given : frozenset of str
         Cells whose cycles the machine read instead of computing them.
+    energies : dict
+        uJ by cell; the main phase's in two, as the authors have it: the loop nest ``b1.main``, and ``b1.overhead``.
     """
 
     cycles: dict[str, int]
     given: frozenset[str]
+    energies: dict[str, float]
+
+
+def _energies(name: str, layer: LayerReport) -> Iterator[tuple[str, float]]:
+    """Energy of a phase in uJ, by cell."""
+    if layer.energy is None or layer.energy_pj is None:
+        return
+    if layer.phase != "main":
+        yield name, layer.energy_pj / 1e6
+        return
+    nest = sum(pj for key, pj in layer.energy.items() if key.startswith(NEST) and key != "dram.mask" and key != "dram.weight")
+    yield name, nest / 1e6
+    yield f"{layer.name}.overhead", (layer.energy_pj - nest) / 1e6
 
 
 @cache
@@ -38,41 +56,7 @@ def measure(arch: str, workload: str, overrides: tuple[str, ...] = ()) -> Measur
     report = simulate(network(workload), found, machine_spec(found, None, overrides), fidelity="ideal")
     cells = [(one.name if one.phase in WHOLE_LAYER else f"{one.name}.{one.phase}", one) for one in report.layers]
     return Measured(
-        {name: int(one.cycles) for name, one in cells}, frozenset(name for name, one in cells if one.phase == "published")
+        {name: int(one.cycles) for name, one in cells},
+        frozenset(name for name, one in cells if one.phase == "published"),
+        dict(pair for name, one in cells for pair in _energies(name, one)),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Energy:
-    """Energy of one layer on the dense machine, all groups together.
-
-    Attributes
-    ----------
-    one_map_uj : float
-        With one input map, as the published analysis sees the channels of a depthwise layer.
-    input_uj : dict of level to float
-        What a further input map adds at ``dram`` and ``glb``.
-    maps : int
-        Input maps of a group.
-    groups : int
-    """
-
-    one_map_uj: float
-    input_uj: dict[str, float]
-    maps: int
-    groups: int
-
-    def counted(self, times: int = 1, levels: Sequence[str] = ("dram", "glb")) -> float:
-        """Energy in uJ with `times` as many input maps, further ones counted at `levels`."""
-        return self.one_map_uj + (self.maps * times - 1) * sum(self.input_uj[level] for level in levels)
-
-
-@cache
-def dense_energies(workload: str, overrides: tuple[str, ...] = ()) -> dict[str, Energy]:
-    """Return the energy of every layer of a registered network on ``dense``."""
-    energies = {}
-    for one in map_layers(network(workload), machine_spec(machine("dense"), None, overrides)):
-        groups = one.problem.groups
-        further = {level: one.cost.counts[level, "input"].energy_pj * groups / 1e6 for level in ("dram", "glb")}
-        energies[one.layer.name] = Energy(one.cost.energy_pj * groups / 1e6, further, one.problem.input_maps, groups)
-    return energies

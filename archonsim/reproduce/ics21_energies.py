@@ -1,0 +1,67 @@
+"""ICS'21's energies: dense layers, ARCHON's phases and what its blocks cost beside them, by the published rules and by ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from archonsim.machines.archon.published_energy import constants_of, overhead_energy
+from archonsim.machines.registry import machine, machine_spec
+from archonsim.reproduce.cell import Cell, Status
+from archonsim.reproduce.ics21_runs import Run, Runs
+from archonsim.reproduce.measure import Measured, measure
+from archonsim.reproduce.published import read_rows
+from archonsim.workload.networks import network
+
+#: Published energies are rounded to 0.01 uJ, those of one group before they are multiplied; last bits of a sum are no difference.
+ENERGY_ROUNDING_UJ = 0.005 + 1e-6
+
+
+def _published_rules(run: Run) -> Measured:
+    return measure(run.arch, run.workload, (*run.overrides, "energy_rules=ics21"))
+
+
+def _overhead(run: Run, cell: str) -> float:
+    """Overhead of a block for the main cycles that are published, be they its own or not."""
+    name = cell.partition(".")[0]
+    block = next(one for one in network(run.workload).blocks() if one.name == name)
+    spec = machine_spec(machine(run.arch), None, run.overrides)
+    constants = constants_of(run.workload, spec.pe.adders)
+    return sum(overhead_energy(block, spec, constants, run.published[f"{name}.main"]).values()) / 1e6
+
+
+def _tolerance(run: Run, cell: str) -> float:
+    """Energies are rounded once for each group, and those of ARCHON's phases once more after the authors' corrections."""
+    name, _, phase = cell.partition(".")
+    work = network(run.workload)
+    blocks = {block.name: block for block in work.blocks()}
+    layers = {layer.name: layer for layer in work.layers()}
+    if cell in layers:
+        groups = 1 if layers[cell].kind == "depthwise" else layers[cell].groups
+        return ENERGY_ROUNDING_UJ * groups
+    return ENERGY_ROUNDING_UJ * (1 + (blocks[name].groups if phase.startswith("predict") else 1))
+
+
+def _energy_cell(runs: Runs, run: Run, name: str, published: str) -> Cell:
+    (held_run, held), _ = runs.holder(run.id, name)
+    overhead = name.endswith(".overhead")
+    ours = _overhead(run, name) if overhead else _published_rules(runs.runs[held_run]).energies[held]
+    right = run.ours.energies[name]
+    tolerance = _tolerance(run, name)
+    wrong = not math.isclose(right, ours)
+    notes = tuple(one.id for one in runs.defects if one.charges(run.id, name) or (held != name and one.names(run.id, name)))
+    status: Status = "defect" if wrong else "exact"
+    if abs(ours - float(published)) > tolerance or (wrong and not notes):
+        status = "differs"
+    return Cell(
+        section="energies", run=run.id, item=name, quantity="uJ", published=published, ours=round(ours, 6),
+        corrected=round(right, 6) if wrong else None, notes=notes if wrong else (), status=status,
+    )  # fmt: skip
+
+
+def energy_cells(runs: Runs) -> Iterator[Cell]:
+    """Compare the energies of all runs that our machines can compute."""
+    for row in (*read_rows("ics21_cycles"), *read_rows("ics21_overheads")):
+        run = runs.runs[row["run"]]
+        if run.energies and row["uj"]:
+            yield _energy_cell(runs, run, row["cell"], row["uj"])
