@@ -8,7 +8,7 @@ real candidates and survivors instead of full lanes at a fixed rate, and the FIF
 from __future__ import annotations
 
 from archonsim.dataflow.spatial import map_layer
-from archonsim.machines.archon.prediction_buffer import kept_pixels
+from archonsim.machines.archon.prediction_buffer import kept_pixels, mask_bits
 from archonsim.machines.archon.rounds import INPUT_BITS, TERNARY_BITS, words
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.spec.parts import WORD_BITS
@@ -44,24 +44,17 @@ def accumulate_actions(stats: PhaseStats, *, decoded: int, looked_up: int, adds:
     stats.act("adders", "add", "compute", adds)
 
 
-def mask_channels(block: Block) -> tuple[int, int]:
-    """Mask bits of a pixel at the depthwise layer's input, and at its output."""
-    if block.order == "pw-dw-pw":
-        return block.mid_channels, block.mid_channels
-    return block.mid_channels + block.pw2.out_channels, 0
-
-
 def buffer_writes(stats: PhaseStats, block: Block, spec: ArchonSpec, pixels: int) -> None:
     """Count the masks of some output pixels that their PEs' prediction buffers take in: those of a window, and of the pixel.
 
     Once, or as often as a buffer that cannot keep them needs them where refetches are charged (``mask_fetch``).
     """
-    at_input, at_output = mask_channels(block)
-    bits = at_input * block.taps + at_output
+    window, own = mask_bits(block)
+    bits = window * block.taps + own
     if spec.mask_fetch == "refetch" and bits > spec.pe.prediction_buffer_words * WORD_BITS:
         kept = kept_pixels(block, spec.pe.prediction_buffer_words)
         again = block.out_channels // block.groups
-        bits = block.in_channels // block.groups * (at_input * (kept + (block.taps - kept) * again) + at_output)
+        bits = block.in_channels // block.groups * (window * (kept + (block.taps - kept) * again) + own)
     stats.act("prediction_buffer", "write", "mask", pixels * words(bits))
 
 

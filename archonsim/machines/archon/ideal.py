@@ -16,7 +16,7 @@ Where PEs do not divide the last two, we round up (own decision; the authors' ca
 from __future__ import annotations
 
 from archonsim.machines.archon.energy import charged, predicted_layer
-from archonsim.machines.archon.ideal_energy import layer_actions, main_actions, predict_actions, second_layer
+from archonsim.machines.archon.ideal_energy import layer_actions, main_actions, predict_actions
 from archonsim.machines.archon.published_energy import with_published_energy
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.phases import PhaseResult
@@ -44,7 +44,7 @@ def _layer(layer: Layer, spec: ArchonSpec) -> PhaseStats:
 
 
 def _block(block: Block, spec: ArchonSpec) -> list[PhaseResult]:
-    second = second_layer(block)
+    second = block.layers[1]
     pes, adders = spec.pe.count, spec.pe.beat_candidates
     last = block.layers[-1]
     macs = block.in_channels // block.groups * block.taps * block.out_channels * last.out_h * last.out_w

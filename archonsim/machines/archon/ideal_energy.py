@@ -7,9 +7,10 @@ additions on the narrow adders, and one multiplication an output for its batch n
 from __future__ import annotations
 
 from archonsim.dataflow.tile import output_tiles
-from archonsim.machines.archon.actions import accumulate_actions, buffer_writes, mask_channels
+from archonsim.machines.archon.actions import accumulate_actions, buffer_writes
 from archonsim.machines.archon.energy import memory_sizes
 from archonsim.machines.archon.nests import hierarchy, layer_nest, main_nest
+from archonsim.machines.archon.prediction_buffer import mask_bits
 from archonsim.machines.archon.rounds import INPUT_BITS, TERNARY_BITS, masks_on_chip, moved, words
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.nest_actions import nest_actions
@@ -23,11 +24,6 @@ def layer_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec) -> None:
     levels = hierarchy(spec, memory_sizes(spec, main=False), main=False)
     problem, cost, moved_ = layer_nest(layer, levels)
     stats.actions.update(nest_actions(problem, cost, moved_, levels))
-
-
-def second_layer(block: Block) -> Layer:
-    """Return the layer whose ReLU the second prediction is for."""
-    return block.dw if block.order == "pw-dw-pw" else block.pw2
 
 
 def mask_actions(stats: PhaseStats, block: Block, spec: ArchonSpec, direction: str, bits: int) -> None:
@@ -70,9 +66,9 @@ def main_actions(stats: PhaseStats, block: Block, spec: ArchonSpec) -> None:
     candidates = round(dense * spec.fused_density)
     pixels = last.out_h * last.out_w
     tiles = list(output_tiles(block.dw, spec.pe.rows, spec.pe.cols))
-    at_input, at_output = mask_channels(block)
+    window, own = mask_bits(block)
     for tile in tiles:
-        mask_actions(stats, block, spec, "read", tile.halo * at_input + tile.pixels * at_output)
+        mask_actions(stats, block, spec, "read", tile.halo * window + tile.pixels * own)
     stats.act("dram", "read", "weight", words(candidates * (spec.value_bits + spec.index_bits)) * len(tiles))
     looked_up = candidates * pixels
     accumulate_actions(stats, decoded=candidates * len(tiles), looked_up=looked_up, adds=round(looked_up * spec.survival))

@@ -18,7 +18,7 @@ from archonsim.spec.parts import WORD_BITS
 from archonsim.workload.block import Block
 
 
-def _mask_bits(block: Block) -> tuple[int, int]:
+def mask_bits(block: Block) -> tuple[int, int]:
     """Mask bits, of all groups, that belong to a pixel of the window, and to the output pixel alone."""
     if block.order == "pw-pw-dw":  # both masks lie before the depthwise layer
         return block.mid_channels + block.layers[1].out_channels, 0
@@ -27,7 +27,7 @@ def _mask_bits(block: Block) -> tuple[int, int]:
 
 def kept_pixels(block: Block, buffer_words: int) -> int:
     """How many pixels of its window a PE keeps masks of, beside that of its output pixel, a group at a time."""
-    window, own = _mask_bits(block)
+    window, own = mask_bits(block)
     return max(0, min(block.taps, (buffer_words * WORD_BITS * block.groups - own) // window))
 
 
@@ -37,7 +37,7 @@ def refetched_words(block: Block, tile: Tile, spec: ArchonSpec) -> int:
     With all groups of a pixel in the buffer there are none. With the masks of one group at a time, each group comes again for each
     input channel; what the window has over the buffer also for each output channel.
     """
-    window, own = _mask_bits(block)
+    window, own = mask_bits(block)
     if block.taps * window + own <= spec.pe.prediction_buffer_words * WORD_BITS:
         return 0
     channels, outs = block.in_channels // block.groups, block.out_channels // block.groups
