@@ -4,7 +4,8 @@ Own decision. The recipe starts a predictor's normalisation from the real layer'
 one number per channel, so the best one in the sense of least squares has a closed form: the regression of the real
 pre-activation on the ternary sums. It also answers where to cut: an activation is worth passing on where its expected
 value is positive. Blocks are fitted in order, each on what the ones before it really deliver; the kept weights of PW2
-and its normalisation are then fitted so that the block's output comes nearest to the network's without predictors.
+and its normalisation are then fitted so that the block's output comes nearest to the network's without predictors. (Where
+DW comes last, its normalisation alone.)
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import torch
 from torch import Tensor
 
 from archonsim.zoo.bottleneck import Bottleneck
-from archonsim.zoo.network import Network, round_weights, to_half
+from archonsim.zoo.network import Network, after_core, core, round_weights, to_half
 from archonsim.zoo.predictor import STEP, Predictor, gate
 from archonsim.zoo.unit import ConvUnit
 from workloads.moments import Regression
-from workloads.refit import refit_pw2, run_chunks, sample_chunks, wanted_branch
+from workloads.refit import refit_pw2, run_chunks, sample_chunks
 
 #: Input steps that a predictor may get, as multiples of the recipe's at an input deviation of 1.
 _STEP_FACTORS = (0.15, 0.25, 0.35, 0.5, 0.7, 1.0)
@@ -55,27 +56,35 @@ def _calibrate_block(block: Bottleneck, x: Tensor, wanted: Tensor) -> None:
     one, two = block.predictor1, block.predictor2
     assert one is not None
     assert two is not None
-    assert block.pw2.bn is not None
+    unit1, unit2, unit3 = block.stages
+    assert unit3.bn is not None
 
     def first(at: slice) -> tuple[Tensor, Tensor]:
-        return x[at], block.pw1.preactivation(x[at])
+        return x[at], unit1.preactivation(x[at])
 
     def second(at: slice) -> tuple[Tensor, Tensor]:
         predicted = one(x[at])
-        return predicted, block.dw.preactivation(gate(block.pw1.preactivation(x[at]), predicted))
+        return block.between(predicted), unit2.preactivation(block.between(gate(unit1.preactivation(x[at]), predicted)))
 
-    pixels = block.block.pw2.in_h * block.block.pw2.in_w
-    _fit(one, block.pw1, first, sample_chunks(x, pixels))
-    _fit(two, block.dw, second, sample_chunks(x, pixels))
+    last = block.block.layers[-1]
+    pixels = last.in_h * last.in_w
+    _fit(one, unit1, first, sample_chunks(x, pixels))
+    _fit(two, unit2, second, sample_chunks(x, pixels))
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
         for at in sample_chunks(x, pixels):
             _, real2, _, predicted2 = block.wide_maps(x[at])
             assert predicted2 is not None
-            yield gate(real2, predicted2), wanted_branch(block, x[at], wanted[at])
+            yield gate(real2, predicted2), block.branch_of(wanted[at], x[at])
 
-    refit_pw2(block.pw2, pairs(), None)
-    round_weights(block.pw2)
+    if unit3 is block.pw2:
+        refit_pw2(block.pw2, pairs(), None)
+        round_weights(block.pw2)
+        return
+    fit = Regression()
+    for features, target in pairs():
+        fit.add(unit3.convolve(features), target)
+    fit.write(unit3.bn, 1.0)
 
 
 @torch.no_grad()
@@ -90,17 +99,19 @@ def calibrate(network: Network, images: Tensor, progress: Callable[[str], None])
     network.eval()
     reference = actual = images
     for name, module in network.items.items():
-        if not (isinstance(module, Bottleneck) and module.predictor1 is not None and module.predictor2 is not None):
-            run = partial(network.step, module)
-            reference, actual = run_chunks(run, reference), run_chunks(run, actual)
+        block = core(module)
+        if block is None or block.predictor1 is None or block.predictor2 is None:
+            reference, actual = run_chunks(module, reference), run_chunks(module, actual)
             continue
-        reference = to_half(run_chunks(partial(_without_predictors, module), to_half(reference)))
-        actual = to_half(actual)
-        _calibrate_block(module, actual, reference)
-        actual = to_half(run_chunks(module, actual))
-        error = float((actual - reference).square().mean() / reference.var())
-        steps = f"{float(module.predictor1.step):.3f}, {float(module.predictor2.step):.3f}"
+        reference, actual = to_half(reference), to_half(actual)
+        wanted = to_half(run_chunks(partial(_without_predictors, block), reference))
+        _calibrate_block(block, actual, wanted)
+        made = to_half(run_chunks(block, actual))
+        error = float((made - wanted).square().mean() / wanted.var())
+        steps = f"{float(block.predictor1.step):.3f}, {float(block.predictor2.step):.3f}"
         progress(f"{name}: input steps {steps}; output error {error:.3f}")
+        behind = partial(after_core, module)
+        reference, actual = run_chunks(behind, wanted, reference), run_chunks(behind, made, actual)
 
 
 def _without_predictors(block: Bottleneck, x: Tensor) -> Tensor:

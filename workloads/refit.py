@@ -9,14 +9,15 @@ network's block puts out, from the features that the pruned block really has, de
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from archonsim.errors import WorkloadError
 from archonsim.zoo.bottleneck import Bottleneck
+from archonsim.zoo.compound import Compound
 from archonsim.zoo.network import Network
-from archonsim.zoo.unit import ConvUnit, channel_shuffle, folded_norm
+from archonsim.zoo.unit import ConvUnit, folded_norm
 from workloads.moments import Regression
 from workloads.pruning import TAIL_ROLES, keep_largest
 
@@ -150,12 +151,6 @@ def refit_pw2(unit: ConvUnit, pairs: Iterator[tuple[Tensor, Tensor]], sparsity: 
     bn.bias.copy_(target.flatten())
 
 
-def wanted_branch(block: Bottleneck, x: Tensor, output: Tensor) -> Tensor:
-    """Return what the normalisation after PW2 must put out so that the block, reading `x`, makes `output`."""
-    y = output - x if block.block.residual == "add" else output
-    return channel_shuffle(y, y.shape[1] // block.block.shuffle) if block.block.shuffle else y
-
-
 def _prune_block(block: Bottleneck, x: Tensor, output: Tensor, pointwise: float, depthwise: float) -> None:
     """Prune one block that reads `x` and should make `output`."""
     before = Bottleneck(block.block, predicted=False).to(x.device).eval()
@@ -173,14 +168,14 @@ def _prune_block(block: Bottleneck, x: Tensor, output: Tensor, pointwise: float,
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
         for at in sample_chunks(x, pixels):
-            yield block.dw(block.pw1(x[at])), wanted_branch(block, x[at], output[at])
+            yield block.dw(block.pw1(x[at])), block.branch_of(output[at], x[at])
 
     refit_pw2(block.pw2, pairs(), pointwise)
 
 
-def run_chunks(run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def run_chunks(run: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     """Run a module on some images at a time."""
-    return torch.cat([run(x[start : start + _CHUNK]) for start in range(0, len(x), _CHUNK)])
+    return torch.cat([run(*(x[start : start + _CHUNK] for x in maps)) for start in range(0, len(maps[0]), _CHUNK)])
 
 
 @torch.no_grad()
@@ -193,7 +188,15 @@ def prune_by_refit(network: Network, images: Tensor, pointwise: float, depthwise
         Normalised training images.
     pointwise, depthwise : float
         Shares of zeros.
+
+    Raises
+    ------
+    WorkloadError
+        Not every block of the network is PW1 - DW - PW2 and nothing else.
     """
+    for name, module in network.items.items():
+        if isinstance(module, Compound) or (isinstance(module, Bottleneck) and module.block.order != "pw-dw-pw"):
+            raise WorkloadError(f"block {name}: pruning by least squares knows blocks of the order pw-dw-pw alone; prune by a ramp")
     network.eval()
     reference = actual = images
     for name, module in network.items.items():
@@ -204,8 +207,7 @@ def prune_by_refit(network: Network, images: Tensor, pointwise: float, depthwise
             error = float((actual - reference).square().mean() / reference.var())
             say(f"{name}: pruned; output error {error:.3f}")
         else:
-            run = partial(network.step, module)
-            reference = run_chunks(run, reference)
+            reference = run_chunks(module, reference)
             if isinstance(module, ConvUnit) and module.layer.role in TAIL_ROLES:
                 _refit_pw1(module, actual, pointwise)
-            actual = run_chunks(run, actual)
+            actual = run_chunks(module, actual)

@@ -217,7 +217,7 @@ class Trainer:
         images = len(self.test)
         if phase.flavour == "pred":
             round_weights(network)
-            network.half_words = True
+            network.use_half_words()
         else:
             if self.recipe.statistics_images:
                 estimate_statistics(network, self.train, self.recipe)

@@ -9,7 +9,7 @@ from archonsim.export.folding import layer_tensors, predictor_tensors, to_floats
 from archonsim.workload.mask import Mask
 from archonsim.workload.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
 from archonsim.zoo.bottleneck import Bottleneck
-from archonsim.zoo.network import Network, to_half
+from archonsim.zoo.network import Network, after_core, core, to_half
 from archonsim.zoo.unit import ConvUnit, Dense
 
 
@@ -66,16 +66,17 @@ def trace_network(network: Network, images: Tensor) -> MemoryTrace:
         Normalised; N = 0 gives weights alone.
     """
     network.eval()
-    network.half_words = True
+    network.use_half_words()
     blocks: dict[tuple[str, int], BlockTrace] = {}
     for number in range(len(images)):
         x = images[number : number + 1]
         for module in network.items.values():
-            if isinstance(module, Bottleneck) and module.predictor1 is not None:
-                trace, x = trace_block(module, x)
-                blocks[module.block.name, number] = trace
+            block = core(module)
+            if block is not None and block.predictor1 is not None:
+                blocks[block.block.name, number], y = trace_block(block, x)
+                x = after_core(module, y, x)
             else:
-                x = network.step(module, x)
+                x = module(x)
     return MemoryTrace(
         layers=network_layers(network), predictor_pairs=network_predictors(network), blocks=blocks, images=len(images)
     )

@@ -39,7 +39,8 @@ def fusible(block: Block) -> bool:
     """Whether the kernel has the block's shape: 3x3 windows, channels of a group in multiples that the kernel unrolls by."""
     groups = block.groups
     return (
-        (block.dw.kernel_h, block.dw.kernel_w) == (3, 3)
+        block.order == "pw-dw-pw"
+        and (block.dw.kernel_h, block.dw.kernel_w) == (3, 3)
         and block.dw.stride_h == block.dw.stride_w <= 2
         and block.in_channels // groups % 4 == 0
         and block.out_channels // groups % 4 == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -10,16 +11,13 @@ from torch import Tensor, nn
 from archonsim.errors import WorkloadError
 from archonsim.workload.block import Block
 from archonsim.workload.networks import network as table_network
-from archonsim.workload.workload import Flavour, Workload
+from archonsim.workload.workload import Flavour, Item, Workload
 from archonsim.zoo.bottleneck import Bottleneck
+from archonsim.zoo.compound import Compound
 from archonsim.zoo.unit import layer_module
+from archonsim.zoo.unit import to_half as to_half
 
 FLAVOURS: tuple[Flavour, ...] = ("vanilla", "pruned", "pred")
-
-
-def to_half(x: Tensor) -> Tensor:
-    """Round to what a 16-bit word holds, in float32."""
-    return x.to(torch.float16).to(torch.float32)
 
 
 @torch.no_grad()
@@ -30,6 +28,27 @@ def round_weights(network: nn.Module) -> None:
             module.weight.copy_(to_half(module.weight))
 
 
+def _groups(workload: Workload) -> list[tuple[str, list[Item]]]:
+    """Items by the module that they become: those of one block together, the others alone."""
+
+    def owner(item: Item) -> str:
+        return item.name.split(".")[0]
+
+    return [(name, list(items)) for name, items in itertools.groupby(workload.items, owner)]
+
+
+def core(module: nn.Module) -> Bottleneck | None:
+    """Return the bottleneck that an item of a network is, or holds."""
+    if isinstance(module, Compound):
+        return module.core
+    return module if isinstance(module, Bottleneck) else None
+
+
+def after_core(module: nn.Module, y: Tensor, x: Tensor) -> Tensor:
+    """Run what an item has behind its bottleneck, whose output is `y`; `x` is the item's input."""
+    return module.after(y, x) if isinstance(module, Compound) else y
+
+
 class Network(nn.Module):
     """A workload's items in order.
 
@@ -37,8 +56,6 @@ class Network(nn.Module):
     ----------
     workload : Workload
         The table that the network was built from.
-    half_words : bool
-        Round maps to 16 bits where they pass between blocks, as a machine of 16-bit words stores them.
     """
 
     def __init__(self, workload: Workload, flavour: Flavour) -> None:
@@ -46,28 +63,30 @@ class Network(nn.Module):
         if flavour not in FLAVOURS:
             raise WorkloadError(f"network {workload.name}: flavour is {flavour!r}; it must be one of {', '.join(FLAVOURS)}")
         self.workload, self.flavour = workload, flavour
-        self.half_words = False
+        predicted = flavour == "pred"
         self.items = nn.ModuleDict()
-        for item in workload.items:
-            if isinstance(item, Block):
-                self.items[item.name] = Bottleneck(item, predicted=flavour == "pred" and item.predicted)
+        for name, group in _groups(workload):
+            first = group[0]
+            if len(group) > 1:
+                self.items[name] = Compound(group, predicted)
+            elif isinstance(first, Block):
+                self.items[name] = Bottleneck(first, predicted and first.predicted)
             else:
-                self.items[item.name] = layer_module(item)
+                self.items[name] = layer_module(first)
 
     def bottlenecks(self) -> Iterator[Bottleneck]:
-        """All blocks in order."""
-        return (module for module in self.items.values() if isinstance(module, Bottleneck))
+        """All blocks that could fuse, in order."""
+        return (block for block in map(core, self.items.values()) if block is not None)
 
-    def step(self, module: nn.Module, x: Tensor) -> Tensor:
-        """Run one item, with its maps rounded if `half_words` is set and it is a block."""
-        if not (self.half_words and isinstance(module, Bottleneck)):
-            return module(x)  # type: ignore[no-any-return]
-        return to_half(module(to_half(x)))
+    def use_half_words(self) -> None:
+        """Round maps to 16 bits where they enter and leave blocks, from now on."""
+        for block in self.bottlenecks():
+            block.half_words = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of images ``(N, C, H, W)``, normalised."""
         for module in self.items.values():
-            x = self.step(module, x)
+            x = module(x)
         return x
 
 

@@ -46,9 +46,8 @@ class _Levels(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, step: Tensor, low: int, high: int) -> Tensor:  # type: ignore[no-untyped-def]
-        level = torch.round(x / step)
-        ctx.save_for_backward((level >= low) & (level <= high), step)
-        return level.clamp(low, high)
+        ctx.save_for_backward((x >= low * step) & (x <= high * step), step)
+        return torch.round(x / step).clamp(low, high)
 
     @staticmethod
     def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]

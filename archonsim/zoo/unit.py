@@ -6,10 +6,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from archonsim.workload.layer import Layer
+from archonsim.errors import WorkloadError
+from archonsim.workload.layer import Layer, same_padding
 
 #: Keras defaults, with which the networks of ICS'21 were trained (its momentum 0.99 is torch's 0.01).
 BN_EPS, BN_MOMENTUM = 1e-3, 0.01
+
+
+def to_half(x: Tensor) -> Tensor:
+    """Round to what a 16-bit word holds, in float32."""
+    return x.to(torch.float16).to(torch.float32)
+
+
+def activated(x: Tensor, layer: Layer) -> Tensor:
+    """Apply a layer's activation."""
+    if layer.activation == "none":
+        return x
+    if layer.activation == "relu":
+        return functional.relu(x)
+    if layer.activation == "sigmoid":
+        return torch.sigmoid(x)
+    raise WorkloadError(f"layer {layer.name}: activation is {layer.activation!r}; modules exist for none, relu and sigmoid")
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -70,8 +87,7 @@ class ConvUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the whole layer."""
-        y = self.preactivation(x)
-        return functional.relu(y) if self.layer.activation == "relu" else y
+        return activated(self.preactivation(x), self.layer)
 
 
 class Shuffle(nn.Module):
@@ -111,8 +127,46 @@ class Dense(nn.Module):
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply by the weights."""
-        return self.conv(torch.flatten(x, 1))  # type: ignore[no-any-return]
+        """Multiply by the weights and apply the activation."""
+        return activated(self.conv(torch.flatten(x, 1)), self.layer)
+
+
+def average_pool(x: Tensor, stride: tuple[int, int]) -> Tensor:
+    """Average 3x3 windows with 'same' padding; pixels outside the map do not count, as in TensorFlow."""
+    outer = [pad for size, step in zip(x.shape[:1:-1], stride[::-1], strict=True) for pad in same_padding(size, 3, step)]
+    inside = functional.pad(torch.ones_like(x[:1, :1]), outer)
+    total, count = (functional.avg_pool2d(y, 3, stride) for y in (functional.pad(x, outer), inside))
+    return total / count
+
+
+class Pool(nn.Module):
+    """An average over windows."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        if (layer.kernel_h, layer.kernel_w) != (3, 3):
+            raise WorkloadError(f"layer {layer.name}: pools {layer.kernel_h}x{layer.kernel_w} windows; it must be 3x3")
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average each window."""
+        return average_pool(x, (self.layer.stride_h, self.layer.stride_w))
+
+
+class Join(nn.Module):
+    """Two maps become one: their sum, their product by channel, or both behind each other."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:
+        """Join `other`, which may hold one number a channel, to `x`, and apply the activation."""
+        if self.layer.kind == "concat":
+            y = torch.cat([x, other], 1)
+        else:
+            y = x + other if self.layer.kind == "add" else x * other.view(len(x), -1, 1, 1)
+        return activated(y, self.layer)
 
 
 #: Layers with weights.
@@ -121,5 +175,11 @@ Unit = ConvUnit | Dense
 
 def layer_module(layer: Layer) -> nn.Module:
     """Return the module of one layer."""
-    makers: dict[str, type[nn.Module]] = {"shuffle": Shuffle, "avgpool": GlobalAverage, "fc": Dense}
+    makers: dict[str, type[nn.Module]] = {
+        "shuffle": Shuffle,
+        "avgpool": GlobalAverage,
+        "fc": Dense,
+        "pool": Pool,
+        **dict.fromkeys(("add", "multiply", "concat"), Join),
+    }
     return makers.get(layer.kind, ConvUnit)(layer)

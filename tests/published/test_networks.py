@@ -17,20 +17,7 @@ from archonsim.workload.published import date21_rows, network_name, published_fl
 from archonsim.workload.reader import open_workload
 from archonsim.workload.workload import Workload
 from archonsim.workload.writer import write_workload
-from tests.published.sources import data_rows, shared_rows
-
-CIFAR = {
-    ("cifar10", "fusionet", "fusionet"): "fusionet_c10",
-    ("cifar100", "fusionet", "fusionet"): "fusionet_c100",
-    ("cifar10", "mobilenet", "baseline"): "mobilenetv2_c10",
-    ("cifar10", "mobilenet", "modified"): "mobilenetv2mod_c10",
-    ("cifar100", "mobilenet", "baseline"): "mobilenetv2_c100",
-    ("cifar10", "mnasnet", "baseline"): "mnasnet_c10",
-    ("cifar10", "mnasnet", "modified"): "mnasnetmod_c10",
-    ("cifar100", "mnasnet", "baseline"): "mnasnet_c100",
-    ("cifar10", "shufflenet", "baseline"): "shufflenet_c10",
-    ("cifar10", "shufflenet", "modified"): "shufflenetmod_c10",
-}
+from tests.published.sources import CIFAR, data_rows, shared_rows
 
 TOTALS = data_rows("network_totals.csv")
 

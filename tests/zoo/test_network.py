@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-import csv
-import os
-from pathlib import Path
+import itertools
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
+from archonsim.workload.layer import same_padding  # noqa: E402
 from archonsim.workload.networks import network as table  # noqa: E402
 from archonsim.zoo.network import Network, build, to_half  # noqa: E402
-from archonsim.zoo.unit import channel_shuffle  # noqa: E402
+from archonsim.zoo.unit import average_pool, channel_shuffle  # noqa: E402
+from tests.published.sources import CIFAR, data_rows  # noqa: E402
 
-NAMES = ["fusionet_c10", "fusionet_c100", "fusionet_digits", "mobilenetv2mod_c10"]
-#: Folder with layers.csv: facts of the ICS'21 networks, traced from the authors' code.
-FACTS = Path(os.environ.get("ARCHONSIM_REFERENCE", "../shared/reference")) / "networks" / "layers.csv"
-#: (data set, network, variant) there, by name here.
-PUBLISHED = {
-    "fusionet_c10": ("cifar10", "fusionet", "fusionet"),
-    "fusionet_c100": ("cifar100", "fusionet", "fusionet"),
-    "mobilenetv2mod_c10": ("cifar10", "mobilenet", "modified"),
-}
+#: The ten networks of ICS'21 and the digits'.
+NAMES = [*CIFAR.values(), "fusionet_digits"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_module_has_as_many_parameters_as_its_table(name: str) -> None:
-    module = build(name)
-    found = sum(parameter.numel() for parameter in module.parameters())
-    found += sum(buffer.numel() for key, buffer in module.named_buffers() if "running_" in key)
-    assert found == table(name).params
+def parameters(module: Network) -> int:
+    """As Keras counts: running statistics included."""
+    running = sum(buffer.numel() for key, buffer in module.named_buffers() if "running_" in key)
+    return running + sum(parameter.numel() for parameter in module.parameters())
+
+
+TOTALS = {CIFAR[row["dataset"], row["network"], row["variant"]]: row for row in data_rows("network_totals.csv")}
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_parameters_and_macs_of_the_modules_are_the_published_ones(name: str) -> None:
+    """Counted from the modules and the maps that they really make, not from the tables that built them."""
+    module, row = build(name).eval(), TOTALS[name]
+    assert parameters(module) == int(row["params_total"])
+    macs = 0
+
+    def count(unit: torch.nn.Module, _: object, y: torch.Tensor) -> None:
+        nonlocal macs
+        pixels = y.shape[2] * y.shape[3] if y.ndim == 4 else 1
+        macs += unit.weight.numel() * pixels
+
+    for unit in module.modules():
+        if isinstance(unit, torch.nn.Conv2d | torch.nn.Linear):
+            unit.register_forward_hook(count)
+    with torch.no_grad():
+        logits = module(torch.randn(1, 3, 32, 32))
+    assert logits.shape == (1, 10 if row["dataset"] == "cifar10" else 100)
+    assert macs == int(row["macs_total"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -39,37 +54,52 @@ def test_every_layer_makes_the_map_that_its_table_says(name: str) -> None:
     seen: dict[str, tuple[int, ...]] = {}
 
     def note(unit: torch.nn.Module, _: object, y: torch.Tensor) -> None:
-        seen[unit.layer.name] = tuple(y.shape[1:])
+        owner = unit if hasattr(unit, "layer") else owners[unit]
+        seen[owner.layer.name] = tuple(y.shape[1:])
 
+    owners = {}
     for unit in module.modules():
         if hasattr(unit, "layer"):
-            unit.register_forward_hook(note)
+            # Blocks call a unit's convolution, not always the unit itself.
+            watched = unit.conv if hasattr(unit, "conv") else unit
+            owners[watched] = unit
+            watched.register_forward_hook(note)
     first = next(iter(table(name).layers()))
-    for block in module.bottlenecks():
-        block.pw1.register_forward_hook(note)
-    module(torch.randn(1, first.in_channels, first.in_h, first.in_w))
+    with torch.no_grad():
+        module(torch.randn(1, first.in_channels, first.in_h, first.in_w))
+    assert set(seen) == {layer.name for layer in module.workload.layers()}
     for layer in module.workload.layers():
-        if layer.name in seen:
-            expected = (layer.out_channels,) if layer.kind == "fc" else (layer.out_channels, layer.out_h, layer.out_w)
-            assert seen[layer.name] == expected
-    assert len(seen) >= len(list(module.workload.layers())) - 2 * len(list(module.bottlenecks()))
+        expected = (layer.out_channels,) if layer.kind == "fc" else (layer.out_channels, layer.out_h, layer.out_w)
+        assert seen[layer.name] == expected
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_tables_agree_with_the_published_layers(name: str) -> None:
-    if not FACTS.is_file():
-        pytest.skip(f"{FACTS} is not at hand (set ARCHONSIM_REFERENCE to the folder of reference data)")
-    with FACTS.open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if (row["dataset"], row["network"], row["variant"]) == PUBLISHED[name]]
-    rows = [row for row in rows if int(row["macs"])]
-    layers = [layer for layer in table(name).layers() if layer.is_compute]
-    assert len(layers) == len(rows)
-    for layer, row in zip(layers, rows, strict=True):
-        assert layer.role == row["role"]
-        assert (layer.in_channels, layer.out_channels) == (int(row["in_channels"]), int(row["out_channels"]))
-        assert layer.macs == int(row["macs"])
-        assert layer.params == int(row["params"]) + int(row["bn_params"])
-        assert layer.activation == row["activation"].replace("softmax", "none")
+@pytest.mark.parametrize("name", ["shufflenetmod_c10", "mnasnetmod_c10", "mobilenetv2mod_c10"])
+def test_every_predicted_block_of_a_pred_network_has_predictors(name: str) -> None:
+    module = build(name, "pred")
+    for block in module.bottlenecks():
+        assert (block.predictor1 is not None) == block.block.predicted
+        if block.predictor2 is not None:
+            assert block.predictor2.real_layer is block.block.layers[1]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_pools_average_pixels_inside_the_map(stride: int) -> None:
+    x = torch.randn(2, 3, 6, 7)
+    y = average_pool(x, (stride, stride))
+    before = [same_padding(size, 3, stride)[0] for size in (6, 7)]
+    for p, q in itertools.product(range(y.shape[2]), range(y.shape[3])):
+        top, left = p * stride - before[0], q * stride - before[1]
+        window = x[:, :, max(top, 0) : top + 3, max(left, 0) : left + 3]
+        torch.testing.assert_close(y[:, :, p, q], window.mean((2, 3)))
+
+
+@pytest.mark.parametrize("name", ["fusionet_digits", "shufflenetmod_c10"])
+def test_the_branch_is_what_its_block_makes_of_it(name: str) -> None:
+    for module in build(name).eval().bottlenecks():
+        x = torch.randn(2, module.block.in_channels, module.block.pw1.in_h, module.block.pw1.in_w)
+        with torch.no_grad():
+            y = module.branch(x)
+            torch.testing.assert_close(module.branch_of(module.finish(y, x), x), y, atol=1e-4, rtol=1e-4)
 
 
 def test_shuffle_interleaves_groups() -> None:
@@ -95,7 +125,8 @@ def test_stride_two_pads_behind_as_tensorflow_does() -> None:
 
 def test_half_words_round_what_passes_between_blocks() -> None:
     module: Network = build("fusionet_digits").eval()
-    module.half_words = True
+    module.use_half_words()
+    x = torch.randn(1, 16, 8, 8)
     block = next(module.bottlenecks())
-    y = module.step(block, torch.randn(1, 16, 8, 8))
-    assert torch.equal(y, to_half(y))
+    assert torch.equal(block(x), to_half(block(x)))
+    assert torch.equal(block(x), block(to_half(x)))
