@@ -12,11 +12,21 @@ import torch
 
 @dataclass(slots=True, kw_only=True)
 class Position:
-    """Where a run of a recipe stands: `step` of phase number `phase`; what the finished phases reached."""
+    """Where a run of a recipe stands: `step` of phase number `phase`; what the finished phases reached.
+
+    Attributes
+    ----------
+    best : float
+        Best test accuracy of an epoch of the current phase, where the phase keeps the best; -1 before the first.
+    seconds : float
+        Time that the current phase has trained for.
+    """
 
     recipe: str
     phase: int = 0
     step: int = 0
+    best: float = -1.0
+    seconds: float = 0.0
     results: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -29,6 +39,11 @@ class CheckpointFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
+
+    def position(self) -> Position | None:
+        """Return where the run stands; None for a fresh folder."""
+        latest = self.path / "latest.json"
+        return Position(**json.loads(latest.read_text("utf-8"))["position"]) if latest.is_file() else None
 
     def load(self) -> tuple[Position, dict[str, Any], dict[str, Any]] | None:
         """Return position, model state and optimiser state (with random generators); None for a fresh folder."""
@@ -54,8 +69,18 @@ class CheckpointFolder:
                 old.unlink()
 
 
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Read a state that `save_tensors` wrote."""
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def save_tensors(path: Path, state: dict[str, Any]) -> None:
+    """Write a state, complete or not at all."""
+    beside = path.with_suffix(".tmp")
+    torch.save(state, beside)
+    beside.replace(path)
+
+
 def save_network(path: Path, meta: dict[str, Any], model: dict[str, Any]) -> None:
     """Write a finished flavour: its state and what is known about it."""
-    beside = path.with_suffix(".tmp")
-    torch.save({"meta": meta, "model": model}, beside)
-    beside.replace(path)
+    save_tensors(path, {"meta": meta, "model": model})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import SupportsFloat
 
 from rich.console import Console
 
@@ -14,7 +15,7 @@ class ConsoleReporter:
         self._console = Console(stderr=True)
         self._shown, self._started, self._first = 0.0, time.monotonic(), -1
 
-    def step(self, phase: str, step: int, steps: int, loss: float, rate: float) -> None:
+    def step(self, phase: str, step: int, steps: int, loss: SupportsFloat, rate: float) -> None:
         """Show one step, if it is time to."""
         now = time.monotonic()
         if self._first < 0 or step < self._first:
@@ -27,7 +28,7 @@ class ConsoleReporter:
         self._shown = now
         speed = (step - self._first) / max(now - self._started, 1e-9)
         left = (steps - step) / speed / 60
-        text = f"{phase}: step {step}/{steps}  loss {loss:.3f}  rate {rate:.4f}  {speed:.2f} steps/s  {left:.1f} min left"
+        text = f"{phase}: step {step}/{steps}  loss {float(loss):.3f}  rate {rate:.4f}  {speed:.2f} steps/s  {left:.1f} min left"
         self._console.print(text, end="\r" if live and step < steps else "\n", highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:

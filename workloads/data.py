@@ -41,8 +41,8 @@ def shrink(x: Tensor, resolution: int) -> Tensor:
     return functional.interpolate(x, size=(resolution, resolution), mode="area")
 
 
-def augment(x: Tensor, pad: int, flip: bool) -> Tensor:
-    """Flip half of the images and move each by up to `pad` pixels, zeros coming in."""
+def augment(x: Tensor, pad: int, flip: bool, one_shift: bool = False) -> Tensor:
+    """Flip half of the images and move each (or, with `one_shift`, all alike) by up to `pad` pixels, zeros coming in."""
     n, _, height, width = x.shape
     # Drawn on the CPU: a checkpoint then holds the one generator that training depends on.
     if flip:
@@ -50,8 +50,9 @@ def augment(x: Tensor, pad: int, flip: bool) -> Tensor:
     if not pad:
         return x
     padded = functional.pad(x, (pad, pad, pad, pad))
-    rows = (torch.randint(0, 2 * pad + 1, (n, 1)) + torch.arange(height)).to(x.device)
-    columns = (torch.randint(0, 2 * pad + 1, (n, 1)) + torch.arange(width)).to(x.device)
+    moves = torch.randint(0, 2 * pad + 1, (2, 1 if one_shift else n, 1)).expand(2, n, 1)
+    rows = (moves[0] + torch.arange(height)).to(x.device)
+    columns = (moves[1] + torch.arange(width)).to(x.device)
     picked = padded[torch.arange(n, device=x.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
     return picked.permute(0, 3, 1, 2).contiguous()
 

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from archonsim.errors import ArchonsimError
 from archonsim.export.command import export_to_file
+from workloads.book import load_recipe
 from workloads.console import ConsoleReporter
 from workloads.data import load
-from workloads.recipe import load_recipe
 from workloads.trainer import Trainer, UnfinishedError
 
 NETWORK = "fusionet_digits"

@@ -35,7 +35,7 @@ def estimate_statistics(network: Network, split: Split, recipe: Recipe, resoluti
     network.train()
     for start in range(0, recipe.statistics_images, batch):
         at = torch.arange(start, min(start + batch, recipe.statistics_images)) * 37 % len(split)
-        network(augment(split.batch(at, resolution), recipe.pad, recipe.flip))
+        network(augment(split.batch(at, resolution), recipe.pad, recipe.flip, recipe.one_shift))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
 
 from archonsim.zoo.network import Network
 from archonsim.zoo.unit import ConvUnit
+from workloads.recipe import Phase
+from workloads.schedule import Schedule
 
+#: Steps between two choices of the weights to prune, where the ramp is a share of the steps.
+PRUNE_EVERY = 10
 #: Layers outside of blocks that are pruned as well.
 TAIL_ROLES = frozenset({"tail_pw"})
 
 
-def prunable(network: Network, pointwise: float, depthwise: float) -> Iterator[tuple[ConvUnit, float]]:
-    """Yield the layers to prune and the final share of zeros of each: all of the blocks, and the tail's 1x1 convolution."""
-    for block in network.bottlenecks():
-        yield block.pw1, pointwise
-        yield block.dw, depthwise
-        yield block.pw2, pointwise
-    for module in network.items.values():
-        if isinstance(module, ConvUnit) and module.layer.role in TAIL_ROLES:
-            yield module, pointwise
+def prunable(network: Network, pointwise: float, depthwise: float, dense: Collection[str] = ()) -> Iterator[tuple[ConvUnit, float]]:
+    """Yield the layers to prune and the final share of zeros of each: all of the blocks, and the tail's 1x1 convolution.
+
+    `dense` names blocks and roles that are left out.
+    """
+    shares = {"pw1": pointwise, "dw": depthwise, "pw2": pointwise, **dict.fromkeys(TAIL_ROLES, pointwise)}
+    for module in network.modules():
+        if isinstance(module, ConvUnit) and module.layer.role in shares:
+            block = module.layer.name.split(".")[0]
+            if block not in dense and module.layer.role not in dense:
+                yield module, shares[module.layer.role]
 
 
 def sparsity_at(progress: float, final: float) -> float:
@@ -49,11 +55,22 @@ def keep_largest(score: Tensor, sparsity: float) -> Tensor:
     return mask.view_as(score)
 
 
+def prune(phase: Phase, pruner: Pruner, step: int, schedule: Schedule) -> None:
+    """Prune after a step, `step` steps of the phase being done: tighter while the ramp lasts, then as it is."""
+    epoch = (step - 1) // schedule.epoch_steps
+    if epoch < phase.ramp_epochs:
+        pruner.tighten(epoch / phase.ramp_epochs)
+    elif not phase.ramp_epochs and schedule.progress(step - PRUNE_EVERY) < phase.ramp and step % PRUNE_EVERY == 0:
+        pruner.tighten(schedule.progress(step) / phase.ramp)
+    else:
+        pruner.apply()
+
+
 class Pruner:
     """Holds the masks of one network and imposes them."""
 
-    def __init__(self, network: Network, pointwise: float, depthwise: float) -> None:
-        self._targets = list(prunable(network, pointwise, depthwise))
+    def __init__(self, network: Network, pointwise: float, depthwise: float, dense: Collection[str] = ()) -> None:
+        self._targets = list(prunable(network, pointwise, depthwise, dense))
         # A network that was pruned before (resumed training) starts from the zeros that it has.
         self._masks = [unit.conv.weight.detach() != 0 for unit, _ in self._targets]
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from archonsim.errors import WorkloadError, nearest
 from archonsim.workload.workload import Flavour
 
+#: Parts of a network that a penalty may name.
+PART = re.compile(r"head|tail|fc|se|blocks|predictors|b(\d+)(?:-b(\d+))?")
+PARTS = "head, tail, fc, se, blocks, predictors, a block (b3) or some (b1-b7)"
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -40,6 +44,28 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """Learning rates of some epochs, one an epoch, in a schedule of several such pieces.
+
+    Attributes
+    ----------
+    values : tuple of float
+        One for each epoch; for the shape ``values`` alone.
+    shape : {"values", "cosine", "cubic"}
+        From `start` down to `end` over `period` epochs, then `end`. Cubic: ``(start - end) (1 - e / period)^3 + end``.
+    epochs : int
+        Epochs that the piece lasts; 0: to the end.
+    """
+
+    values: tuple[float, ...] = ()
+    shape: Literal["values", "cosine", "cubic"] = "values"
+    start: float = 0.0
+    end: float = 0.0
+    period: int = 1
+    epochs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """Training of one flavour.
 
@@ -48,6 +74,24 @@ class Phase:
     stages : tuple of Stage
     peak_rate, final_rate : float
         Learning rate: linear warm-up over the share `warmup` of the steps, then a cosine down to `final_rate`.
+    rates : tuple of Rate
+        Learning rates by epoch instead. An epoch then has as many steps as whole batches.
+    weight_decay : float
+        Added to the gradient as so many times the weight; never for depthwise kernels, biases and normalisations.
+    l2 : dict of part to float
+        Instead of `weight_decay`: a penalty ``l2 * sum(w^2)`` in the loss (the gradient gets twice as much), by part:
+        ``head``, ``blocks``, ``b1`` or ``b1-b7`` (these before ``blocks``), ``se``, ``tail``, ``fc``, ``predictors``. A part
+        left out has none.
+    clip : float
+        Largest norm of the gradient; 0: any.
+    ramp_epochs : int
+        Epochs over which sparsity grows, once an epoch; the weights to keep are chosen anew after every step of them.
+    keep : {"last", "best", "best_after_ramp"}
+        Which weights a phase ends with: the last ones, or those of the epoch that did best on the test images.
+    predictors : {"constant", "projected"}
+        Ternary kernels stay those of the pruned weights, or are trained and made ternary again after every step.
+    frozen : tuple of str
+        Roles of layers outside blocks whose kernels do not train (flavour ``pred``).
     ramp : float
         Share of the steps over which sparsity grows (flavour ``pruned``).
     refit : int
@@ -64,9 +108,22 @@ class Phase:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     momentum: float = 0.9
+    nesterov: bool = True
+    clip: float = 5.0
+    rates: tuple[Rate, ...] = ()
+    l2: dict[str, float] = field(default_factory=dict)
+    ramp_epochs: int = 0
+    keep: Literal["last", "best", "best_after_ramp"] = "last"
+    predictors: Literal["constant", "projected"] = "constant"
+    frozen: tuple[str, ...] = ()
     ramp: float = 0.0
     refit: int = 0
     calibrate: int = 0
+
+    def __post_init__(self) -> None:
+        for part in self.l2:
+            if not PART.fullmatch(part):
+                raise WorkloadError(f"phase {self.flavour}: l2 has a part {part!r}; it must be {PARTS}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +132,10 @@ class Recipe:
 
     Attributes
     ----------
-    pad, flip : int, bool
-        Augmentation: largest shift in pixels, and whether to mirror.
+    pad, flip, one_shift : int, bool, bool
+        Augmentation: largest shift in pixels, whether to mirror, whether all images of a batch are shifted alike.
+    dense : tuple of str
+        Blocks (``b0``) and roles (``tail_pw``) that are not pruned, beside the head and the classifier.
     fused, autocast, channels_last : bool
         How to compute: on the CPU kernels; in bfloat16 where torch thinks it safe; in which layout.
     statistics_images : int
@@ -93,6 +152,8 @@ class Recipe:
     seed: int = 0
     pad: int = 2
     flip: bool = True
+    one_shift: bool = False
+    dense: tuple[str, ...] = ()
     pointwise_sparsity: float = 0.8
     depthwise_sparsity: float = 0.7
     fused: bool = False
@@ -102,13 +163,20 @@ class Recipe:
     monitor_images: int = 0
 
 
-def _build(kind: type[Any], row: dict[str, Any], where: str) -> Any:
+def build_part(kind: type[Any], row: dict[str, Any], where: str) -> Any:
+    """Make a :class:`Recipe` or a part of one from a table.
+
+    Raises
+    ------
+    WorkloadError
+        A key is unknown or missing; `where` names the place.
+    """
     known = {field.name for field in dataclasses.fields(kind)}
     for key in row:
         if key not in known:
             raise WorkloadError(f"{where}: unknown key {key!r}{nearest(key, known)}")
     try:
-        return kind(**row)
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
     except TypeError as error:
         raise WorkloadError(f"{where}: {error}") from error
 
@@ -118,15 +186,6 @@ def parse_recipe(text: str, where: str) -> Recipe:
     table = tomllib.loads(text)
     phases = []
     for row in table.pop("phase", []):
-        stages = tuple(_build(Stage, stage, f"{where}: stage of {row.get('flavour')}") for stage in row.pop("stage", []))
-        phases.append(_build(Phase, {**row, "stages": stages}, f"{where}: phase {row.get('flavour')}"))
-    return _build(Recipe, {**table, "phases": tuple(phases)}, where)  # type: ignore[no-any-return]
-
-
-def load_recipe(network: str, name: str) -> Recipe:
-    """Read ``recipes/NETWORK-NAME.toml``."""
-    path = FOLDER / f"{network}-{name}.toml"
-    if not path.is_file():
-        known = [file.stem for file in FOLDER.glob("*.toml")]
-        raise WorkloadError(f"no recipe {path.stem!r}{nearest(path.stem, known)}")
-    return parse_recipe(path.read_text("utf-8"), path.name)
+        stages = tuple(build_part(Stage, stage, f"{where}: stage of {row.get('flavour')}") for stage in row.pop("stage", []))
+        phases.append(build_part(Phase, {**row, "stages": stages}, f"{where}: phase {row.get('flavour')}"))
+    return build_part(Recipe, {**table, "phases": tuple(phases)}, where)  # type: ignore[no-any-return]

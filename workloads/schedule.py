@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from workloads.recipe import Phase, Stage
+from workloads.recipe import Phase, Rate, Stage
+
+
+def rate_of(rates: Sequence[Rate], epoch: int) -> float:
+    """Learning rate of an epoch, counted from 0, in a schedule of pieces."""
+    for piece in rates:
+        length = len(piece.values) or piece.epochs
+        if length and epoch >= length and piece is not rates[-1]:
+            epoch -= length
+            continue
+        if piece.shape == "values":
+            return piece.values[min(epoch, len(piece.values) - 1)]
+        left = 1 - min(epoch, piece.period) / piece.period
+        fall = left**3 if piece.shape == "cubic" else 0.5 * (1 - math.cos(math.pi * left))
+        return piece.end + (piece.start - piece.end) * fall
+    raise ValueError("a schedule needs at least one piece")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +36,8 @@ class Schedule:
     seed: int
 
     def _steps(self, stage: Stage) -> int:
+        if self.phase.rates:
+            return int(stage.epochs) * (self.images // stage.batch)
         return round(stage.epochs * self.images / stage.batch)
 
     @property
@@ -45,9 +63,16 @@ class Schedule:
             step -= steps
         return shown / total if total else 1.0
 
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch of the last stage: whole batches."""
+        return max(1, self.images // self.phase.stages[-1].batch)
+
     def rate(self, step: int) -> float:
-        """Learning rate: linear warm-up, then a cosine."""
+        """Learning rate: by epoch where the phase lists rates, else linear warm-up, then a cosine."""
         at, phase = self.progress(step), self.phase
+        if phase.rates:
+            return rate_of(phase.rates, step // self.epoch_steps)
         if at < phase.warmup:
             return phase.peak_rate * (0.05 + 0.95 * at / phase.warmup)
         rest = (at - phase.warmup) / (1 - phase.warmup)

@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 
 from archonsim.errors import ArchonsimError
+from workloads.book import load_recipe
 from workloads.console import ConsoleReporter
 from workloads.data import load
-from workloads.recipe import load_recipe
 from workloads.trainer import Trainer, UnfinishedError
 
 #: Exit code of a run that stopped before its end and can go on.
@@ -21,8 +21,8 @@ UNFINISHED = 75
 
 
 def main(
-    network: Annotated[str, typer.Argument(help="fusionet_digits or fusionet_c10")],
-    recipe: Annotated[str, typer.Option(help="name of a recipe in workloads/recipes, e.g. cpu, gpu")] = "cpu",
+    network: Annotated[str, typer.Argument(help="a network of ICS'21, or fusionet_digits")],
+    recipe: Annotated[str, typer.Option(help="paper, gpu, or a file's NAME in workloads/recipes")] = "paper",
     data: Annotated[Path | None, typer.Option(help="folder of the data set's files")] = None,
     out: Annotated[Path, typer.Option(help="folder for checkpoints")] = Path("checkpoints"),
     minutes: Annotated[float | None, typer.Option(help="stop cleanly after so many minutes; call again to go on")] = None,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsFloat
 
 import torch
 from torch import Tensor, nn
@@ -16,25 +16,26 @@ from torch.nn import functional
 from archonsim.errors import WorkloadError
 from archonsim.zoo.fused import FusedSettings
 from archonsim.zoo.network import Network, build, round_weights
-from archonsim.zoo.unit import ConvUnit, Dense
 from archonsim.zoo.widen import widen
 from workloads.calibrate import calibrate
-from workloads.checkpoint import CheckpointFolder, Position, save_network
-from workloads.data import Split, augment
+from workloads.checkpoint import CheckpointFolder, Position, load_tensors, save_network, save_tensors
+from workloads.data import Split, augment, shrink
 from workloads.evaluate import accuracy, estimate_statistics
-from workloads.pruning import Pruner
+from workloads.parts import freeze_real_branches, parameter_groups, predictors, training_mode
+from workloads.pruning import Pruner, prune
 from workloads.recipe import Phase, Recipe, Stage
 from workloads.refit import prune_by_refit
+from workloads.results import device_name, write_result
 from workloads.schedule import Schedule
 
-#: Seconds between two checkpoints, and steps between two choices of the weights to prune.
-SAVE_EVERY, PRUNE_EVERY = 60.0, 10
+#: Seconds between two checkpoints.
+SAVE_EVERY = 60.0
 
 
 class Reporter(Protocol):
     """Hears how training goes."""
 
-    def step(self, phase: str, step: int, steps: int, loss: float, rate: float) -> None:
+    def step(self, phase: str, step: int, steps: int, loss: SupportsFloat, rate: float) -> None:
         """One step is done."""
 
     def say(self, text: str) -> None:
@@ -62,41 +63,16 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def parameter_groups(network: Network, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay acts on 1x1 and plain convolutions and on the last layer, not on depthwise kernels or normalisations."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    units = {id(unit.conv.weight): unit for unit in network.modules() if isinstance(unit, ConvUnit | Dense)}
-    for parameter in network.parameters():
-        if parameter.requires_grad:
-            unit = units.get(id(parameter))
-            (decayed if unit is not None and unit.layer.kind != "depthwise" else free).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-
-
-def freeze_real_branches(network: Network) -> None:
-    """Leave to training what the recipe trains beside predictors: output normalisations, head and tail."""
-    for block in network.bottlenecks():
-        if block.predictor1 is not None:
-            for part in (block.pw1, block.dw, block.pw2.conv):
-                part.requires_grad_(False)
-
-
-def training_mode(network: Network) -> None:
-    """Set training mode; frozen normalisations keep using their running statistics, as in Keras."""
-    network.train()
-    for block in network.bottlenecks():
-        if block.predictor1 is not None:
-            block.pw1.eval()
-            block.dw.eval()
-
-
 class Trainer:
     """One run of one recipe in one folder."""
 
     def __init__(self, recipe: Recipe, train: Split, test: Split, folder: Path, reporter: Reporter, deadline: float | None) -> None:
         self.recipe, self.reporter, self.deadline = recipe, reporter, deadline
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+            # Accuracy is measured in float32; training is in bfloat16 where the recipe asks for it.
+            torch.backends.cudnn.allow_tf32 = False
         self.train, self.test = train.to(self.device), test.to(self.device)
         self.checkpoints = CheckpointFolder(folder)
         self.folder = folder
@@ -118,15 +94,23 @@ class Trainer:
             torch.manual_seed(self.recipe.seed + position.phase)
             network = self._network(phase, position, model)
             self._train(phase, network, position, rest)
-            position.results.append(self._finish(phase, network))
-            position.phase, position.step = position.phase + 1, 0
+            position.results.append(self._finish(phase, network, position))
+            position.phase, position.step, position.best, position.seconds = position.phase + 1, 0, -1.0, 0.0
             model, rest = network.state_dict(), {}
             self.checkpoints.save(position, model, rest)
+            if self._late() and position.phase < len(self.recipe.phases):
+                raise UnfinishedError(f"{self.recipe.phases[position.phase].flavour}: step 0")
         return position.results
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
 
     def _network(self, phase: Phase, position: Position, model: dict[str, Any] | None) -> Network:
         """Return the network of a phase as it stands: resumed, or made from the flavour before it."""
         network = build(self.recipe.network, phase.flavour)
+        if phase.predictors == "projected":
+            for predictor, real in predictors(network):
+                predictor.train_kernel(real)
         if model is not None:
             missing, unexpected = network.load_state_dict(model, strict=False)
             strange = [name for name in missing if position.step or ".predictor" not in name]
@@ -140,7 +124,7 @@ class Trainer:
         if not position.step:
             self._begin(phase, network)
         if phase.flavour == "pred":
-            freeze_real_branches(network)
+            freeze_real_branches(network, phase.frozen)
         return network
 
     def _begin(self, phase: Phase, network: Network) -> None:
@@ -149,21 +133,29 @@ class Trainer:
         if phase.refit:
             shares = self.recipe.pointwise_sparsity, self.recipe.depthwise_sparsity
             prune_by_refit(network, self.train.batch(chosen), *shares, self.reporter.say)
+        if phase.flavour != "pred":
+            return
+        round_weights(network)
         if phase.calibrate:
-            round_weights(network)
             calibrate(network, self.train.batch(chosen), self.reporter.say)
+        for predictor, real in predictors(network):
+            if not phase.calibrate:
+                predictor.copy_from(real)
+            if phase.predictors == "projected":
+                predictor.train_kernel(real)
 
     def _train(self, phase: Phase, network: Network, position: Position, rest: dict[str, Any] | None) -> None:
         schedule = Schedule(phase, len(self.train), self.recipe.seed)
-        groups = parameter_groups(network, phase.weight_decay)
-        optimiser = torch.optim.SGD(groups, lr=phase.peak_rate, momentum=phase.momentum, nesterov=True)
+        groups = parameter_groups(network, phase)
+        optimiser = torch.optim.SGD(groups, lr=phase.peak_rate, momentum=phase.momentum, nesterov=phase.nesterov)
         pruner = None
         if phase.flavour != "vanilla":
-            pruner = Pruner(network, self.recipe.pointwise_sparsity, self.recipe.depthwise_sparsity)
+            pruner = Pruner(network, self.recipe.pointwise_sparsity, self.recipe.depthwise_sparsity, self.recipe.dense)
         if rest and position.step:
             optimiser.load_state_dict(rest["optimiser"])
             torch.set_rng_state(rest["rng"])
-        saved, smooth = time.monotonic(), 0.0
+        saved = clock = time.monotonic()
+        smooth: Tensor | None = None
         with deferred_interrupt() as asked:
             while position.step < schedule.steps:
                 stage, local = schedule.stage_at(position.step)
@@ -174,55 +166,86 @@ class Trainer:
                 loss = self._step(phase, stage, network, schedule.batch_at(position.step), optimiser)
                 position.step += 1
                 if pruner is not None:
-                    self._prune(phase, pruner, position.step, schedule)
-                smooth = loss if not smooth else 0.98 * smooth + 0.02 * loss
+                    prune(phase, pruner, position.step, schedule)
+                # The loss stays on its device: fetching it would wait for the step to end.
+                smooth = loss if smooth is None else smooth.lerp(loss, 0.02)
                 self.reporter.step(phase.flavour, position.step, schedule.steps, smooth, optimiser.param_groups[0]["lr"])
-                late = self.deadline is not None and time.monotonic() > self.deadline
-                if late or asked() or time.monotonic() - saved > SAVE_EVERY:
+                self._keep_best(phase, network, position, schedule)
+                stop = self._late() or asked()
+                if stop or time.monotonic() - saved > SAVE_EVERY:
+                    self._check_loss(smooth, phase, position)
+                    now = time.monotonic()
+                    position.seconds, clock = position.seconds + now - clock, now
                     state = {"optimiser": optimiser.state_dict(), "rng": torch.get_rng_state()}
                     self.checkpoints.save(position, network.state_dict(), state)
                     saved = time.monotonic()
-                if late or asked():
+                if stop:
                     raise UnfinishedError(f"{phase.flavour}: step {position.step} of {schedule.steps}")
+        position.seconds += time.monotonic() - clock
+        self._check_loss(smooth, phase, position)
 
-    def _step(self, phase: Phase, stage: Stage, network: Network, index: Tensor, optimiser: torch.optim.Optimizer) -> float:
+    def _check_loss(self, loss: Tensor | None, phase: Phase, position: Position) -> None:
+        """Refuse to go on, or to store anything, once the loss is no number."""
+        if loss is not None and not torch.isfinite(loss):
+            where = f"{self.folder}: {phase.flavour} diverged before step {position.step}"
+            raise WorkloadError(f"{where}: the loss is {float(loss)}; lower its learning rate")
+
+    def _step(self, phase: Phase, stage: Stage, network: Network, index: Tensor, optimiser: torch.optim.Optimizer) -> Tensor:
         training_mode(network)
         for block in network.bottlenecks():
             block.fused = FusedSettings(stage.width, stage.fixed) if self.recipe.fused else None
-        x = augment(self.train.batch(index), self.recipe.pad, self.recipe.flip)
-        if stage.resolution != x.shape[-1]:
-            x = functional.interpolate(x, size=(stage.resolution, stage.resolution), mode="area")
+        x = augment(self.train.batch(index), self.recipe.pad, self.recipe.flip, self.recipe.one_shift)
+        x = shrink(x, stage.resolution)
         if self.recipe.channels_last:
             x = x.to(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.autocast):
             logits = network(x)
-        loss = functional.cross_entropy(logits.float(), self.train.labels[index], label_smoothing=phase.label_smoothing)
+        labels = self.train.labels[index]
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=phase.label_smoothing)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        if phase.clip:
+            nn.utils.clip_grad_norm_(network.parameters(), phase.clip)
         optimiser.step()
-        return float(loss.detach())
+        if phase.predictors == "projected":
+            for predictor, _ in predictors(network):
+                predictor.project()
+        return loss.detach()
 
-    def _prune(self, phase: Phase, pruner: Pruner, step: int, schedule: Schedule) -> None:
-        ramping = schedule.progress(step - PRUNE_EVERY) < phase.ramp
-        if ramping and step % PRUNE_EVERY == 0:
-            pruner.tighten(schedule.progress(step) / phase.ramp)
-        else:
-            pruner.apply()
+    def _keep_best(self, phase: Phase, network: Network, position: Position, schedule: Schedule) -> None:
+        """At the end of an epoch, remember the weights if none did better on the test images so far."""
+        epoch, rest = divmod(position.step, schedule.epoch_steps)
+        after = phase.ramp_epochs if phase.keep == "best_after_ramp" else 0
+        if phase.keep == "last" or rest or epoch <= after:
+            return
+        reached = self._accuracy(network, len(self.test))
+        if reached > position.best:
+            position.best = reached
+            save_tensors(self._best_file(phase), network.state_dict())
 
-    def _finish(self, phase: Phase, network: Network) -> dict[str, Any]:
-        """Measure and store a finished flavour."""
+    def _best_file(self, phase: Phase) -> Path:
+        return self.folder / f"best-{phase.flavour}.pt"
+
+    def _accuracy(self, network: Network, images: int) -> float:
         for block in network.bottlenecks():
             block.fused = FusedSettings() if self.recipe.fused else None
+        return accuracy(network, self.test, limit=images, batch=100 if self.device.type == "cpu" else 1000)
+
+    def _finish(self, phase: Phase, network: Network, position: Position) -> dict[str, Any]:
+        """Measure and store a finished flavour."""
         images = len(self.test)
+        if position.best >= 0:
+            network.load_state_dict(load_tensors(self._best_file(phase)))
+        for predictor, _ in predictors(network):
+            predictor.settle()
         if phase.flavour == "pred":
             round_weights(network)
             network.use_half_words()
         else:
             if self.recipe.statistics_images:
-                estimate_statistics(network, self.train, self.recipe)
+                estimate_statistics(network, self.train, self.recipe, batch=64 if self.device.type == "cpu" else 500)
             images = min(self.recipe.monitor_images or images, images)
-        result = {"flavour": phase.flavour, "test_accuracy": accuracy(network, self.test, limit=images), "test_images": images}
+        result = {"flavour": phase.flavour, "test_accuracy": self._accuracy(network, images), "test_images": images}
         meta = {
             **result,
             "network": self.recipe.network,
@@ -231,5 +254,9 @@ class Trainer:
             "note": self.recipe.note,
         }
         save_network(self.folder / f"{phase.flavour}.pt", meta, network.state_dict())
+        self._best_file(phase).unlink(missing_ok=True)
         self.reporter.say(f"{phase.flavour}: test accuracy {result['test_accuracy']:.4f} on {images} images")
-        return result
+        epochs = sum(stage.epochs for stage in phase.stages)
+        done = {**meta, "epochs": epochs, "seconds": round(position.seconds), "device": device_name(self.device)}
+        write_result(self.folder, done)
+        return done

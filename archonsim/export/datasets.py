@@ -15,20 +15,25 @@ from archonsim.errors import WorkloadError
 Bytes = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-#: Mean and deviation of a pixel, one pair for all channels: CIFAR-10's as ICS'21 used them, the digits' of their 0..16.
-NORMALISATION = {"cifar10": (120.70756512369792, 64.1500758911213), "digits": (4.884, 6.016)}
+#: Mean and deviation of a pixel, one pair for all channels: CIFAR's as ICS'21 used them, the digits' of their 0..16.
+NORMALISATION = {"cifar10": (120.70756512369792, 64.1500758911213), "cifar100": (121.90086, 68.23722), "digits": (4.884, 6.016)}
+#: How CIFAR is called, the folder that torchvision unpacks, and the files of its splits.
+CIFAR = {
+    "cifar10": ("CIFAR-10", "cifar-10-batches-py", {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}),
+    "cifar100": ("CIFAR-100", "cifar-100-python", {"train": ["train"], "test": ["test"]}),
+}
 #: Share of the digits held out for testing, and the seed of the split.
 DIGITS_TEST, DIGITS_SEED = 0.25, 2021
 
 
-def _packed_cifar(root: Path, split: str) -> tuple[Bytes, Labels]:
+def _packed_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Labels]:
     """Read strips of lossless WebP in zips (``cifar10_train_00.zip``, ...) and ``cifar10_labels.npz``."""
     from PIL import Image
 
-    with np.load(root / "cifar10_labels.npz") as archive:
+    with np.load(root / f"{dataset}_labels.npz") as archive:
         labels = archive[f"{split}_labels"].astype(np.int64)
     strips = []
-    for part in sorted(root.glob(f"cifar10_{split}_[0-9][0-9].zip")):
+    for part in sorted(root.glob(f"{dataset}_{split}_[0-9][0-9].zip")):
         with zipfile.ZipFile(part) as members:
             for member in sorted(members.namelist()):
                 with Image.open(io.BytesIO(members.read(member))) as strip:
@@ -37,38 +42,38 @@ def _packed_cifar(root: Path, split: str) -> tuple[Bytes, Labels]:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels
 
 
-def _torchvision_cifar(root: Path, split: str) -> tuple[Bytes, Labels]:
-    """Read the pickled batches of the original archive (torchvision's ``cifar-10-batches-py``)."""
-    names = [f"data_batch_{i}" for i in range(1, 6)] if split == "train" else ["test_batch"]
+def _torchvision_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Labels]:
+    """Read the pickled batches of the original archive (torchvision's ``cifar-10-batches-py``, ``cifar-100-python``)."""
+    title, _, files = CIFAR[dataset]
+    names = files[split]
     images, labels = [], []
     for name in names:
         path = root / name
         if not path.is_file():
-            raise WorkloadError(f"{path}: no such file; CIFAR-10's {split} split needs {', '.join(names)}")
+            raise WorkloadError(f"{path}: no such file; {title}'s {split} split needs {', '.join(names)}")
         with path.open("rb") as file:
             batch = pickle.load(file, encoding="bytes")
         images.append(np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32))
-        labels.append(np.asarray(batch[b"labels"], np.int64))
+        labels.append(np.asarray(batch[b"labels" if dataset == "cifar10" else b"fine_labels"], np.int64))
     return np.concatenate(images), np.concatenate(labels)
 
 
-def load_cifar10(root: Path, split: str) -> tuple[Bytes, Labels]:
-    """Read CIFAR-10 from a folder in either layout: images ``(N, 3, 32, 32)`` and labels ``(N,)``.
+def load_cifar(dataset: str, root: Path, split: str) -> tuple[Bytes, Labels]:
+    """Read CIFAR-10 or CIFAR-100 from a folder in either layout: images ``(N, 3, 32, 32)`` and labels ``(N,)``.
 
     Raises
     ------
     WorkloadError
         The folder holds neither, or a part is missing.
     """
-    batches = root / "cifar-10-batches-py"
-    if batches.is_dir() or (root / "test_batch").is_file():
-        images, labels = _torchvision_cifar(batches if batches.is_dir() else root, split)
-    elif (root / "cifar10_labels.npz").is_file():
-        images, labels = _packed_cifar(root, split)
+    title, inner, files = CIFAR[dataset]
+    batches = root / inner
+    if batches.is_dir() or (root / files["test"][0]).is_file():
+        images, labels = _torchvision_cifar(batches if batches.is_dir() else root, dataset, split)
+    elif (root / f"{dataset}_labels.npz").is_file():
+        images, labels = _packed_cifar(root, dataset, split)
     else:
-        raise WorkloadError(
-            f"{root}: no CIFAR-10 here; expected cifar-10-batches-py/ (torchvision) or cifar10_labels.npz with its zips"
-        )
+        raise WorkloadError(f"{root}: no {title} here; expected {inner}/ (torchvision) or {dataset}_labels.npz with its zips")
     if len(images) != len(labels):
         raise WorkloadError(f"{root}: {len(images)} {split} images for {len(labels)} labels; is a part missing?")
     return images, labels
@@ -95,8 +100,8 @@ def load_dataset(dataset: str, split: str, root: Path | None) -> tuple[Bytes, La
     """
     if dataset == "digits":
         return load_digits(split)
-    if dataset != "cifar10":
+    if dataset not in CIFAR:
         raise WorkloadError(f"data set {dataset!r} has no reader; known: {', '.join(sorted(NORMALISATION))}")
     if root is None:
-        raise WorkloadError("cifar10 needs a folder with cifar-10-batches-py/ (torchvision) or the packed files")
-    return load_cifar10(root, split)
+        raise WorkloadError(f"{dataset} needs a folder with {CIFAR[dataset][1]}/ (torchvision) or the packed files")
+    return load_cifar(dataset, root, split)

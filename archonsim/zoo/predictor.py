@@ -2,7 +2,9 @@
 
 Source: recipes of ICS'21 (its public training repository), sections 4.2 and 4.3. Our own decisions, where the recipe
 leaves room or did not work as meant: the ternary weights are those of the pruned real layer, held as a constant (as in
-the authors' CIFAR-10 networks, where they did not train either), and the input step may differ from block to block.
+the authors' CIFAR-10 networks, where they did not train either), and the input step may differ from block to block. The other
+published way, in which the kernels train and are made ternary again after every step (CIFAR-100), is `train_kernel` and
+`project`.
 """
 
 from __future__ import annotations
@@ -72,6 +74,7 @@ class Predictor(nn.Module):
         self.register_buffer("signs", torch.zeros(layer.weight_shape, dtype=torch.int8))
         self.register_buffer("alpha", torch.zeros(layer.out_channels))
         self.register_buffer("step", torch.tensor(STEP))
+        self.kernel: nn.Parameter | None = None
 
     @torch.no_grad()
     def copy_from(self, real: ConvUnit) -> None:
@@ -82,12 +85,35 @@ class Predictor(nn.Module):
         if real.bn is not None:
             self.bn.load_state_dict(real.bn.state_dict())
 
-    def accumulate(self, x: Tensor) -> Tensor:
-        """Return the integer sums ``sum(ternary * level)``."""
+    @torch.no_grad()
+    def train_kernel(self, real: ConvUnit) -> None:
+        """Let the kernel train, from ternary weights; a depthwise one from the real ones, which the first step makes ternary."""
+        start = real.conv.weight if self.real_layer.kind == "depthwise" else self.signs * self.alpha.view(-1, 1, 1, 1)
+        self.kernel = nn.Parameter(start.detach().clone())
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Make a trained kernel ternary again."""
+        if self.kernel is not None:
+            signs, alpha = ternarise(self.kernel, self.slices)
+            self.signs.copy_(signs)
+            self.alpha.copy_(alpha)
+            self.kernel.copy_(signs * alpha.view(-1, 1, 1, 1))
+
+    def settle(self) -> None:
+        """Keep the kernel as it is: ternary, and no parameter any more."""
+        self.project()
+        self.kernel = None
+
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         levels: Tensor = _Levels.apply(x, self.step, LOW, HIGH)  # type: ignore[no-untyped-call]
         if self.outer is not None:
             levels = functional.pad(levels, self.outer)
-        return functional.conv2d(levels, self.signs.to(levels.dtype), None, self.stride, self.padding, 1, self.real_layer.groups)
+        return functional.conv2d(levels, weight.to(levels.dtype), None, self.stride, self.padding, 1, self.real_layer.groups)
+
+    def accumulate(self, x: Tensor) -> Tensor:
+        """Return the integer sums ``sum(ternary * level)``."""
+        return self._convolve(x, self.signs)
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Return scale and shift (O,) of ``keep = scale * accumulate(x) + shift > 0``."""
@@ -96,10 +122,12 @@ class Predictor(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the predicted activation, after the ReLU."""
-        sums = self.accumulate(x)
-        if self.training:
-            y = self.bn(sums * (self.alpha * self.step).view(1, -1, 1, 1))
+        if self.training and self.kernel is not None:
+            y = self.bn(self._convolve(x, self.kernel) * self.step)
+        elif self.training:
+            y = self.bn(self.accumulate(x) * (self.alpha * self.step).view(1, -1, 1, 1))
         else:
+            sums = self.accumulate(x)
             scale, shift = self.folded()
             # Two separate operations: a fused multiply-add would round differently from numpy and the machine.
             y = sums * scale.view(1, -1, 1, 1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
@@ -14,11 +17,15 @@ from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export.datasets import load_dataset  # noqa: E402
 from archonsim.zoo.fused import FusedSettings  # noqa: E402
 from archonsim.zoo.network import build  # noqa: E402
+from archonsim.zoo.predictor import ternarise  # noqa: E402
 from archonsim.zoo.widen import widen  # noqa: E402
-from workloads.data import load  # noqa: E402
+from workloads.book import load_recipe  # noqa: E402
+from workloads.data import Split, load  # noqa: E402
+from workloads.evaluate import accuracy  # noqa: E402
 from workloads.pruning import Pruner, magnitude_mask, sparsity_at  # noqa: E402
-from workloads.recipe import FOLDER, Phase, Recipe, Stage, load_recipe, parse_recipe  # noqa: E402
+from workloads.recipe import FOLDER, Phase, Rate, Recipe, Stage, parse_recipe  # noqa: E402
 from workloads.refit import prune_by_refit  # noqa: E402
+from workloads.results import read_results  # noqa: E402
 from workloads.schedule import Schedule  # noqa: E402
 from workloads.trainer import Trainer, UnfinishedError  # noqa: E402
 
@@ -44,25 +51,58 @@ class Listener:
     def __init__(self) -> None:
         self.steps: list[tuple[str, int]] = []
 
-    def step(self, phase: str, step: int, steps: int, loss: float, rate: float) -> None:
+    def step(self, phase: str, step: int, steps: int, loss: object, rate: float) -> None:
         self.steps.append((phase, step))
 
     def say(self, text: str) -> None:
         assert text
 
 
-def train(folder: Path, deadline: float | None = None) -> Listener:
-    listener = Listener()
-    Trainer(TINY, load("digits", "train", None), load("digits", "test", None), folder, listener, deadline).run()
+#: The options of the recipes ``paper`` and ``gpu`` that TINY lacks: rates by epoch, the best epoch kept, trained ternary
+#: kernels; bfloat16 and channels last.
+RATES = (Rate(values=(0.05,)), Rate(shape="cubic", start=0.05, end=0.01, period=2))
+SHORT = (Stage(epochs=2, batch=48, resolution=8),)
+BY_EPOCH = {"stages": SHORT, "peak_rate": 0.0, "rates": RATES, "nesterov": False, "clip": 0.0, "l2": {"blocks": 1e-4, "fc": 1e-4}}
+OTHER = Recipe(
+    name="other",
+    network="fusionet_digits",
+    dataset="digits",
+    note="",
+    flip=False,
+    one_shift=True,
+    autocast=True,
+    channels_last=True,
+    phases=(
+        Phase(flavour="vanilla", keep="best", **BY_EPOCH),
+        Phase(flavour="pruned", ramp_epochs=1, keep="best_after_ramp", **BY_EPOCH),
+        Phase(flavour="pred", predictors="projected", keep="best", **(BY_EPOCH | {"l2": {"predictors": 1e-4}})),
+    ),
+)
+
+
+def some(split: str, count: int | None) -> Split:
+    """The digits, or the first few of them."""
+    whole = load("digits", split, None)
+    return whole if count is None else dataclasses.replace(whole, images=whole.images[:count], labels=whole.labels[:count])
+
+
+def train(
+    recipe: Recipe, folder: Path, deadline: float | None = None, images: tuple[int | None, int | None] = (96, 40),
+    listener: Listener | None = None,
+) -> Listener:  # fmt: skip
+    listener = listener or Listener()
+    Trainer(recipe, some("train", images[0]), some("test", images[1]), folder, listener, deadline).run()
     return listener
 
 
-def test_an_interrupted_run_ends_with_the_same_weights_as_an_undisturbed_one(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole").steps
-    for _ in range(len(whole) + 1):
+@pytest.mark.parametrize("recipe", [TINY, OTHER], ids=lambda recipe: recipe.name)
+def test_an_interrupted_run_ends_with_the_same_weights_as_an_undisturbed_one(recipe: Recipe, tmp_path: Path) -> None:
+    images = (None, None) if recipe is TINY else (96, 40)
+    whole = train(recipe, tmp_path / "whole", images=images).steps
+    for _ in range(len(whole) + len(recipe.phases)):
         try:
             # A deadline that has passed already: one step, a checkpoint, and out.
-            train(tmp_path / "parts", time.monotonic() - 1)
+            train(recipe, tmp_path / "parts", time.monotonic() - 1, images)
         except UnfinishedError:
             continue
         break
@@ -73,10 +113,82 @@ def test_an_interrupted_run_ends_with_the_same_weights_as_an_undisturbed_one(tmp
         for key, tensor in one["model"].items():
             assert torch.equal(tensor, other["model"][key]), f"{flavour} {key}"
     pred = torch.load(tmp_path / "whole" / "pred.pt", weights_only=True)
-    assert pred["meta"]["test_images"] == 450
+    assert pred["meta"]["test_images"] == images[1] or 450
     weight = pred["model"]["items.b1.pw1.conv.weight"]
     assert torch.equal(weight, weight.half().float())
-    assert not list((tmp_path / "whole").glob("*.tmp"))
+    assert not [key for key in pred["model"] if key.endswith(".kernel")], "kernels that trained are ternary in the end"
+    assert not [*(tmp_path / "whole").glob("*.tmp"), *(tmp_path / "whole").glob("best-*")]
+    results = read_results(tmp_path / "whole")
+    assert {flavour for _, flavour in results} == {"vanilla", "pruned", "pred"}
+    assert results["fusionet_digits", "pred"].test_accuracy == pred["meta"]["test_accuracy"]
+
+
+def test_the_best_epoch_on_the_test_images_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+
+    def listen(*args: object, **more: object) -> float:
+        seen.append(accuracy(*args, **more))
+        return seen[-1]
+
+    monkeypatch.setattr("workloads.trainer.accuracy", listen)
+    recipe = dataclasses.replace(OTHER, phases=(Phase(flavour="vanilla", keep="best", **BY_EPOCH),), autocast=False)
+    train(recipe, tmp_path)
+    assert len(seen) == 3, "after both epochs, and at the end"
+    assert seen[-1] == max(seen)
+
+
+def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:
+    losses: list[float] = []
+
+    class Losses(Listener):
+        def step(self, phase: str, step: int, steps: int, loss: object, rate: float) -> None:
+            losses.append(float(loss))  # type: ignore[arg-type]
+
+    phase = Phase(flavour="vanilla", stages=(Stage(epochs=20, batch=48, resolution=8),), peak_rate=0.05)
+    train(dataclasses.replace(TINY, phases=(phase,), statistics_images=0), tmp_path, listener=Losses())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_diverged_run_says_so(tmp_path: Path) -> None:
+    stages = (Stage(epochs=4, batch=48, resolution=8),)
+    bad = Phase(flavour="vanilla", stages=stages, peak_rate=1e30, clip=0.0, warmup=0.0)
+    with pytest.raises(WorkloadError, match="vanilla diverged before step"):
+        train(dataclasses.replace(TINY, phases=(bad,)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_trained_ternary_kernels_are_made_ternary_after_every_step() -> None:
+    torch.manual_seed(0)
+    block = next(build("fusionet_digits", "pred").bottlenecks())
+    for predictor, unit in ((block.predictor1, block.pw1), (block.predictor2, block.dw)):
+        assert predictor is not None
+        predictor.copy_from(unit)
+        predictor.train_kernel(unit)
+        ternary = predictor.signs * predictor.alpha.view(-1, 1, 1, 1)
+        # PW starts ternary, DW from the real weights (recipes of ICS'21, 4.5).
+        assert torch.equal(predictor.kernel, ternary if unit is block.pw1 else unit.conv.weight)
+        x = torch.randn(4, unit.layer.in_channels, 8, 8) * 3
+        predictor.train()(x).square().sum().backward()
+        with torch.no_grad():
+            predictor.kernel -= 1e-3 * predictor.kernel.grad
+        trained = predictor.kernel.detach().clone()
+        predictor.project()
+        signs, alpha = ternarise(trained, predictor.slices)
+        assert torch.equal(predictor.signs, signs.to(torch.int8))
+        assert torch.equal(predictor.kernel, signs * alpha.view(-1, 1, 1, 1))
+        # What training computes with the kernel is what evaluation computes with signs and scale.
+        sums = torch.nn.functional.conv2d(
+            (x / predictor.step).round().clamp(-8, 7),
+            predictor.kernel,
+            None,
+            predictor.stride,
+            predictor.padding,
+            1,
+            unit.layer.groups,
+        )
+        torch.testing.assert_close(sums, predictor.accumulate(x) * predictor.alpha.view(1, -1, 1, 1), rtol=1e-4, atol=1e-4)
+        predictor.settle()
+        assert predictor.kernel is None
 
 
 def test_pruning_keeps_exactly_the_largest_of_each_slice() -> None:
@@ -163,7 +275,7 @@ def test_learning_rate_warms_up_and_falls_to_its_end() -> None:
     assert schedule.rate(100) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*-*.toml")), ids=lambda path: path.stem)
 def test_shipped_recipes_parse_and_name_networks_that_exist(path: Path) -> None:
     recipe = parse_recipe(path.read_text("utf-8"), path.name)
     assert path.stem == f"{recipe.network}-{recipe.name}"
@@ -174,7 +286,7 @@ def test_shipped_recipes_parse_and_name_networks_that_exist(path: Path) -> None:
 def test_unknown_keys_and_recipes_are_refused_by_name() -> None:
     with pytest.raises(WorkloadError, match=r"unknown key 'sede'; did you mean 'seed'"):
         parse_recipe("sede = 1", "x.toml")
-    with pytest.raises(WorkloadError, match="no recipe 'fusionet_digits-cpx'"):
+    with pytest.raises(WorkloadError, match="no recipe 'cpx' for fusionet_digits; did you mean 'cpu'"):
         load_recipe("fusionet_digits", "cpx")
 
 
@@ -183,6 +295,22 @@ def test_missing_data_is_named(tmp_path: Path) -> None:
         load_dataset("cifar10", "test", tmp_path)
     with pytest.raises(WorkloadError, match="needs a folder"):
         load_dataset("cifar10", "test", None)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "folder", "key"), [("cifar10", "cifar-10-batches-py", b"labels"), ("cifar100", "cifar-100-python", b"fine_labels")]
+)
+def test_cifar_is_read_as_torchvision_unpacks_it(dataset: str, folder: str, key: bytes, tmp_path: Path) -> None:
+    inner = tmp_path / folder
+    inner.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3072), np.uint8)
+    file = inner / ("test_batch" if dataset == "cifar10" else "test")
+    file.write_bytes(pickle.dumps({b"data": pixels, key: [7, 0, 9]}))
+    images, labels = load_dataset(dataset, "test", tmp_path)
+    assert labels.tolist() == [7, 0, 9]
+    assert np.array_equal(images, pixels.reshape(3, 3, 32, 32))
+    with pytest.raises(WorkloadError, match=r"no such file; CIFAR-10+'s train split needs"):
+        load_dataset(dataset, "train", tmp_path)
 
 
 def test_digits_are_split_once_and_for_all() -> None:

@@ -1,0 +1,75 @@
+"""What trainings reached: a small JSON file each, which tables are made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from archonsim.errors import WorkloadError
+
+#: Results that the repository ships.
+FOLDER = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One finished flavour of one network.
+
+    Attributes
+    ----------
+    test_accuracy : float
+        Share of `test_images` test images.
+    epochs : float
+    seconds : int or None
+        Training time of this flavour alone, evaluation during training included; None where it was not noted.
+    device : str
+    """
+
+    network: str
+    flavour: str
+    recipe: str
+    seed: int
+    note: str
+    test_accuracy: float
+    test_images: int
+    epochs: float
+    seconds: int | None
+    device: str
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a result says about where it was trained."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads"
+
+
+def write_result(folder: Path, row: dict[str, Any]) -> None:
+    """Write ``NETWORK-FLAVOUR.json`` into `folder`, complete or not at all."""
+    path = folder / f"{row['network']}-{row['flavour']}.json"
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(row, indent=1) + "\n", "utf-8")
+    beside.replace(path)
+
+
+def read_results(folder: Path) -> dict[tuple[str, str], Result]:
+    """Return all results of a folder, by network and flavour.
+
+    Raises
+    ------
+    WorkloadError
+        A file is no result.
+    """
+    found: dict[tuple[str, str], Result] = {}
+    for path in sorted(folder.glob("*-*.json")):
+        try:
+            row = json.loads(path.read_text("utf-8"))
+            result = Result(**{one.name: row[one.name] for one in fields(Result)})
+        except (ValueError, KeyError, TypeError) as error:
+            raise WorkloadError(f"{path}: no result of a training ({type(error).__name__}: {error})") from error
+        found[result.network, result.flavour] = result
+    return found
