@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from workloads.recipe import Phase, Rate, Stage
+
+
+@lru_cache(maxsize=2)
+def _order(images: int, seed: int, stage: int, epoch: int) -> Tensor:
+    """Return the order of an epoch's images; a step needs that of one epoch or two."""
+    generator = torch.Generator().manual_seed(hash((seed, stage, epoch)) & 0x7FFFFFFF)
+    return torch.randperm(images, generator=generator)
 
 
 def rate_of(rates: Sequence[Rate], epoch: int) -> float:
@@ -84,13 +92,9 @@ class Schedule:
         first = local * stage.batch
         epochs = {(first + offset) // self.images for offset in (0, stage.batch - 1)}
         stage_number = self.phase.stages.index(stage)
-        orders = {epoch: self._order(stage_number, epoch) for epoch in epochs}
+        orders = {epoch: _order(self.images, self.seed, stage_number, epoch) for epoch in epochs}
         places = range(first, first + stage.batch)
         if len(epochs) == 1:
             start = first % self.images
             return next(iter(orders.values()))[start : start + stage.batch]
         return torch.stack([orders[place // self.images][place % self.images] for place in places])
-
-    def _order(self, stage: int, epoch: int) -> Tensor:
-        generator = torch.Generator().manual_seed(hash((self.seed, stage, epoch)) & 0x7FFFFFFF)
-        return torch.randperm(self.images, generator=generator)
