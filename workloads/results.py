@@ -1,4 +1,4 @@
-"""What trainings reached: a small JSON file each, which tables are made from."""
+"""What trainings reached: a small JSON file for each network, which tables are made from."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 
 from archonsim.errors import WorkloadError
 
-#: Results that the repository ships.
-FOLDER = Path(__file__).parent / "results"
+#: Results that the repository ships, and how such files are called.
+FOLDER = Path(__file__).parent / "reached"
+SUFFIX = ".results.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +49,11 @@ def device_name(device: torch.device) -> str:
     return f"{torch.get_num_threads()} CPU threads"
 
 
-def write_result(folder: Path, row: dict[str, Any]) -> None:
-    """Write ``NETWORK-FLAVOUR.json`` into `folder`, complete or not at all."""
-    path = folder / f"{row['network']}-{row['flavour']}.json"
+def write_results(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write what a network's finished flavours reached, ``NETWORK.results.json``, complete or not at all."""
+    path = folder / f"{rows[0]['network']}{SUFFIX}"
     beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(row, indent=1) + "\n", "utf-8")
+    beside.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
     beside.replace(path)
 
 
@@ -62,14 +63,14 @@ def read_results(folder: Path) -> dict[tuple[str, str], Result]:
     Raises
     ------
     WorkloadError
-        A file is no result.
+        A file holds no results.
     """
     found: dict[tuple[str, str], Result] = {}
-    for path in sorted(folder.glob("*-*.json")):
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            row = json.loads(path.read_text("utf-8"))
-            result = Result(**{one.name: row[one.name] for one in fields(Result)})
+            for row in json.loads(path.read_text("utf-8")):
+                result = Result(**{one.name: row[one.name] for one in fields(Result)})
+                found[result.network, result.flavour] = result
         except (ValueError, KeyError, TypeError) as error:
-            raise WorkloadError(f"{path}: no result of a training ({type(error).__name__}: {error})") from error
-        found[result.network, result.flavour] = result
+            raise WorkloadError(f"{path}: no results of a training ({type(error).__name__}: {error})") from error
     return found

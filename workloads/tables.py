@@ -1,6 +1,6 @@
 """``python -m workloads.tables``: write the tables of results into docs/training.md and workloads/README.md.
 
-Everything in them is read from ``workloads/results/*.json`` and ``workloads/*.h5``. A test fails when a page and its sources
+Everything in them is read from ``workloads/reached`` and ``workloads/*.h5``. A test fails when a page and its sources
 differ.
 """
 

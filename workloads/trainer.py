@@ -25,7 +25,7 @@ from workloads.parts import freeze_real_branches, parameter_groups, predictors, 
 from workloads.pruning import Pruner, prune
 from workloads.recipe import Phase, Recipe, Stage
 from workloads.refit import prune_by_refit
-from workloads.results import device_name, write_result
+from workloads.results import device_name, write_results
 from workloads.schedule import Schedule
 
 #: Seconds between two checkpoints.
@@ -258,5 +258,5 @@ class Trainer:
         self.reporter.say(f"{phase.flavour}: test accuracy {result['test_accuracy']:.4f} on {images} images")
         epochs = sum(stage.epochs for stage in phase.stages)
         done = {**meta, "epochs": epochs, "seconds": round(position.seconds), "device": device_name(self.device)}
-        write_result(self.folder, done)
+        write_results(self.folder, [*position.results, done])
         return done

@@ -105,6 +105,6 @@ def test_results_of_shipped_files_are_those_in_the_files() -> None:
 
 
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a-vanilla.json").write_text(json.dumps({"network": "a"}))
-    with pytest.raises(WorkloadError, match=r"a-vanilla.json: no result of a training \(KeyError"):
+    (tmp_path / "a.results.json").write_text(json.dumps([{"network": "a"}]))
+    with pytest.raises(WorkloadError, match=r"a\.results\.json: no results of a training \(KeyError"):
         read_results(tmp_path)
