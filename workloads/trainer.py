@@ -229,7 +229,7 @@ class Trainer:
     def _accuracy(self, network: Network, images: int) -> float:
         for block in network.bottlenecks():
             block.fused = FusedSettings() if self.recipe.fused else None
-        return accuracy(network, self.test, limit=images, batch=100 if self.device.type == "cpu" else 1000)
+        return accuracy(network, self.test, limit=images, batch=100 if self.device.type == "cpu" else 250)
 
     def _finish(self, phase: Phase, network: Network, position: Position) -> dict[str, Any]:
         """Measure and store a finished flavour."""
@@ -243,7 +243,7 @@ class Trainer:
             network.use_half_words()
         else:
             if self.recipe.statistics_images:
-                estimate_statistics(network, self.train, self.recipe, batch=64 if self.device.type == "cpu" else 500)
+                estimate_statistics(network, self.train, self.recipe, batch=64 if self.device.type == "cpu" else 250)
             images = min(self.recipe.monitor_images or images, images)
         result = {"flavour": phase.flavour, "test_accuracy": self._accuracy(network, images), "test_images": images}
         meta = {
