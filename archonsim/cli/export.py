@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from archonsim.export.command import Request
 
 _YOURS = "--module and --onnx only."
+_ONLY_YOURS = (
+    "--input", "--resize", "--mean", "--std", "--predictors", "--calibration", "--relu6", "--name", "--note", "--untrained",
+)  # fmt: skip
 _CHECKPOINT = "Trained weights: a state dict; for --network what workloads/train.py leaves."
 _IMAGES = "Folder of pictures, .npy of (N, C, H, W), or folder with CIFAR-10; the digits need none."
 
@@ -69,6 +72,9 @@ def export(
     """Run images through a trained network and store masks, maps, weights and predictors as a workload file."""
     if sum(map(bool, (network, module, onnx))) != 1:
         raise UserError("give one of --network NAME, --module PACKAGE.MODULE:FUNCTION and --onnx FILE")
+    given = _given(context)
+    if network and (idle := [option for option in given if option in _ONLY_YOURS]):
+        raise UserError(f"{idle[0]} is for --module and --onnx; a network of ours comes with its own")
     if output is None and not list_:
         raise UserError("--output is missing: the workload file to write (or --list to only look)")
     try:
@@ -79,7 +85,7 @@ def export(
         request = command.Request(
             network=network, module=module, onnx=onnx, checkpoint=checkpoint, images=images, first=first, count=count,
             calibration=calibration, size=_size(input_, "--input", 3), preprocessing=pixels, predictors=predictors.value,
-            relu6=relu6.value, name=name, note=note, untrained=untrained, command=_command_line(context),
+            relu6=relu6.value, name=name, note=note, untrained=untrained, command=_command_line(given),
         )  # fmt: skip
         _list(request, form) if list_ else _export(request, output or Path(), plain)
     except ImportError as error:
@@ -138,14 +144,19 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
         raise UserError(f"{option} is {text!r}; write numbers, e.g. 0.5 or 0.485,0.456,0.406") from None
 
 
-def _command_line(context: typer.Context) -> str:
-    """Return the options that were given, base names instead of paths: a file must not tell where it was made."""
-    words = ["archonsim", "export"]
+def _given(context: typer.Context) -> dict[str, Any]:
+    """Return the options that differ from their defaults, by their long names."""
+    given = {}
     for parameter in context.command.params:
         value = context.params[parameter.name or ""]
-        if value == parameter.get_default(context):
-            continue
-        words.append(max(parameter.opts, key=len))
-        if value is not True:
-            words.append(value.name if isinstance(value, Path) else str(value))
+        if value != parameter.get_default(context):
+            given[max(parameter.opts, key=len)] = value
+    return given
+
+
+def _command_line(given: dict[str, Any]) -> str:
+    """Write the command with base names instead of paths: a file must not tell where it was made."""
+    words = ["archonsim", "export"]
+    for option, value in given.items():
+        words += [option] if value is True else [option, value.name if isinstance(value, Path) else str(value)]
     return shlex.join(words)

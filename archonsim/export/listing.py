@@ -41,8 +41,8 @@ def listing(examined: Examined) -> dict[str, Any]:
                 "residual": one.residual,
                 "relu6": any(unit.activation == "relu6" for unit in one.units),
                 "clipped": None if one.clipped is None else list(one.clipped),
-            }  # fmt: skip
-        )
+            }
+        )  # fmt: skip
     compute = [unit for unit in examined.layers.values() if isinstance(unit, Unit)]
     relu6 = [row for row in rows if row["relu6"] and (row["fusable"] or row["clipped"])]
     return {
