@@ -70,16 +70,12 @@ class Candidate:
 
 
 def find_blocks(graph: Graph, layers: Mapping[str, Unit | Layer]) -> list[Candidate]:
-    """Return all candidates in order; no layer is part of two blocks."""
+    """Return all candidates in order.
+
+    No layer is part of two blocks: each wide map has one reader, and a block's last layer has no ReLU, which its others have.
+    """
     search = _Search(graph, layers)
-    taken: set[str] = set()
-    found = []
-    for unit in layers.values():
-        if isinstance(unit, Unit) and search.is_candidate(unit):
-            candidate = search.candidate(unit, taken)
-            taken |= {one.name for one in candidate.units} if candidate.fusable else set()
-            found.append(candidate)
-    return found
+    return [search.candidate(unit) for unit in layers.values() if isinstance(unit, Unit) and search.is_candidate(unit)]
 
 
 def _what(layer: Layer) -> str:
@@ -105,12 +101,12 @@ class _Search:
         wide = unit.layer.kind == "conv" and unit.layer.kernel_h * unit.layer.kernel_w > 1
         return wide and before is not None and after is not None and before.is_pointwise and after.is_pointwise
 
-    def candidate(self, unit: Unit, taken: set[str]) -> Candidate:
+    def candidate(self, unit: Unit) -> Candidate:
         """Try both orders; of two that fail, the one that went further says why."""
         tries: list[tuple[int, Candidate]] = []
         for order, checks in (("pw-dw-pw", self._pw_dw_pw), ("pw-pw-dw", self._pw_pw_dw)):
             units, passed, reason = [unit], 0, ""
-            for fits, why in checks(unit, units, taken):
+            for fits, why in checks(unit, units):
                 if not fits:
                     reason = why()
                     break
@@ -141,7 +137,7 @@ class _Search:
             return f"goes to {readers[0].label} ({readers[0].kind or readers[0].op})"
         return f"is read {len(readers)} times: by {', '.join(node.label for node in readers)}"
 
-    def _pw_dw_pw(self, dw: Unit, units: list[Unit], taken: set[str]) -> Checks:
+    def _pw_dw_pw(self, dw: Unit, units: list[Unit]) -> Checks:
         first = self._by_post.get(dw.source)
         yield first is not None, lambda: f"before it stands {self._origin(dw.source)}, not a 1x1 convolution"
         assert first is not None
@@ -155,9 +151,9 @@ class _Search:
         units.append(last)
         yield last.is_pointwise, lambda: f"{last.name} behind it is {_what(last.layer)}, not 1x1 with stride 1"
         yield last.activation == "none", lambda: f"{last.name} is followed by {last.activation}; a block ends in a linear layer"
-        yield from self._compatible(first, last, units, taken)
+        yield from self._compatible(first, last)
 
-    def _pw_pw_dw(self, dw: Unit, units: list[Unit], taken: set[str]) -> Checks:
+    def _pw_pw_dw(self, dw: Unit, units: list[Unit]) -> Checks:
         second = self._by_post.get(dw.source)
         yield second is not None, lambda: f"before it stands {self._origin(dw.source)}, not a 1x1 convolution"
         assert second is not None
@@ -173,7 +169,7 @@ class _Search:
         alone = shuffle.op != "shuffle" or self._graph.only_reader(shuffle.name) is not None
         yield alone, lambda: f"the shuffled output of {first.name} {self._between(shuffle.name)}"
         yield dw.activation == "none", lambda: f"{dw.name} is followed by {dw.activation}; a block ends in a linear layer"
-        yield from self._compatible(first, second, units, taken)
+        yield from self._compatible(first, second)
 
     def _expands(self, unit: Unit) -> Checks:
         yield unit.is_pointwise, lambda: f"{unit.name} before it is {_what(unit.layer)}, not 1x1 with stride 1"
@@ -188,11 +184,9 @@ class _Search:
             lambda: f"{unit.name} is followed by {unit.activation}, which no mask can replace; ReLU or ReLU6 can",
         )
 
-    def _compatible(self, first: Unit, last: Unit, units: list[Unit], taken: set[str]) -> Checks:
+    def _compatible(self, first: Unit, last: Unit) -> Checks:
         groups = first.layer.groups, last.layer.groups
         yield groups[0] == groups[1], lambda: f"{first.name} has {groups[0]} groups and {last.name} {groups[1]}; they must agree"
-        shared = [unit.name for unit in units if unit.name in taken]
-        yield not shared, lambda: f"{shared[0]} is part of the block before"
 
     def _ended(self, found: Candidate) -> Candidate:
         """Take the shuffle and the residual sum behind a block, and the shuffle within, into it."""

@@ -88,7 +88,7 @@ def fit_predictors(
 
 
 def _fit(layer: Layer, real: LayerTensors, inputs: Sequence[Floats], targets: Sequence[Floats]) -> PredictorTensors:
-    signs, _ = ternarise(torch.from_numpy(real.weight), 1 if layer.kind == "depthwise" else layer.groups)
+    signs, _ = ternarise(torch.from_numpy(real.weight.copy()), 1 if layer.kind == "depthwise" else layer.groups)
     ternary = signs.to(torch.int8).numpy()
     spread = max(float(np.std(inputs[:_TRIAL])), 1e-3)
     steps = [float(np.float32(STEP * factor * spread)) for factor in _STEP_FACTORS]

@@ -78,7 +78,7 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """Return a session whose nodes are computed one by one, on the CPU."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is our error's one line
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
@@ -183,7 +183,7 @@ class _Translation:
         """Return the graph; nodes that no image changes, or that compute no floating-point numbers, are not in it."""
         constants: dict[str, Array] = {one.name: numpy_helper.to_array(one) for one in self.model.graph.initializer}
         made = {self.image: Node(name=self.image, op="input", inputs=(), shape=self.values[self.image].shape, label=self.image)}
-        for node in self.model.graph.node:
+        for node in self._used():
             sources = tuple(one for one in node.input if one in made)
             for output in node.output:
                 value = self.values.get(output)
@@ -192,6 +192,14 @@ class _Translation:
                 elif value is not None and value.dtype.kind == "f":
                     made[output] = make_node(self._call(node, output, sources, constants), made)
         return Graph(tuple(made.values()), tuple(one.name for one in self.model.graph.output))
+
+    def _used(self) -> list[onnx.NodeProto]:
+        wanted, used = {one.name for one in self.model.graph.output}, []
+        for node in reversed(self.model.graph.node):
+            if wanted.intersection(node.output):
+                used.append(node)
+                wanted.update(node.input)
+        return used[::-1]
 
     def _call(self, node: onnx.NodeProto, output: str, sources: tuple[str, ...], constants: Mapping[str, Array]) -> Call:
         label = node.name or output

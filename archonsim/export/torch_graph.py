@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,7 +38,8 @@ class TorchRunner:
         interpreter = fx.Interpreter(self._traced)
         # Copies: an operator that works in place must change neither what the caller holds nor what it asked for.
         interpreter.env = {self._nodes[name]: torch.from_numpy(value.copy()) for name, value in known.items()}
-        needed = self._needed(known, wanted)
+        nodes = [self._nodes[name] for name in wanted]
+        needed = _needed(self._traced, nodes, {self._nodes[name] for name in known})
         found = {name: known[name] for name in wanted if name in known}
         last = {source: node for node in needed for source in node.all_input_nodes}
         for node in needed:
@@ -50,14 +51,16 @@ class TorchRunner:
                     del interpreter.env[source]
         return found
 
-    def _needed(self, known: Mapping[str, Floats], wanted: Sequence[str]) -> list[fx.Node]:
-        open_, seen = [self._nodes[name] for name in wanted], set()
-        while open_:
-            node = open_.pop()
-            if node not in seen and node.name not in known:
-                seen.add(node)
-                open_ += node.all_input_nodes
-        return [node for node in self._traced.graph.nodes if node in seen]
+
+def _needed(traced: fx.GraphModule, wanted: Sequence[fx.Node], known: Set[fx.Node] = frozenset()) -> list[fx.Node]:
+    """Return the nodes between known and wanted ones, the latter included, in order."""
+    open_, seen = list(wanted), set[fx.Node]()
+    while open_:
+        node = open_.pop()
+        if node not in seen and node not in known:
+            seen.add(node)
+            open_ += node.all_input_nodes
+    return [node for node in traced.graph.nodes if node in seen]
 
 
 def trace_module(module: nn.Module, image: Floats, *, relu6_as_relu: bool = False) -> tuple[Graph, TorchRunner, str]:
@@ -205,18 +208,15 @@ class _Translation:
     constants: Mapping[fx.Node, Tensor]
 
     def graph(self) -> Graph:
-        """Return the graph; nodes that compute no tensor, or a constant one, are not in it."""
-        made: dict[str, Node] = {}
-        outputs: tuple[str, ...] = ()
-        for node in self.traced.graph.nodes:
-            if node.op == "output":
-                outputs = self._sources(node)
-            elif node.op == "placeholder":
-                if not made:
-                    made[node.name] = Node(name=node.name, op="input", inputs=(), shape=self.shapes[node], label=node.name)
-            elif node in self.shapes and node not in self.constants:
+        """Return the graph; nodes that compute no tensor, a constant one, or nothing that is used are not in it."""
+        image = next(node for node in self.traced.graph.nodes if node.op == "placeholder")
+        output = self.traced.graph.output_node()
+        made = {image.name: Node(name=image.name, op="input", inputs=(), shape=self.shapes[image], label=image.name)}
+        results = [node for node in output.all_input_nodes if node in self.shapes]
+        for node in _needed(self.traced, results, {image}):
+            if node in self.shapes and node not in self.constants:
                 made[node.name] = make_node(self.call(node), made)
-        return Graph(tuple(made.values()), tuple(dict.fromkeys(outputs)))
+        return Graph(tuple(made.values()), self._sources(output))
 
     def call(self, node: fx.Node) -> Call:
         """Return a node as a call with PyTorch's names of its arguments."""
