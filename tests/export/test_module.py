@@ -14,7 +14,9 @@ from torch import nn  # noqa: E402
 
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_module  # noqa: E402
+from archonsim.machines.registry import machine, machine_spec  # noqa: E402
 from archonsim.report.inspect import inspect_workload  # noqa: E402
+from archonsim.simulate import simulate  # noqa: E402
 from archonsim.verify import verify  # noqa: E402
 from archonsim.workload.algebra import branch_output, preactivations, predict  # noqa: E402
 from archonsim.workload.check import validate  # noqa: E402
@@ -142,6 +144,15 @@ def test_shuffles_and_both_orders_are_found_and_reproduce_the_output() -> None:
         np.testing.assert_allclose(image.output, y, rtol=1e-4, atol=1e-4)
     with torch.no_grad():
         np.testing.assert_array_equal(trace.block("b2", 1).output, module(images[1:])[0].numpy())
+
+
+def test_both_orders_pass_verify_and_run_on_archon_with_fitted_predictors() -> None:
+    images = pictures(9, 8)
+    workload = export_module(ready(Shuffled(), 8), images[:1], predictors="ternary", calibration=images[1:])
+    assert all(check.passed for check in verify(workload, images=[0]))
+    archon = machine("archon")
+    report = simulate(workload, archon, machine_spec(archon))
+    assert {layer.block for layer in report.layers if layer.phase == "main"} == {1, 2}
 
 
 def test_our_own_networks_come_back_as_their_tables_say() -> None:
