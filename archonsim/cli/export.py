@@ -26,7 +26,7 @@ _ONLY_YOURS = (
     "--input", "--resize", "--mean", "--std", "--predictors", "--calibration", "--relu6", "--name", "--note", "--untrained",
 )  # fmt: skip
 _CHECKPOINT = "Trained weights: a state dict; for --network what workloads/train.py leaves."
-_IMAGES = "Folder of pictures, .npy of (N, C, H, W), or folder with CIFAR-10; the digits need none."
+_IMAGES = "Folder of pictures, .npy of (N, C, H, W), or folder with CIFAR; the digits need none."
 
 
 class Predictors(StrEnum):
@@ -88,7 +88,7 @@ def export(
             relu6=relu6.value, name=name, note=note, untrained=untrained, command=_command_line(given),
         )  # fmt: skip
         _list(request, form) if list_ else _export(request, output or Path(), plain)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UserError(f"archonsim export needs {error.name}, which is not installed: pip install 'archonsim[train]'") from error
 
 

@@ -143,7 +143,7 @@ def export_source(
 def _fit(source: Source, taps: Sequence[Tap], images: Floats, on_step: Callable[[str], None]) -> dict[str, Any]:
     try:
         from archonsim.export.calibrate import fit_predictors
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UserError(
             f"ternary predictors need PyTorch, and {error.name} is not installed: pip install 'archonsim[train]'"
         ) from error

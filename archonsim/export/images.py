@@ -10,9 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import WorkloadError
-from archonsim.export.datasets import load_cifar10
+from archonsim.export.datasets import load_dataset
 from archonsim.workload.tensors import Floats
 
+#: Data sets, and what a folder with one of them holds, in torchvision's layout or packed.
+_DATASETS = {
+    "cifar10": ("cifar-10-batches-py", "test_batch", "cifar10_labels.npz"),
+    "cifar100": ("cifar-100-python", "cifar100_labels.npz"),
+}
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".tif", ".tiff")
 
 
@@ -128,28 +133,27 @@ def load_images(source: Path, first: int, count: int, preprocessing: Preprocessi
     ----------
     source : Path
         A ``.npy`` file of ``(N, C, H, W)``, a folder of pictures (subfolders included, sorted by path; torchvision's
-        ImageFolder is one), or a folder with CIFAR-10 in torchvision's layout or packed, of which the test split is read.
+        ImageFolder is one), or a folder with CIFAR in torchvision's layout or packed, of which the test split is read.
 
     Raises
     ------
     WorkloadError
         There are none, too few, or of several sizes.
     """
+    known = next((name for name, files in _DATASETS.items() if any((source / one).exists() for one in files)), "")
     if source.suffix == ".npy":
         pixels, split = _read_npy(source), ""
         _check_count(source, len(pixels), first, count)
         pixels = pixels[first : first + count]
         if preprocessing.resize is not None:
             raise WorkloadError(f"{source}: --resize is for pictures; an array is taken as it is")
-    elif (
-        (source / "cifar-10-batches-py").is_dir() or (source / "test_batch").is_file() or (source / "cifar10_labels.npz").is_file()
-    ):
-        whole, split = load_cifar10(source, "test")[0], "test"
+    elif known:
+        whole, split = load_dataset(known, "test", source)[0], "test"
         _check_count(source, len(whole), first, count)
         pixels = _resized(whole[first : first + count], preprocessing)
     else:
         pixels, split = _read_pictures(source, first, count, preprocessing.resize), ""
-    dataset = "cifar10" if split else source.name
+    dataset = known or source.name
     ready = as_images(preprocessing.apply(pixels), dataset)
     return Images(
         pixels=ready.pixels, indices=tuple(range(first, first + count)), dataset=dataset, split=split,
@@ -186,9 +190,7 @@ def _resized(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray
 
 def _read_pictures(source: Path, first: int, count: int, resize: tuple[int, int] | None) -> NDArray[np.uint8]:
     if not source.is_dir():
-        raise WorkloadError(
-            f"{source}: no such folder; --images takes a folder of pictures, a .npy file, or a folder with CIFAR-10"
-        )
+        raise WorkloadError(f"{source}: no such folder; --images takes a folder of pictures, a .npy file, or a folder with CIFAR")
     files = sorted(path for path in source.rglob("*") if path.suffix.lower() in _SUFFIXES)
     _check_count(source, len(files), first, count)
     chosen = files[first : first + count]

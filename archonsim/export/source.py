@@ -77,7 +77,7 @@ def onnx_input(path: Path) -> tuple[int, int, int] | None:
 def _onnx_graph() -> Any:
     try:
         return importlib.import_module("archonsim.export.onnx_graph")
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UserError(
             f"an ONNX file needs onnx and onnxruntime, and {error.name} is not installed: pip install 'archonsim[onnx]'"
         ) from error
