@@ -146,7 +146,7 @@ class _Search:
         yield dw.layer.kind == "depthwise", lambda: f"{dw.name} is {_what(dw.layer)} over many channels, not depthwise"
         yield from self._masks(dw)
         last = self._after(dw.post)
-        yield last is not None, lambda: f"the output of {dw.name} {self._between(dw.post)}, not to a 1x1 convolution alone"
+        yield last is not None, lambda: f"the output of {dw.name} {self._between(dw.post)}; a 1x1 convolution alone may read it"
         assert last is not None
         units.append(last)
         yield last.is_pointwise, lambda: f"{last.name} behind it is {_what(last.layer)}, not 1x1 with stride 1"

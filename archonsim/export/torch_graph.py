@@ -146,7 +146,8 @@ def _record(traced: fx.GraphModule, image: Tensor) -> tuple[Shapes, Constants]:
             value = super().run_node(n)
             if isinstance(value, Tensor):
                 shapes[n] = tuple(value.shape)
-                if n.op != "placeholder" and all(source in constants for source in n.all_input_nodes):
+                settled = all(source in constants for source in n.all_input_nodes) or _operator_name(n) in _SHAPE_ONLY
+                if n.op != "placeholder" and settled:
                     constants[n] = value
             return value
 
@@ -169,6 +170,8 @@ _ATTRIBUTES: Final = (
     "weight", "bias", "stride", "padding", "dilation", "groups", "padding_mode", "running_mean", "running_var", "eps",
     "kernel_size", "value", "min_val", "max_val",
 )  # fmt: skip
+#: Operators whose result depends on no value of what they read.
+_SHAPE_ONLY: Final = ("ones_like", "zeros_like", "full_like")
 #: Other names of the arguments that :mod:`archonsim.export.nodes` reads.
 _RENAMED: Final = {"min_val": "min", "max_val": "max", "pad": "padding"}
 

@@ -293,3 +293,20 @@ def test_a_module_used_twice_is_two_layers() -> None:
     workload = export_module(nn.Sequential(block, block).eval(), pictures(1))
     assert [layer.name for layer in workload.layers()][:4] == ["0.branch.0", "0.branch.3", "0.branch.6", "0.branch.0#2"]
     assert shares(workload) == 2
+
+
+def test_what_depends_on_shapes_alone_is_a_constant() -> None:
+    """An average that leaves padding out, as some frameworks' is written in PyTorch."""
+
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.conv(x)
+            pool = nn.functional.avg_pool2d
+            return pool(y, 3, 1, 1) / pool(torch.ones_like(y), 3, 1, 1)
+
+    workload = export_module(ready(Counted()), pictures(1))
+    assert [layer.kind for layer in workload.layers()] == ["conv", "pool"]
