@@ -177,7 +177,9 @@ def _named_move(node: Node, nodes: Mapping[str, Node], runner: Runner) -> Node:
     groups = _shuffle_groups(order)
     if groups == 1:
         return replace(node, op="pass", inputs=(source.name,))
-    return node if groups is None else replace(node, op="shuffle", inputs=(source.name,), window=Window(groups=groups))
+    if groups is None:
+        return node
+    return replace(node, op="shuffle", kind="channel shuffle", inputs=(source.name,), window=Window(groups=groups))
 
 
 def _shuffle_groups(order: NDArray[np.float32]) -> int | None:
