@@ -7,6 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,11 @@ def words(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
+def runnable(command: str) -> bool:
+    """Figures are drawn where that command and its library are there."""
+    return "archonsim plot" not in command or (find_spec("archonsim.cli.plot") is not None and find_spec("matplotlib") is not None)
+
+
 def run_page(outputs: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     """Write the page's files, run its Python and its commands in order; keep what each command said."""
     names: dict[str, object] = {}
@@ -39,7 +45,7 @@ def run_page(outputs: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) 
         elif language == "python":
             exec(compile(content, str(PAGE), "exec"), names)
         elif content.startswith("archonsim ") and "--onnx" not in content:
-            for command in content.splitlines():
+            for command in filter(runnable, content.splitlines()):
                 assert run_command(shlex.split(command)[1:]) == 0
                 said = capsys.readouterr()
                 outputs[command] = words(said.out + said.err)
@@ -57,7 +63,10 @@ def test_the_page_runs_from_module_to_speedup(tmp_path: Path, capsys: pytest.Cap
     outputs: dict[str, list[str]] = {}
     run_page(outputs, capsys)
     commands = list(outputs)
-    assert [command.split()[1] for command in commands] == ["export", "export", "verify", "inspect", "compare", "run"]
+    assert [command.split()[1] for command in commands] == ["export", "export", "verify", "inspect", "compare", "run", "plot"][
+        : len(commands)
+    ]
+    assert len(commands) >= 6
     shown = next(content for _, content in blocks() if content.startswith("mynet:MobileNetV2\n"))
     rows = [line for line in words(shown) if line and "torch" not in line and line != "..."]
     assert len(rows) > 4
