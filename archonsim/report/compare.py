@@ -107,7 +107,8 @@ class Comparison:
             "energy_uj": report.energy_uj if report else None, "speedup": self.speedup(row), "rows": row.rows,
             "cols": row.cols, "pes": row.resources.pes, "buffer_kib": row.resources.buffer_kib,
             "area_mm2": None if area is None else area / 1e6, "extra_area_mm2": row.resources.extra_area_um2 / 1e6,
-            "digest": report.digest if report else "", "reason": row.reason,
+            "digest": report.digest if report else "", "mask_source": report.provenance["mask_source"] if report else "",
+            "note": report.provenance["note"] if report else "", "reason": row.reason,
         }  # fmt: skip
 
 
