@@ -70,11 +70,11 @@ def images_of(frame: pd.DataFrame, runs: list[str]) -> pd.Series:
 
 def _cycles(frame: pd.DataFrame) -> pd.DataFrame:
     rows = np.arange(len(frame))
-    parts = [pd.DataFrame({"row": rows, "kind": "work", "segment": frame["phase"].to_numpy(), "cycles": frame["compute"].to_numpy()})]
     causes = [name.removeprefix("stall_") for name in frame.columns if name.startswith("stall_")]
-    for cause in sorted(causes, key=lambda one: STALLS.index(one) if one in STALLS else len(STALLS)):
-        parts.append(pd.DataFrame({"row": rows, "kind": "stall", "segment": cause, "cycles": frame[f"stall_{cause}"].to_numpy()}))
-    return pd.concat(parts, ignore_index=True)
+    causes.sort(key=lambda one: STALLS.index(one) if one in STALLS else len(STALLS))
+    parts = [{"row": rows, "kind": "work", "segment": frame["phase"].to_numpy(), "cycles": frame["compute"].to_numpy()}]
+    parts += [{"row": rows, "kind": "stall", "segment": one, "cycles": frame[f"stall_{one}"].to_numpy()} for one in causes]
+    return pd.concat([pd.DataFrame(one) for one in parts], ignore_index=True)
 
 
 def _energy(frame: pd.DataFrame) -> pd.DataFrame:
@@ -126,7 +126,7 @@ def plot_run(
     with look(size):
         chart = Chart(
             table, size=size, height=0.75 + BAR_INCHES * max(len(bars), 3) * (1 if by == "layer" else 1.6),
-            title=f"{what} by {'layer or block' if by == 'layer' else 'run'}, phase" + (" and stall" if what == "Cycles" else ""),
+            title=f"{what} by {'layer' if by == 'layer' else 'run'}" + (", phase and stall" if what == "Cycles" else " and phase"),
             subtitle=about_rows(frame) if subtitle is None else subtitle,
         )  # fmt: skip
         axes = chart.subplots()

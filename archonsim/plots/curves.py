@@ -42,14 +42,15 @@ def sweep_table(frame: pd.DataFrame, x: str, y: str, series: Sequence[str], asym
     table = points(frame, [*series, x], y)
     if asymptote:
         if x != BANDWIDTH or y not in ("cycles", "time_ms") or "dram_words" not in table:
-            raise ResultError(f"the asymptote is bytes / bandwidth: it needs --x {BANDWIDTH} and --y time_ms or cycles, not {x}, {y}")
+            raise ResultError(f"the asymptote, bytes / bandwidth, needs --x {BANDWIDTH} and --y time_ms or cycles, not {x} and {y}")
         milliseconds = table["dram_words"] * WORD_BYTES / (table[x] * 1e9) * 1e3
         table["bytes_over_bandwidth"] = milliseconds if y == "time_ms" else milliseconds * table["cycles"] / table["time_ms"]
     keep = [*series, x, y, "status", "reason", "bytes_over_bandwidth"]
     return table[[name for name in keep if name in table]]
 
 
-def _name(value: Any) -> str:
+def value_name(value: Any) -> str:
+    """Write a parameter's value for people."""
     return f"{value:g}" if isinstance(value, float | int | np.number) else shown(str(value))
 
 
@@ -61,11 +62,11 @@ def _series_name(columns: Sequence[str], values: tuple[Any, ...]) -> str:
         elif column == "arch" and value in MACHINES:
             parts.append(MACHINES[value].label)
         else:
-            parts.append(_name(value) if isinstance(value, str) else f"{label(column)}: {_name(value)}")
+            parts.append(value_name(value) if isinstance(value, str) else f"{label(column)}: {value_name(value)}")
     return ", ".join(parts)
 
 
-def _looks(columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[dict[str, str]]:
+def _looks(columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Colour and marker by the first column of the series, dashes and hollow markers by the second."""
     first = list(dict.fromkeys(key[0] for key in keys))
     second = list(dict.fromkeys(key[1:] for key in keys))
@@ -139,7 +140,8 @@ def plot_sweep(
     columns = [series] if isinstance(series, str) else list(series or [])
     table = sweep_table(frame, x, y, columns, asymptote)
     keys = list(table[columns].drop_duplicates().itertuples(index=False, name=None)) if columns else [()]
-    looks = _looks(columns, keys) if columns else [{"color": COLORS[0], "marker": MARKERS[0], "linestyle": "-"}]
+    looks: list[dict[str, Any]] = [{"color": COLORS[0], "marker": MARKERS[0], "linestyle": "-"}]
+    looks = _looks(columns, keys) if columns else looks
     values = sorted(table[x].unique().tolist()) if table[x].dtype.kind in "iuf" else list(table[x].unique())
     place = {value: value if table[x].dtype.kind in "iuf" else at for at, value in enumerate(values)}
     said = about_rows(frame) if subtitle is None else subtitle
@@ -152,7 +154,14 @@ def plot_sweep(
             good, bad = mine[mine["status"] != INFEASIBLE], mine[mine["status"] == INFEASIBLE]
             axes.plot([place[one] for one in good[x]], good[y], label=_series_name(columns, key) or label(y), **style)
             if asymptote:
-                axes.plot(good[x], good["bytes_over_bandwidth"], color=style["color"], linestyle=":", marker="", linewidth=0.7 * scale(size))
+                axes.plot(
+                    good[x],
+                    good["bytes_over_bandwidth"],
+                    color=style["color"],
+                    linestyle=":",
+                    marker="",
+                    linewidth=0.7 * scale(size),
+                )
             if len(bad):  # in a strip above the axes, where no value is
                 axes.plot(
                     [place[one] for one in bad[x]], [1.06 + 0.06 * number] * len(bad), color=style["color"], marker="x",

@@ -12,6 +12,8 @@ import pandas as pd
 
 from archonsim.errors import ResultError, nearest
 from archonsim.report import compare, report
+from archonsim.workload.what_if import MaskPolicy
+from archonsim.workload.workload import Workload
 
 Tree = dict[str, Any]
 
@@ -62,7 +64,7 @@ def read_sweep(path: Path) -> pd.DataFrame:
     return frame
 
 
-def runs_of(tree: Tree, path: Path | str = "the comparison") -> list[Tree]:
+def runs_of(tree: Tree, path: str = "the comparison") -> list[Tree]:
     """Return the run, or all runs of a comparison.
 
     Raises
@@ -127,6 +129,14 @@ def about_runs(runs: Sequence[Tree]) -> str:
     return " · ".join([*parts, *_sources(known)])
 
 
+def about_workload(workload: Workload, images: Sequence[int], masks: MaskPolicy) -> str:
+    """Say whose masks a figure shows."""
+    origin = workload.provenance
+    parts = [shown(workload.name), f"image {images[0]}" if len(images) == 1 else f"mean of {len(images)} images"]
+    parts += [f"what-if masks: {masks}"] if masks.policy != "trace" else []
+    return " · ".join([*parts, *_sources({shown(workload.name): (origin.mask_source, origin.note)})])
+
+
 def about_rows(frame: pd.DataFrame) -> str:
     """Say the same of a comparison's or a sweep's rows, as far as they hold it."""
     archs, workloads = _distinct(frame, "arch"), _distinct(frame, "workload")
@@ -184,7 +194,7 @@ def check_alike(frame: pd.DataFrame, apart: Sequence[str] = ()) -> None:
             digests = _distinct(rows, "digest")
             if len(digests) > 1:
                 short = ", ".join(f"{one[:16]}…" for one in digests)
-                raise ResultError(f"different traces of {workload} do not go into one figure: digests {short}; run them again on one")
+                raise ResultError(f"different traces of {workload} do not go into one figure: digests {short}; run all on one")
 
 
 def need_columns(frame: pd.DataFrame, names: Iterable[str]) -> None:

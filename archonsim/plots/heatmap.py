@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter
 
 from archonsim.plots.chart import Chart
-from archonsim.plots.curves import _name
+from archonsim.plots.curves import value_name
 from archonsim.plots.frames import about_rows
 from archonsim.plots.points import INFEASIBLE, label, points
 from archonsim.plots.style import Size, look, scale
@@ -73,25 +75,26 @@ def plot_heatmap(
             axes.add_patch(Rectangle(at, 1, 1, facecolor="#EEEEEE", edgecolor="#777777", hatch="xxxx", gid="infeasible"))
         if len(cols) <= MOST_CELLS:
             short = EngFormatter(places=None if value == "speedup" else 1, sep="")
-            for (row, col), number in np.ma.ndenumerate(cells):
+            for row, col in np.argwhere(~np.ma.getmaskarray(cells)):
+                number = cells[row, col]
                 bright = sum(np.array(image.to_rgba(number)[:3]) * (0.299, 0.587, 0.114)) > 0.5
                 text = f"{number:.2f}" if value == "speedup" else short(number)
                 axes.text(col, row, text, ha="center", va="center", size=5.5 * scale(size), color="black" if bright else "white")
         best = np.unravel_index(np.argmax(cells) if value == "speedup" else np.argmin(cells), cells.shape)
-        frame_color = {"facecolor": "none", "edgecolor": "#D55E00", "linewidth": 1.4 * scale(size)}
-        axes.add_patch(Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, **frame_color, label="best"))
-        axes.set_xticks(range(len(cols)), [_name(one) for one in cols])
-        axes.set_yticks(range(len(rows)), [_name(one) for one in rows])
+        edge: dict[str, Any] = {"facecolor": "none", "edgecolor": "#D55E00", "linewidth": 1.4 * scale(size)}
+        axes.add_patch(Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, **edge, label="best"))
+        axes.set_xticks(range(len(cols)), [value_name(one) for one in cols])
+        axes.set_yticks(range(len(rows)), [value_name(one) for one in rows])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel(label(x))
         axes.set_ylabel(label(y))
         bar = chart.colorbar(image, ax=axes, label=label(value), pad=0.02)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         if value != "speedup":
             bar.formatter = EngFormatter(sep="")
             bar.update_ticks()
-        handles = [Rectangle((0, 0), 1, 1, **frame_color)]
+        handles = [Rectangle((0, 0), 1, 1, **edge)]
         names = ["best"]
         if len(bad):
             handles.append(Rectangle((0, 0), 1, 1, facecolor="#EEEEEE", edgecolor="#777777", hatch="xxxx"))

@@ -41,9 +41,7 @@ def images_table(frame: pd.DataFrame, baseline: pd.DataFrame | None = None) -> p
         check_alike(pd.concat([frame, baseline], ignore_index=True))
         base = _times(baseline)
         if list(base.index) != list(mine.index):
-            raise ResultError(
-                f"the baseline ran images {_listed(base)}, this run {_listed(mine)}; give both the same --images"
-            )
+            raise ResultError(f"the baseline ran images {_listed(base)}, this run {_listed(mine)}; give both the same --images")
         table["baseline_ms"] = base.to_numpy()
         table["speedup"] = table["baseline_ms"] / table["time_ms"]
     table = table.sort_values("time_ms", kind="stable").reset_index(drop=True)
@@ -90,8 +88,7 @@ def plot_images(
         if found is None:
             _distribution(chart.subplots(), table, size)
         else:
-            ratios = {"height_ratios": [2, 1]} if not wide else {}
-            above, below = chart.subplots(1 if wide else 2, 2 if wide else 1, **ratios)
+            above, below = chart.subplots(1, 2) if wide else chart.subplots(2, 1, height_ratios=[2, 1])
             _distribution(above, table, size)
             over = str(baseline["arch"].iloc[0]) if baseline is not None and "arch" in baseline else "the baseline"
             _speedups(below, table, found, machine_fill(over).label, size)
@@ -119,7 +116,8 @@ def _speedups(axes: Axes, table: pd.DataFrame, found: Interval, over: str, size:
     errors = [[max(0.0, found.value - found.low)], [max(0.0, found.high - found.value)]]
     axes.errorbar([found.value], [1], xerr=errors, color="#D55E00", marker="D", linestyle="", capsize=3 * scale(size))
     text = f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
-    axes.annotate(text, (found.value, 1), xytext=(0, 5 * scale(size)), textcoords="offset points", ha="center", size=6 * scale(size))
+    above = (0, 5 * scale(size))
+    axes.annotate(text, (found.value, 1), xytext=above, textcoords="offset points", ha="center", size=6 * scale(size))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_yticks([0, 1], ["images", "mean time"])
     axes.set_ylim(-0.6, 1.9)

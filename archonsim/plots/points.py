@@ -18,7 +18,8 @@ _ABOUT = ("mask_source", "note", "version", "archonsim", "clock_mhz")
 INFEASIBLE = "infeasible"
 
 LABELS = {
-    "pe.adders": "adders of a PE", "pe.rows": "rows of PEs", "pe.cols": "columns of PEs", "pe.fifo_depth": "FIFO depth (entries)", "pe.candidates_per_adder": "candidates per adder",
+    "pe.adders": "adders of a PE", "pe.rows": "rows of PEs", "pe.cols": "columns of PEs", "pe.fifo_depth": "FIFO depth (entries)",
+    "pe.candidates_per_adder": "candidates per adder",
     "dram.gigabytes_per_second": "DRAM bandwidth (GB/s)", "dram.latency_cycles": "DRAM latency (cycles)",
     "glb.words": "GLB (16-bit words)", "clock_mhz": "clock (MHz)", "cycles": "cycles of an image",
     "time_ms": "time of an image (ms)", "energy_uj": "energy of an image (µJ)", "dram_words": "DRAM traffic (16-bit words)",
@@ -115,7 +116,7 @@ def points(frame: pd.DataFrame, axes: Sequence[str], y: str) -> pd.DataFrame:
     check_alike(frame, axes)
     twice = frame[frame.duplicated(list(axes), keep=False)]
     if len(twice):
-        rest = [name for name in (*_IDENTITY[1:], *parameters(frame)) if name in frame and name not in axes]
+        rest = [one for one in (*_IDENTITY, *parameters(frame)) if one in frame and one not in (*axes, "key", "digest")]
         varying = {name: twice[name].dropna().map(_plain).unique() for name in rest}
         said = [f"{name} ({', '.join(values[:6])})" for name, values in varying.items() if len(values) > 1]
         raise ResultError(f"several points share one place; also varying: {'; '.join(said) or 'nothing'}; choose with --where")

@@ -120,26 +120,33 @@ def plot_roofline(
         grid = chart.subplots(1, 2, squeeze=False) if wide else chart.subplots(len(operations), 1, squeeze=False)
         for axes, operation in zip(grid.flat, operations, strict=True):
             mine = table[table["operation"] == operation]
-            _roof(axes, mine["per_word"], found.macs if operation == "macs" else found.adds or 0.0, found.words, operation, size)
+            _roof(axes, mine, found.macs if operation == "macs" else found.adds or 0.0, found.words, operation, size)
             for place, phase in enumerate(phases):
                 points = mine[mine["phase"] == phase]
                 color, marker = phase_fill(phase).color, _MARKERS[place % len(_MARKERS)]
-                style = {"color": color, "marker": marker, "linestyle": "", "markeredgecolor": INK, "markeredgewidth": 0.4}
+                style: dict[str, Any] = {
+                    "color": color,
+                    "marker": marker,
+                    "linestyle": "",
+                    "markeredgecolor": INK,
+                    "markeredgewidth": 0.4,
+                }
                 axes.plot(points["per_word"], points["per_cycle"], **style, label=f"{phase_fill(phase).label} phases")
         handles, labels = grid.flat[0].get_legend_handles_labels()
         chart.legend(handles, labels, loc="outside lower center", ncols=len(handles))
     return chart
 
 
-def _roof(axes: Axes, per_word: pd.Series, roof: float, words: float | None, operation: str, size: Size) -> None:
+def _roof(axes: Axes, points: pd.DataFrame, roof: float, words: float | None, operation: str, size: Size) -> None:
     """One flat bound, one slanted one, both named."""
     name, what = _OPERATIONS[operation]
+    per_word, per_cycle = points["per_word"], points["per_cycle"]
     zoom = scale(size)
     knee = roof / words if words else float(per_word.min())
     left, right = min(float(per_word.min()), knee) / 2, max(float(per_word.max()), knee) * 3
-    line = {"color": INK, "marker": "", "linestyle": "-", "linewidth": 0.9 * zoom}
+    line: dict[str, Any] = {"color": INK, "marker": "", "linestyle": "-", "linewidth": 0.9 * zoom}
     axes.plot([knee if words else left, right], [roof, roof], **line)
-    text = {"size": 5.8 * zoom, "color": INK}
+    text: dict[str, Any] = {"size": 5.8 * zoom, "color": INK}
     axes.annotate(f"{what}: {roof:g} a cycle", (right, roof), xytext=(0, 2 * zoom), textcoords="offset points", ha="right", **text)
     if words:
         slope = np.array([left, knee])
@@ -148,11 +155,13 @@ def _roof(axes: Axes, per_word: pd.Series, roof: float, words: float | None, ope
         axes.text(0.98, 0.04, said, transform=axes.transAxes, ha="right", **text)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.set_xlim(left, right)
+    lowest = min([float(per_cycle.min()), left * words] if words else [float(per_cycle.min())])
+    axes.set_ylim(lowest / 1.8, roof * 2)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if axis is axes.yaxis else (1,)))
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(left, right)
-    axes.set_ylim(top=roof * 2.2)
     axes.set_xlabel(f"{name} for each 16-bit weight word from DRAM")
     axes.set_ylabel(f"{name} a cycle")

@@ -10,7 +10,7 @@ import pandas as pd
 from archonsim.errors import ResultError, nearest
 from archonsim.plots.chart import Chart
 from archonsim.plots.frames import about_rows, check_alike, need_columns, shown
-from archonsim.plots.style import Size, look, machine_fill, scale
+from archonsim.plots.style import INK, Size, look, machine_fill, scale
 
 #: Height of a bar in inches, in a column.
 BAR_INCHES = 0.15
@@ -112,10 +112,10 @@ def plot_compare(
             bars = axes.barh(places, rows["speedup"].fillna(0), height=0.8 / len(over), label=f"over {fill.label}", **fill.bar())
             for bar, value in zip(bars, rows["speedup"], strict=True):
                 middle = bar.get_y() + bar.get_height() / 2
-                text = "× not possible" if np.isnan(value) else f"{value:.2f}"
-                axes.text(
-                    bar.get_width() + 0.015 * top, middle, text, va="center", size=6 * scale(size)
-                )
+                text = "not possible" if np.isnan(value) else f"{value:.2f}"
+                axes.text(bar.get_width() + 0.02 * top, middle, text, va="center", size=6 * scale(size))
+                if np.isnan(value):
+                    axes.plot([0], [middle], color=INK, marker="x", linestyle="", clip_on=False, gid="infeasible")
         axes.set_yticks(range(len(workloads)), workloads)
         axes.set_ylim(len(workloads) - 0.5, -0.5)
         axes.set_xlim(0, top * 1.13)

@@ -48,8 +48,9 @@ def look(size: Size) -> Iterator[None]:
     style = resources.files("archonsim.plots") / "archonsim.mplstyle"
     with mpl.rc_context(), resources.as_file(style) as path:
         mpl.rcdefaults()
-        mpl.rcParams.update(mpl.rc_params_from_file(path, use_default_template=False))
-        mpl.rcParams.update({key: mpl.rcParams[key] * scale(size) for key in _SCALED})
+        settings: dict[str, Any] = dict(mpl.rc_params_from_file(path, use_default_template=False))
+        settings |= {key: settings[key] * scale(size) for key in _SCALED}
+        mpl.rcParams.update(settings)
         yield
 
 

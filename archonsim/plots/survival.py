@@ -137,9 +137,9 @@ def plot_survival(frame: pd.DataFrame, *, subtitle: str = "", size: Size = Size.
                 image = axes.imshow(mine.pivot(index="y", columns="x", values="survival").to_numpy(), vmin=low, vmax=high)
                 axes.set_title(f"{block}, ReLU {relu}", size=6 * zoom, weight="normal", pad=2 * zoom)
         if image is not None:
-            place = {"location": "bottom", "shrink": 0.6, "aspect": 40, "pad": 0.01}
+            place: dict[str, Any] = {"location": "bottom", "shrink": 0.6, "aspect": 40, "pad": 0.01}
             bar = chart.colorbar(image, ax=grid, label="share of channels that survive", **place)
-            bar.outline.set_visible(False)  # type: ignore[operator]
+            bar.outline.set_visible(False)
     return chart
 
 
@@ -167,7 +167,13 @@ def plot_density(frame: pd.DataFrame, *, subtitle: str = "", size: Size = Size.c
             named = {1: "first ReLU", 2: "second ReLU"}[relu]
             axes.plot(mine["mean"], places, color=color, marker=marker, linestyle="", markersize=3.6 * zoom, label=named)
             if mine["oracle"].notna().any():
-                style = {"marker": marker, "linestyle": "", "markersize": 3.6 * zoom, "markerfacecolor": "none", "color": INK}
+                style: dict[str, Any] = {
+                    "marker": marker,
+                    "linestyle": "",
+                    "markersize": 3.6 * zoom,
+                    "markerfacecolor": "none",
+                    "color": INK,
+                }
                 axes.plot(mine["oracle"], places, **style, label="oracle" if relu == 1 else None)
         axes.plot([], [], color=INK, linewidth=2.6 * zoom, alpha=0.6, marker="", linestyle="-", label="middle half of channels")
         axes.plot([], [], color=INK, linewidth=0.8 * zoom, marker="", linestyle="-", label="5th to 95th percentile")

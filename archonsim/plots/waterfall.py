@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
-from archonsim.errors import ResultError
+from archonsim.errors import ResultError, nearest
 from archonsim.explain.owners import BY_NAME
-from archonsim.explain.waterfall import Grain, Waterfall
 from archonsim.plots.chart import Chart
 from archonsim.plots.frames import need_columns
 from archonsim.plots.style import INK, Size, look, scale
@@ -18,14 +20,16 @@ WORK = ("macs", "adders")
 WORK_COLOR, LOSS_COLOR, TOTAL_COLOR = "#0072B2", "#E69F00", "#4D4D4D"
 
 
-def waterfall_frame(found: Waterfall, grain: Grain = "network") -> pd.DataFrame:
-    """Return one row for each step of each waterfall: name, phase, owner, cycles and what they add up to."""
-    rows = [
-        {"name": bars.name, "phase": bars.phase, "owner": step.owner, "cycles": step.cycles, "cumulative": step.cumulative}
-        for bars in found.by(grain)
-        for step in bars.steps
-    ]
-    return pd.DataFrame(rows)
+def waterfall_frame(tree: Mapping[str, Any]) -> pd.DataFrame:
+    """Return one row for each step of the network's waterfall and of each layer's: name, owner, cycles, what they add up to.
+
+    Parameters
+    ----------
+    tree : mapping
+        The JSON form of a :class:`archonsim.explain.waterfall.Waterfall`.
+    """
+    bars = [tree["network"], *tree["layers"]]
+    return pd.DataFrame([{"name": one["name"], **step} for one in bars for step in one["steps"]])
 
 
 def plot_waterfall(frame: pd.DataFrame, *, name: str = "all", subtitle: str = "", size: Size = Size.column) -> Chart:
@@ -34,7 +38,7 @@ def plot_waterfall(frame: pd.DataFrame, *, name: str = "all", subtitle: str = ""
     Parameters
     ----------
     frame : DataFrame
-        Columns name, phase, owner, cycles, cumulative, as :func:`waterfall_frame` gives them.
+        Columns name, owner, cycles, cumulative, as :func:`waterfall_frame` gives them.
     name : str
         Layer or block; ``all`` is the whole network.
     subtitle : str
@@ -43,20 +47,18 @@ def plot_waterfall(frame: pd.DataFrame, *, name: str = "all", subtitle: str = ""
     Raises
     ------
     ResultError
-        No waterfall has this name, or several have.
+        No waterfall has this name.
     """
-    need_columns(frame, ("name", "phase", "owner", "cycles", "cumulative"))
+    need_columns(frame, ("name", "owner", "cycles", "cumulative"))
     table = frame[frame["name"] == name].reset_index(drop=True)
-    if table.empty or table["owner"].duplicated().any():
-        known = ", ".join(dict.fromkeys(frame["name"]))
-        what = "several waterfalls are" if len(table) else "no waterfall is"
-        raise ResultError(f"{what} called {name!r}; there are {known}")
+    if table.empty:
+        raise ResultError(f"no layer or block {name!r} in this waterfall{nearest(name, map(str, frame['name']))}")
     total = table["cumulative"].iloc[-1]
     titles = [BY_NAME[one].title if one in BY_NAME else one.replace("_", " ") for one in table["owner"]]
     with look(size):
-        where = "" if name == "all" else f" of {name}"
+        title = "Where the cycles go" if name == "all" else f"Where the cycles of {name} go"
         height = 0.4 + BAR_INCHES * (len(table) + 1)
-        chart = Chart(table, size=size, height=height, title=f"Where the cycles go{where}", subtitle=subtitle)
+        chart = Chart(table, size=size, height=height, title=title, subtitle=subtitle)
         axes = chart.subplots()
         starts = table["cumulative"] - table["cycles"]
         work = table["owner"].isin(WORK)
@@ -83,4 +85,4 @@ def plot_waterfall(frame: pd.DataFrame, *, name: str = "all", subtitle: str = ""
 
 
 def _figures(cycles: float, total: float) -> str:
-    return f"{EngFormatter(places=1, sep='')(cycles)} ({100 * cycles / total:.1f} %)"
+    return f"{EngFormatter(places=2 if cycles >= 1e6 else 1, sep='')(cycles)} ({100 * cycles / total:.1f} %)"
