@@ -48,9 +48,10 @@ def look(size: Size) -> Iterator[None]:
     style = resources.files("archonsim.plots") / "archonsim.mplstyle"
     with mpl.rc_context(), resources.as_file(style) as path:
         mpl.rcdefaults()
-        settings: dict[str, Any] = dict(mpl.rc_params_from_file(path, use_default_template=False))
-        settings |= {key: settings[key] * scale(size) for key in _SCALED}
-        mpl.rcParams.update(settings)
+        # Keys are plain strings here; matplotlib's stubs of 3.11 on list them one by one.
+        settings: Any = mpl.rcParams
+        settings.update(mpl.rc_params_from_file(path, use_default_template=False))
+        settings.update({key: settings[key] * scale(size) for key in _SCALED})
         yield
 
 
