@@ -15,7 +15,9 @@ Tree = dict[str, Any]
 
 #: Workloads that get a timeline; the figures and the table hold all.
 TIMELINES = 4
-TIMELINE_HELP = "All machines on one axis of time: phases one after the other, of the first image. Drag to move, Ctrl and wheel to zoom."
+TIMELINE_HELP = (
+    "All machines on one axis of time: phases one after the other, of the first image. Drag to move, Ctrl and wheel to zoom."
+)
 
 _COLUMNS = {
     "workload": "workload", "arch": "machine", "cycles": "cycles", "time_ms": "time ms", "energy_uj": "energy µJ",
@@ -28,7 +30,9 @@ def _table(tree: Tree) -> Table:
     keep = [at for at, key in enumerate(_COLUMNS) if key != "reason" or any(row["reason"] for row in tree["rows"])]
     names = list(_COLUMNS.values())
     csv = compare_frame(tree).to_csv(index=False, lineterminator="\n")
-    return table("comparison", "Workloads and machines", [names[at] for at in keep], [[row[at] for at in keep] for row in rows], csv)
+    return table(
+        "comparison", "Workloads and machines", [names[at] for at in keep], [[row[at] for at in keep] for row in rows], csv
+    )
 
 
 def _cards(tree: Tree) -> list[Card]:
@@ -100,4 +104,3 @@ def comparison_page(tree: Tree) -> Page:
         includes=list(dict.fromkeys(f"{run['arch']}: {line}" for run in runs for line in run["includes"])),
         excludes=list(dict.fromkeys(f"{run['arch']}: {line}" for run in runs for line in run["excludes"])), origin=list(origin),
     )  # fmt: skip
-

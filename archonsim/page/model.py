@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -164,16 +165,19 @@ def table(name: str, caption: str, columns: Sequence[str], rows: Sequence[Sequen
     )
     writers = [_writer([row[at] for row in rows]) if number else str for at, number in enumerate(numeric)]
     cells = [
-        tuple(Cell("" if one is None else write(one), "" if one is None else str(one)) for one, write in zip(row, writers, strict=True))
+        tuple(
+            Cell("" if one is None else write(one), "" if one is None else str(one))
+            for one, write in zip(row, writers, strict=True)
+        )
         for row in rows
     ]
     return Table(name, caption, tuple(columns), numeric, cells, csv)
 
 
 def _writer(values: Sequence[Any]) -> Callable[[Any], str]:
-    """Write whole numbers whole, and others with four figures of the largest."""
-    largest = max((abs(one) for one in values if one is not None), default=0)
-    if largest >= 1000 or all(one is None or float(one).is_integer() for one in values):
+    """Write whole numbers whole, and others so that the least one keeps three figures, within reason."""
+    sizes = [abs(one) for one in values if one]
+    if not sizes or min(sizes) >= 1000 or all(float(one).is_integer() for one in sizes):
         return lambda one: f"{one:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    digits = 1 if largest >= 100 else 2 if largest >= 10 else 3 if largest >= 0.1 else 5
-    return lambda one: f"{one:.{digits}f}"
+    digits = min(5, max(1, 2 - math.floor(math.log10(min(sizes)))))
+    return lambda one: f"{one:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")

@@ -66,7 +66,18 @@ def origin_of(run: Tree) -> list[tuple[str, str]]:
 
 def command_of(run: Tree) -> str:
     """Return the command that runs the same again, with the machine's description saved as ``machine.toml``."""
-    words = ["archonsim", "run", "-a", run["arch"], "-w", run["workload"], "--fidelity", run["fidelity"], "--config", "machine.toml"]
+    words = [
+        "archonsim",
+        "run",
+        "-a",
+        run["arch"],
+        "-w",
+        run["workload"],
+        "--fidelity",
+        run["fidelity"],
+        "--config",
+        "machine.toml",
+    ]
     if run["image_numbers"]:
         words += ["--images", ",".join(map(str, run["image_numbers"]))]
     if run["masks"] not in ("", "trace"):
@@ -84,14 +95,14 @@ def cards_of(run: Tree) -> list[Card]:
     images = f"mean of {run['images']} images" if run["images"] > 1 else "one image"
     cards = [
         Card("Cycles", grouped(cycles), images),
-        Card("Time", f"{run['time_ms']:.4g} ms", f"{1000 / run['time_ms']:,.0f} images a second at {run['clock_mhz']:g} MHz"),
+        Card("Time", f"{run['time_ms']:.4g} ms", f"{grouped(1000 / run['time_ms'])} images a second at {run['clock_mhz']:g} MHz"),
         Card("Stalled", f"{100 * stalls / cycles:.1f} %", f"{grouped(stalls)} cycles"),
         Card("MACs", grouped(run["total_macs"]), f"{grouped(run['total_adds'])} additions"),
     ]
     if possible:
         cards.append(Card("Survival in main phases", f"{100 * done / possible:.1f} %", "additions done of those possible"))
     if words:
-        cards.append(Card("DRAM traffic", f"{words * 2 / 1e6:.2f} MB", f"{grouped(words)} words of 16 bits"))
+        cards.append(Card("DRAM traffic", f"{words * 2 / 1e6:.3g} MB", f"{grouped(words)} words of 16 bits"))
     energies = [layer["energy_pj"] for layer in layers]
     if all(one is not None for one in energies):
         cards.append(Card("Energy", f"{sum(energies) / 1e6:,.1f} µJ", images))
@@ -121,7 +132,9 @@ def phase_table(run: Tree) -> Table:
 
 def _pictures(run: Tree, frame: pd.DataFrame, waterfall: Tree | None, density: pd.DataFrame | None) -> list[Picture]:
     name = title_of(run)
-    pictures = [Picture("cycles", plot_run(frame, subtitle=""), f"Cycles of {name} by layer, phase and stall; the table says the same")]
+    pictures = [
+        Picture("cycles", plot_run(frame, subtitle=""), f"Cycles of {name} by layer, phase and stall; the table says the same")
+    ]
     if waterfall is not None:
         chart = plot_waterfall(waterfall_frame(waterfall))
         pictures.append(Picture("waterfall", chart, f"From necessary work to the cycles of {name}, owner by owner"))

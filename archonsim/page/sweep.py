@@ -58,7 +58,7 @@ def _pictures(frame: pd.DataFrame, varied: list[str], series: list[str], merits:
         if len(varied) == 1:
             pictures.append(Picture(f"curve-{merit}", plot_sweep(frame, varied[0], merit, series, subtitle=""), said))
         elif len(varied) == 2 and not series:
-            pictures.append(Picture(f"map-{merit}", plot_heatmap(frame, *varied, merit, subtitle=""), said))
+            pictures.append(Picture(f"map-{merit}", plot_heatmap(frame, varied[0], varied[1], merit, subtitle=""), said))
         elif len(varied) == 2 and len(series) == 1:
             pictures.append(Picture(f"curve-{merit}", plot_sweep(frame, varied[0], merit, [varied[1], *series], subtitle=""), said))
     return pictures
@@ -94,12 +94,14 @@ def sweep_page(frame: pd.DataFrame) -> Page:
     names = [*series, *varied, *(name for name in ("status", *merits, "macs", "adds", "reason") if name in frame)]
     rows = [[_plain(value) for value in row] for row in frame[names].itertuples(index=False, name=None)]
     fixed = [(name, _plain(frame[name].dropna().iloc[0])) for name in parameters(frame) if name not in varied and frame[name].any()]
-    origin = [(name, ", ".join(shown(str(one)) for one in frame[name].dropna().unique())) for name in ("arch", "workload", "digest")]
+    origin = [
+        (name, ", ".join(shown(str(one)) for one in frame[name].dropna().unique())) for name in ("arch", "workload", "digest")
+    ]
     origin += [(name, str(value)) for name, value in fixed]
     reasons = frame.loc[frame["status"] == INFEASIBLE, "reason"].dropna().unique() if "reason" in frame else []
-    warnings = [f"infeasible points: {reason}" for reason in reasons[:5]]
-    if len(reasons) > 5:
-        warnings.append(f"{len(reasons) - 5} more reasons for infeasible points are in the table")
+    warnings = [f"infeasible, for one: {reason}" for reason in reasons[:1]]
+    if len(reasons) > 1:
+        warnings.append(f"{len(reasons) - 1} more reasons why points are infeasible are in the table")
     if "mask_source" in frame and (frame["mask_source"] == "synthetic").any():
         warnings.insert(0, "masks and weights are SYNTHETIC; no network computed them")
     machines = ", ".join(frame["arch"].unique())

@@ -18,7 +18,7 @@ _KINDS = {
     "weight": "#0072B2", "mask": "#CC79A7", "input": "#56B4E9", "output": "#009E73", "map": "#E69F00", "psum": "#999933",
 }  # fmt: skip
 _ALTERNATE = ("#6D7C8A", "#93A1AE")
-_TILE, _OTHER = "#5B8DB8", "#8F969E"
+_WORK, _TILE, _OTHER = "#4F9AC9", "#5B8DB8", "#8F969E"
 
 Span = list[Any]
 
@@ -32,15 +32,17 @@ class _Tracks:
         self.colors: dict[int, str] = {}
         self.tracks: list[dict[str, Any]] = []
         self.legend: list[list[str]] = []
+        self._known: dict[tuple[str, str], int] = {}
 
     def label(self, text: str, color: str, legend: bool = False) -> int:
-        """Return a label's number."""
-        if text not in self.labels:
+        """Return a label's number; one text may have several colours."""
+        if (text, color) not in self._known:
+            self._known[text, color] = len(self.labels)
+            self.colors[len(self.labels)] = color
             self.labels.append(text)
-            self.colors[len(self.labels) - 1] = color
-            if legend:
-                self.legend.append([text, color])
-        return self.labels.index(text)
+        if legend and [text, color] not in self.legend:
+            self.legend.append([text, color])
+        return self._known[text, color]
 
     def note(self, text: str) -> int:
         """Return a note's number."""
@@ -68,38 +70,32 @@ def _said(layer: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _phases(into: _Tracks, layers: Sequence[dict[str, Any]], name: str = "", scale: float = 1.0) -> None:
-    """Add phases one after the other, layers above them, and each phase's owners below, as shares of its span."""
+def _phases(into: _Tracks, layers: Sequence[dict[str, Any]]) -> None:
+    """Add layers, their phases one after the other, and each phase's owners as shares of its span."""
     above: list[Span] = []
     phases: list[Span] = []
     owners: list[Span] = []
-    at = 0.0
+    at, before = 0, ""
     for layer in layers:
         start, at = at, at + layer["cycles"]
         group = layer["name"].split(".")[0] if layer["block"] is not None else layer["name"]
-        number = into.label(group, _ALTERNATE[len(above) % 2])
-        if above and above[-1][2] == number:
-            above[-1][1] = at * scale
+        if group == before:
+            above[-1][1] = at
         else:
-            above.append([start * scale, at * scale, number])
+            above.append([start, at, into.label(group, _ALTERNATE[len(above) % 2])])
+        before = group
         note = into.note(_said(layer))
-        phases.append([start * scale, at * scale, _phase_label(into, layer["phase"]), note])
+        fill = phase_fill(layer["phase"])
+        phases.append([start, at, into.label(fill.label, fill.color, legend=True), note])
         here = start
         for kind, cycles in (("work", layer["compute"]), *layer["stalls"].items()):
-            fill = phase_fill("layer") if kind == "work" else stall_fill(kind)
-            label = into.label("work" if kind == "work" else fill.label, "#4F9AC9" if kind == "work" else fill.color, legend=True)
-            owners.append([here * scale, (here + cycles) * scale, label, note])
+            name, color = ("work", _WORK) if kind == "work" else (stall_fill(kind).label, stall_fill(kind).color)
+            if cycles:
+                owners.append([here, here + cycles, into.label(name, color, legend=True), note])
             here += cycles
-    if not name:
-        into.add("layer or block", above)
-    into.add(name or "phase", phases)
-    if not name:
-        into.add("owners (shares)", owners)
-
-
-def _phase_label(into: _Tracks, phase: str) -> int:
-    fill = phase_fill(phase)
-    return into.label(fill.label, fill.color, legend=True)
+    into.add("layer or block", above)
+    into.add("phase", phases)
+    into.add("owners (shares)", owners)
 
 
 def _moves(into: _Tracks, moves: Moves, total: int, colors: dict[str, str]) -> list[Span]:
@@ -174,10 +170,15 @@ def _levels(run: dict[str, Any], timeline: Timeline, total: int) -> list[dict[st
 def comparison_timeline(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return a track for each run of one workload, all on one axis of microseconds."""
     into = _Tracks()
-    names = [run["arch"] for run in runs]
-    for run, name in zip(runs, names, strict=True):
-        layers = run["per_image"][0]["layers"] if run["per_image"] else run["layers"]
-        _phases(into, layers, name, 1 / run["clock_mhz"])
+    for run in runs:
+        spans: list[Span] = []
+        at = 0.0
+        for layer in run["per_image"][0]["layers"] if run["per_image"] else run["layers"]:
+            start, at = at, at + layer["cycles"] / run["clock_mhz"]
+            fill = phase_fill(layer["phase"])
+            into.label(fill.label, fill.color, legend=True)
+            spans.append([round(start, 4), round(at, 4), into.label(layer["name"], fill.color), into.note(_said(layer))])
+        into.add(run["arch"], spans)
     longest = max(track["spans"][-1][1] for track in into.tracks)
     return into.data(longest, "µs")
 

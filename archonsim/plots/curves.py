@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, NullLoc
 from archonsim.errors import ResultError
 from archonsim.plots.chart import Chart
 from archonsim.plots.frames import about_rows, shown
-from archonsim.plots.points import INFEASIBLE, label, points
+from archonsim.plots.points import INFEASIBLE, counts, label, points
 from archonsim.plots.style import MACHINES, Size, look, scale
 
 Log = Literal["auto", "none", "x", "xy"]
@@ -50,7 +50,9 @@ def sweep_table(frame: pd.DataFrame, x: str, y: str, series: Sequence[str], asym
 
 
 def value_name(value: Any) -> str:
-    """Write a parameter's value for people."""
+    """Write a parameter's value for people; a machine without the parameter has none."""
+    if pd.isna(value):
+        return "none"
     return f"{value:g}" if isinstance(value, float | int | np.number) else shown(str(value))
 
 
@@ -66,8 +68,17 @@ def _series_name(columns: Sequence[str], values: tuple[Any, ...]) -> str:
     return ", ".join(parts)
 
 
+def _curves(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Split the points into curves; all are one curve where no column tells them apart."""
+    if not columns:
+        return [((), table)]
+    return [(key, rows) for key, rows in table.groupby(list(columns), sort=False, dropna=False)]
+
+
 def _looks(columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Colour and marker by the first column of the series, dashes and hollow markers by the second."""
+    if not columns:
+        return [{"color": COLORS[0], "marker": MARKERS[0], "linestyle": DASHES[0]}]
     first = list(dict.fromkeys(key[0] for key in keys))
     second = list(dict.fromkeys(key[1:] for key in keys))
     looks = []
@@ -97,7 +108,7 @@ def _scale_axes(axes: Axes, values: list[Any], y: str, log: Log) -> None:
         axes.set_yscale("log")
     else:
         axes.set_ylim(0, axes.dataLim.y1 * 1.06)
-    if y in ("cycles", "compute", "dram_words", "macs", "adds") or y.startswith("stall."):
+    if counts(y):
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))
 
 
@@ -139,33 +150,26 @@ def plot_sweep(
     """
     columns = [series] if isinstance(series, str) else list(series or [])
     table = sweep_table(frame, x, y, columns, asymptote)
-    keys = list(table[columns].drop_duplicates().itertuples(index=False, name=None)) if columns else [()]
-    looks: list[dict[str, Any]] = [{"color": COLORS[0], "marker": MARKERS[0], "linestyle": "-"}]
-    looks = _looks(columns, keys) if columns else looks
-    values = sorted(table[x].unique().tolist()) if table[x].dtype.kind in "iuf" else list(table[x].unique())
-    place = {value: value if table[x].dtype.kind in "iuf" else at for at, value in enumerate(values)}
+    curves = _curves(table, columns)
+    looks = _looks(columns, [key for key, _ in curves])
+    numeric = table[x].dtype.kind in "iuf"
+    values = sorted(table[x].unique().tolist()) if numeric else list(table[x].unique())
+    place = {value: value if numeric else at for at, value in enumerate(values)}
     said = about_rows(frame) if subtitle is None else subtitle
     with look(size):
         named = title or f"{label(y)[0].upper()}{label(y)[1:]} by {label(x)}"
-        chart = Chart(table, size=size, height=1.75 + 0.13 * (len(keys) + 1), title=named, subtitle=said)
+        chart = Chart(table, size=size, height=1.75 + 0.13 * (len(curves) + 1), title=named, subtitle=said)
         axes = chart.subplots()
-        for number, (key, style) in enumerate(zip(keys, looks, strict=True)):
-            mine = table[(table[columns].to_numpy(object) == np.array(key, object)).all(axis=1)] if columns else table
-            good, bad = mine[mine["status"] != INFEASIBLE], mine[mine["status"] == INFEASIBLE]
-            axes.plot([place[one] for one in good[x]], good[y], label=_series_name(columns, key) or label(y), **style)
+        for number, ((key, rows), style) in enumerate(zip(curves, looks, strict=True)):
+            at, good = rows[x].map(place), rows["status"] != INFEASIBLE
+            axes.plot(at[good], rows[y][good], label=_series_name(columns, key) or label(y), **style)
             if asymptote:
+                bound: dict[str, Any] = {"color": style["color"], "linestyle": ":", "marker": "", "linewidth": 0.7 * scale(size)}
+                axes.plot(at[good], rows["bytes_over_bandwidth"][good], **bound)
+            if not good.all():  # in a strip above the axes, where no value is
                 axes.plot(
-                    good[x],
-                    good["bytes_over_bandwidth"],
-                    color=style["color"],
-                    linestyle=":",
-                    marker="",
-                    linewidth=0.7 * scale(size),
-                )
-            if len(bad):  # in a strip above the axes, where no value is
-                axes.plot(
-                    [place[one] for one in bad[x]], [1.06 + 0.06 * number] * len(bad), color=style["color"], marker="x",
-                    linestyle="", clip_on=False, transform=axes.get_xaxis_transform(), gid="infeasible",
+                    at[~good], [1.06 + 0.06 * number] * int((~good).sum()), color=style["color"], marker="x", linestyle="",
+                    clip_on=False, transform=axes.get_xaxis_transform(), gid=f"infeasible-{number}",
                 )  # fmt: skip
         _scale_axes(axes, values, y, log)
         axes.grid(axis="y")

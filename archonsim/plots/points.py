@@ -28,9 +28,19 @@ LABELS = {
 }  # fmt: skip
 
 
+#: Columns that count, and are written short: 12.5k.
+_COUNTS = ("cycles", "compute", "macs", "adds", "adds_possible", "dram_words")
+
+
+def counts(column: str) -> bool:
+    """Whether a column counts something, so that its values are large whole numbers."""
+    return column in _COUNTS or column.startswith("stall.")
+
+
 def label(column: str) -> str:
-    """Write a column's name for people, with its unit."""
-    return LABELS.get(column, column.replace("_", " "))
+    """Write a column's name for people, with its unit; that of one machine's parameter without the machine."""
+    known = (column, column.partition(".")[2])
+    return next((LABELS[one] for one in known if one in LABELS), column.replace("_", " "))
 
 
 def parameters(frame: pd.DataFrame) -> list[str]:
@@ -114,6 +124,10 @@ def points(frame: pd.DataFrame, axes: Sequence[str], y: str) -> pd.DataFrame:
     """
     need_columns(frame, [*axes, y, "status"])
     check_alike(frame, axes)
+    lost = frame[frame[axes[-1]].isna()]
+    if len(lost):
+        machines = ", ".join(lost["arch"].unique()) if "arch" in lost else "some points"
+        raise ResultError(f"{machines}: no {axes[-1]} there to draw over; choose with --where arch=NAME")
     twice = frame[frame.duplicated(list(axes), keep=False)]
     if len(twice):
         rest = [one for one in (*_IDENTITY, *parameters(frame)) if one in frame and one not in (*axes, "key", "digest")]

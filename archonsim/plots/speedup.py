@@ -115,7 +115,9 @@ def plot_compare(
                 text = "not possible" if np.isnan(value) else f"{value:.2f}"
                 axes.text(bar.get_width() + 0.02 * top, middle, text, va="center", size=6 * scale(size))
                 if np.isnan(value):
-                    axes.plot([0], [middle], color=INK, marker="x", linestyle="", clip_on=False, gid="infeasible")
+                    axes.plot(
+                        [0], [middle], color=INK, marker="x", linestyle="", clip_on=False, gid=f"infeasible-{arch}-{middle:g}"
+                    )
         axes.set_yticks(range(len(workloads)), workloads)
         axes.set_ylim(len(workloads) - 0.5, -0.5)
         axes.set_xlim(0, top * 1.13)

@@ -28,10 +28,10 @@ function inkOn(hex) {
 
 class Stage {
   /**
-   * panel: the element around; range: [low, high] of all data; draw(context, stage) paints; pick(x, y) says what is there.
+   * panel: the element around; range: [low, high] of all data; arrange(width) returns the height; draw(context, stage) paints; pick(x, y) says what is there.
    */
-  constructor(panel, range, height, draw, pick) {
-    Object.assign(this, { panel, full: range, height, draw, pick, margin: { left: 0, right: 0 } });
+  constructor(panel, range, arrange, draw, pick) {
+    Object.assign(this, { panel, full: range, arrange, draw, pick, margin: { left: 0, right: 0 } });
     [this.low, this.high] = range;
     this.canvas = panel.querySelector("canvas");
     this.readout = panel.querySelector(".readout");
@@ -108,6 +108,7 @@ class Stage {
     const ratio = window.devicePixelRatio || 1;
     this.width = this.canvas.parentElement.clientWidth;
     if (!this.width) return;
+    this.height = this.arrange(this.width);
     this.canvas.style.height = `${this.height}px`;
     this.canvas.width = Math.round(this.width * ratio);
     this.canvas.height = Math.round(this.height * ratio);

@@ -34,7 +34,7 @@ document.querySelectorAll('.interactive[data-kind="scatter"]').forEach((panel) =
     const series = [...new Set(data.rows.map((row) => String(row[column(state.colour)])))];
     state.fill = (row) => PALETTE[series.indexOf(String(row[column(state.colour)])) % PALETTE.length];
     legend(panel, series.slice(0, 12).map((name, number) => [name, PALETTE[number % PALETTE.length]]));
-    if (stage === null) stage = new Stage(panel, [low - pad, high + pad], HEIGHT, draw, pick);
+    if (stage === null) stage = new Stage(panel, [low - pad, high + pad], () => HEIGHT, draw, pick);
     else { stage.full = [low - pad, high + pad]; stage.show(...stage.full); }
   }
 
@@ -42,7 +42,9 @@ document.querySelectorAll('.interactive[data-kind="scatter"]').forEach((panel) =
 
   function levels() {
     const values = data.rows.filter(good).map((row) => row[column(state.up)]);
-    return [0, Math.max(...values, 1e-9) * 1.06];
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const pad = (high - low || Math.abs(high) || 1) * 0.08;
+    return low > 0.5 * high ? [low - pad, high + pad] : [Math.min(0, low), high + pad]; // from 0, unless all lie close together
   }
 
   function spot(row) {
@@ -70,7 +72,7 @@ document.querySelectorAll('.interactive[data-kind="scatter"]').forEach((panel) =
     context.textAlign = "center";
     const axis = column(state.across);
     const names = [...new Set(data.rows.map((row) => row[axis]))];
-    const marks = isNumber(state.across) ? ticks(on.low, on.high, on.inner / 80).map((one) => [one, short(one)])
+    const marks = isNumber(state.across) ? ticks(on.low, on.high, on.inner / 45).map((one) => [one, short(one)])
       : names.map((one, at) => [at, String(one)]);
     for (const [value, name] of marks) {
       if (value >= on.low && value <= on.high) context.fillText(name, on.toX(value), floor + 16, 90);

@@ -3,12 +3,18 @@
 document.querySelectorAll('.interactive[data-kind="timeline"]').forEach((panel) => {
   const data = JSON.parse(panel.querySelector('script[type="application/json"]').textContent);
   const HEAD = 26, GAP = 7;
-  let top = HEAD;
-  for (const track of data.tracks) {
-    track.top = top;
-    track.size = track.levels ? 46 : 24;
-    track.highest = track.levels ? Math.max(...track.levels, 1e-9) : 0;
-    top += track.size + GAP;
+  for (const track of data.tracks) track.highest = track.levels ? Math.max(...track.levels, 1e-9) : 0;
+
+  /** Place the tracks: names stand to the left, or above where there is no room. Return the height. */
+  function arrange(width) {
+    const name = width < 560 ? 15 : 0;
+    let top = HEAD;
+    for (const track of data.tracks) {
+      track.top = top + name;
+      track.size = track.levels ? 44 : 24;
+      top += name + track.size + GAP;
+    }
+    return top + 4;
   }
   const fill = (label) => data.colors[label] || "#8f969e";
 
@@ -37,14 +43,10 @@ document.querySelectorAll('.interactive[data-kind="timeline"]').forEach((panel) 
         context.lineWidth = 0.7;
         context.strokeRect(left, track.top, right - left, track.size);
       }
-      if (right - left > 26) {
-        context.save();
-        context.beginPath();
-        context.rect(left + 2, track.top, right - left - 4, track.size);
-        context.clip();
+      const room = right - left - 8;
+      if (room > 12 && context.measureText(data.labels[label]).width <= room) {
         context.fillStyle = inkOn(fill(label));
-        context.fillText(data.labels[label], left + 5, track.top + 16);
-        context.restore();
+        context.fillText(data.labels[label], left + 4, track.top + 16);
       }
     }
   }
@@ -68,7 +70,7 @@ document.querySelectorAll('.interactive[data-kind="timeline"]').forEach((panel) 
 
   function draw(context, stage) {
     stage.margin = { left: stage.width < 560 ? 0 : 128, right: 2 };
-    const count = Math.max(2, Math.floor(stage.inner / 110));
+    const count = Math.max(2, Math.floor(stage.inner / 90));
     context.textBaseline = "alphabetic";
     for (const value of ticks(stage.low, stage.high, count)) {
       const x = stage.toX(value);
@@ -84,21 +86,16 @@ document.querySelectorAll('.interactive[data-kind="timeline"]').forEach((panel) 
     context.textAlign = "left";
     for (const track of data.tracks) {
       if (track.levels) drawLevels(context, stage, track); else drawSpans(context, stage, track);
-      const said = track.levels ? `${track.name} (to ${short(track.highest)} ${track.unit})` : track.name;
-      context.font = "12px system-ui, sans-serif";
+      const words = track.levels ? [track.name, `to ${short(track.highest)} ${track.unit}`] : [track.name];
+      context.fillStyle = color("--quiet");
       if (stage.margin.left) {
-        context.fillStyle = color("--quiet");
-        const words = track.levels ? [track.name, `to ${short(track.highest)} ${track.unit}`] : [track.name];
         words.forEach((word, line) => context.fillText(word, 0, track.top + 16 + 15 * line, stage.margin.left - 8));
-      } else if (track.levels) {
-        context.fillStyle = color("--ink");
-        context.fillText(said, 4, track.top + 12);
-      }
+      } else context.fillText(words.join(" "), 0, track.top - 4);
     }
   }
 
   function pick(x, y, stage) {
-    const track = data.tracks.find((one) => y >= one.top && y < one.top + one.size + GAP);
+    const track = data.tracks.find((one) => y >= one.top - 2 && y <= one.top + one.size + 2);
     const value = stage.toValue(x);
     if (!track || value < stage.full[0] || value > stage.full[1]) return "";
     const place = `${data.unit === "cycles" ? grouped(value) : +value.toPrecision(6)} ${data.unit}`;
@@ -116,5 +113,5 @@ document.querySelectorAll('.interactive[data-kind="timeline"]').forEach((panel) 
   }
 
   legend(panel, data.legend);
-  new Stage(panel, [0, data.total], top + 4, draw, pick);
+  new Stage(panel, [0, data.total], arrange, draw, pick);
 });
