@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
-from archonsim.cli.results import FILES_HELP, Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads
+from archonsim.cli.progress import stderr
+from archonsim.cli.results import FILES_HELP, Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads, explained
 from archonsim.cli.run import Fidelity
 from archonsim.errors import ResultError
 
@@ -184,8 +184,11 @@ def _the_run(runs: list[dict[str, object]], arch: str) -> dict[str, object]:
 @app.command()
 def waterfall(
     output: Output,
-    workload: Annotated[str, typer.Option("--workload", "-w", help="A workload file with masks.")],
-    arch: Annotated[str, typer.Option("--arch", "-a", help="Architecture.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[WATERFALL]", help="waterfall.json of `archonsim waterfall -o`.", show_default=False)
+    ] = None,
+    workload: Annotated[str | None, typer.Option("--workload", "-w", help="Simulate first: a workload file with masks.")] = None,
+    arch: Annotated[str | None, typer.Option("--arch", "-a", help="Architecture to simulate.")] = None,
     images: Images = "0", masks: Masks = "trace", seed: Seed = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the machine. Repeatable.")] = None,
     layer: Annotated[str, typer.Option(help="A layer or block, such as b1; all: the network.")] = "all",
@@ -193,16 +196,16 @@ def waterfall(
 ) -> None:  # fmt: skip
     """From necessary work to cycles taken, owner by owner."""
     from archonsim import plots
-    from archonsim.explain.attribute import explain
-    from archonsim.explain.relax import runs
     from archonsim.plans import plan_run
 
-    plan = plan_run(arch, workload, overrides=set_ or [], images=images, masks=masks, seed=seed)
-    say_if_kernels_compile()
-    with StepProgress(f"explain {arch} on {plan.workload.name}", plan.steps * runs(plan.spec)) as progress:
-        found = explain(
-            plan.workload, plan.machine, plan.spec, images=plan.images, masks=plan.masks, on_step=progress.step
-        ).to_dict()
+    if (file is None) == (workload is None) or (workload is None) != (arch is None):
+        raise ResultError("give either a waterfall.json, or what to simulate: --workload and --arch")
+    if file is not None:
+        found = plots.read_waterfall(file)
+    else:
+        assert workload is not None
+        assert arch is not None
+        found = explained(plan_run(arch, workload, overrides=set_ or [], images=images, masks=masks, seed=seed))
     said = plots.about_runs([found | {"fidelity": "cycle", "images": len(found["image_numbers"])}])
     chart = plots.plot_waterfall(plots.waterfall_frame(found), name=layer, subtitle=said, size=plots.Size(size))
     write(chart, output, name or "waterfall")

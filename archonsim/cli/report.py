@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
-from archonsim.cli.results import Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads
+from archonsim.cli.results import Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads, explained
 from archonsim.cli.run import Fidelity
 from archonsim.errors import ResultError
 
@@ -63,23 +63,17 @@ def _simulated(plan: RunPlan) -> Page:
     """Run with a recorder, then on relaxed machines, so that the page says when, and to whom, cycles went."""
     from archonsim import plots
     from archonsim.engine.observer import Recorder
-    from archonsim.explain.attribute import explain
-    from archonsim.explain.relax import runs
     from archonsim.page.run import run_page
     from archonsim.simulate import choose_images
 
-    name = f"{plan.machine.name} on {plan.workload.name}"
     if plan.fidelity == "ideal":
         return run_page(plan.execute().to_dict())
     say_if_kernels_compile()
     recorder = Recorder()
-    with StepProgress(name, plan.steps * (1 + runs(plan.spec))) as progress:
+    with StepProgress(f"{plan.machine.name} on {plan.workload.name}", plan.steps) as progress:
         result = plan.execute(progress.step, recorder)
-        waterfall = explain(
-            plan.workload, plan.machine, plan.spec, images=plan.images, masks=plan.masks, on_step=progress.step
-        ).to_dict()
     density = None
     if plan.workload.images and any(block.predicted for block in plan.workload.blocks()):
         numbers = choose_images(plan.workload, plan.images)
         density = plots.density_frame(plan.workload, images=numbers, masks=plan.masks)
-    return run_page(result.to_dict(), timeline=recorder.timeline, waterfall=waterfall, density=density)
+    return run_page(result.to_dict(), timeline=recorder.timeline, waterfall=explained(plan), density=density)

@@ -12,7 +12,7 @@ from archonsim.cli.common import WORKLOAD_HELP
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile
 from archonsim.cli.run import Fidelity
 from archonsim.errors import ResultError
-from archonsim.plans import ComparePlan, plan_compare
+from archonsim.plans import ComparePlan, RunPlan, plan_compare
 from archonsim.report.compare import Comparison
 from archonsim.workload.what_if import FORMS
 
@@ -110,3 +110,14 @@ class Asked:
         if len(runs) > 1:
             raise ResultError(f"this figure shows one run, and here are {len(runs)}; give one result.json, or one --arch")
         return runs[0]
+
+
+def explained(plan: RunPlan) -> Tree:
+    """Find every cycle's owner on relaxed machines; return the JSON form of the waterfall."""
+    from archonsim.explain.attribute import explain
+    from archonsim.explain.relax import runs
+
+    say_if_kernels_compile()
+    with StepProgress(f"explain {plan.machine.name} on {plan.workload.name}", plan.steps * runs(plan.spec)) as progress:
+        found = explain(plan.workload, plan.machine, plan.spec, images=plan.images, masks=plan.masks, on_step=progress.step)
+    return found.to_dict()

@@ -13,14 +13,12 @@ from archonsim.plots.frames import (
     about_workload,
     check_alike,
     compare_frame,
-    read_result,
-    read_sweep,
     run_frame,
-    runs_of,
 )  # fmt: skip
 from archonsim.plots.heatmap import plot_heatmap
 from archonsim.plots.images import plot_images
 from archonsim.plots.points import speedups, where
+from archonsim.plots.read import read_result, read_sweep, read_waterfall, runs_of
 from archonsim.plots.roofline import plot_roofline
 from archonsim.plots.speedup import plot_compare
 from archonsim.plots.style import Size
@@ -47,6 +45,7 @@ __all__ = [
     "plot_waterfall",
     "read_result",
     "read_sweep",
+    "read_waterfall",
     "run_frame",
     "runs_of",
     "speedups",

@@ -50,15 +50,15 @@ def sweep_table(frame: pd.DataFrame, x: str, y: str, series: Sequence[str], asym
 
 
 def value_name(value: Any) -> str:
-    """Write a parameter's value for people; a machine without the parameter has none."""
-    if pd.isna(value):
-        return "none"
+    """Write a parameter's value for people."""
     return f"{value:g}" if isinstance(value, float | int | np.number) else shown(str(value))
 
 
 def _series_name(columns: Sequence[str], values: tuple[Any, ...]) -> str:
     parts = []
     for column, value in zip(columns, values, strict=True):
+        if value is None:  # a machine without this parameter
+            continue
         if column == "over":
             parts.append(f"over {value}")
         elif column == "arch" and value in MACHINES:
@@ -72,7 +72,8 @@ def _curves(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[tuple[Any
     """Split the points into curves; all are one curve where no column tells them apart."""
     if not columns:
         return [((), table)]
-    return [(key, rows) for key, rows in table.groupby(list(columns), sort=False, dropna=False)]
+    found = table.groupby(list(columns), sort=False, dropna=False)
+    return [(tuple(None if pd.isna(one) else one for one in key), rows) for key, rows in found]
 
 
 def _looks(columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:

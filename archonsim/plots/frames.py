@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from archonsim.errors import ResultError, nearest
-from archonsim.report import compare, report
 from archonsim.workload.what_if import MaskPolicy
 from archonsim.workload.workload import Workload
 
@@ -19,64 +16,6 @@ Tree = dict[str, Any]
 
 #: Letters of a workload's note that a subtitle shows; `archonsim inspect` shows all.
 NOTE_LETTERS = 110
-
-
-def read_result(path: Path) -> Tree:
-    """Read the JSON of ``archonsim run -o`` (has ``layers``) or ``archonsim compare`` (has ``rows``).
-
-    Raises
-    ------
-    ResultError
-        The file is something else, or of another version.
-    """
-    try:
-        tree = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ResultError(f"{path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise ResultError(f"{path}: not JSON ({error}); give the result.json of `archonsim run -o`") from error
-    if not isinstance(tree, dict) or not ({"layers", "rows"} & tree.keys()):
-        raise ResultError(f"{path}: neither a run's result nor a comparison; give what `archonsim run -o` or `compare -o` wrote")
-    expected = report.SCHEMA if "layers" in tree else compare.SCHEMA
-    if tree.get("schema") != expected:
-        raise ResultError(f"{path}: schema is {tree.get('schema')!r}, and this version reads {expected}; run it again")
-    return tree
-
-
-def read_sweep(path: Path) -> pd.DataFrame:
-    """Read a sweep's table.
-
-    Raises
-    ------
-    ResultError
-        The file is no such table, or holds no point.
-    """
-    try:
-        frame = pd.read_csv(path, keep_default_na=True)
-    except OSError as error:
-        raise ResultError(f"{path}: cannot read: {error.strerror}") from error
-    except (ValueError, pd.errors.ParserError) as error:
-        raise ResultError(f"{path}: not a table ({str(error).splitlines()[0]}); give a sweep's results.csv") from error
-    missing = [name for name in ("arch", "workload", "fidelity", "status") if name not in frame.columns]
-    if missing or frame.empty:
-        what = f"column {missing[0]!r} is missing" if missing else "it holds no point"
-        raise ResultError(f"{path}: not a sweep's table: {what}; give the results.csv of `archonsim sweep`")
-    return frame
-
-
-def runs_of(tree: Tree, path: str = "the comparison") -> list[Tree]:
-    """Return the run, or all runs of a comparison.
-
-    Raises
-    ------
-    ResultError
-        The comparison was saved without its runs.
-    """
-    if "layers" in tree:
-        return [tree]
-    if "runs" not in tree:
-        raise ResultError(f"{path}: a comparison without its runs; write it with `archonsim compare -o`, which keeps them")
-    return [run for run in tree["runs"] if run is not None]
 
 
 def run_frame(runs: Iterable[Tree]) -> pd.DataFrame:
