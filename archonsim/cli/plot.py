@@ -52,7 +52,8 @@ Where = Annotated[Size, typer.Option("--size", help="A paper's column (85 mm), i
 
 def write(chart: Chart, output: Path, name: str) -> None:
     """Write a figure and say where it is."""
-    paths = chart.write(output, name)
+    with stderr.status(f"drawing {name}"):
+        paths = chart.write(output, name)
     stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
 
 

@@ -39,7 +39,9 @@ def report(
         files=[file] if file else [], workload=workload, arch=arch, fidelity=fidelity, images=images, masks=masks, seed=seed,
         changes=set_,
     )  # fmt: skip
-    write_text(output, render(_page(asked)))
+    page = _page(asked)
+    with stderr.status(f"writing {output}"):
+        write_text(output, render(page))
     stderr.print(f"wrote {output}", style="dim")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from archonsim.errors import ResultError
 from archonsim.plots.chart import Chart
@@ -107,6 +107,9 @@ def _scale_axes(axes: Axes, values: list[Any], y: str, log: Log) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     if log == "xy":
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(0, axes.dataLim.y1 * 1.06)
     if counts(y):

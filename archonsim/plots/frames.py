@@ -84,7 +84,8 @@ def about_rows(frame: pd.DataFrame) -> str:
     parts += [f"{one} fidelity" for one in _distinct(frame, "fidelity")]
     parts += [f"what-if masks: {one}" for one in _distinct(frame, "masks") if one != "trace"]
     if "mask_source" in frame:
-        told = frame.drop_duplicates("workload").reindex(columns=["workload", "mask_source", "note"]).fillna("")
+        told = frame.reindex(columns=["workload", "mask_source", "note"]).fillna("")
+        told = told[told["mask_source"] != ""].drop_duplicates("workload")  # a row that could not run knows nothing
         parts += _sources({shown(name): (source, note) for name, source, note in told.itertuples(index=False)})
     return " · ".join(parts)
 

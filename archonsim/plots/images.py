@@ -76,7 +76,8 @@ def plot_images(
     """
     table = images_table(frame, baseline)
     said = about_rows(frame) if subtitle is None else subtitle
-    title = f"Time and speedup of {len(table)} images" if baseline is not None else f"Time of {len(table)} images"
+    title = f"Time of {len(table)} image{'s' if len(table) > 1 else ''}"
+    title = title.replace("Time", "Time and speedup") if baseline is not None else title
     found = None
     if baseline is not None:
         found = speedup_interval(table["baseline_ms"].to_numpy(float), table["speedup"].rdiv(table["baseline_ms"]).to_numpy(float))
