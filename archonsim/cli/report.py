@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archonsim import __version__
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.cli.results import Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads, explained
 from archonsim.cli.run import Fidelity
@@ -52,7 +53,10 @@ def _page(asked: Asked) -> Page:
     from archonsim.page.sweep import sweep_page
 
     if asked.files and asked.files[0].suffix == ".csv":
-        return sweep_page(plots.read_sweep(asked.files[0]))
+        table = plots.read_sweep(asked.files[0])
+        manifest = plots.read_question(asked.files[0])
+        mine = manifest is not None and manifest["archonsim"] == __version__
+        return sweep_page(table, manifest["question"] if manifest and mine else None)
     if not asked.files:
         plan = asked.plan()
         if len(plan.runs) == 1:

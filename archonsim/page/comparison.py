@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from archonsim.page.model import Card, Interactive, Page, Picture, Table, table
-from archonsim.page.run import grouped, origin_of, warnings_of
+from archonsim.page.model import Card, Interactive, Page, Picture, Table, grouped, table
+from archonsim.page.run import origin_of, warnings_of
 from archonsim.page.timeline import comparison_timeline
 from archonsim.plots import compare_frame, plot_compare, plot_run, run_frame
 from archonsim.plots.frames import about_rows, shown

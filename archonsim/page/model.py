@@ -152,6 +152,11 @@ class Page:
     origin: list[tuple[str, str]] = field(default_factory=list)
 
 
+def grouped(value: float) -> str:
+    """Write a whole number with narrow groups of three digits."""
+    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
 def data_link(text: str) -> str:
     """Return text as a link that needs no network."""
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
@@ -178,6 +183,6 @@ def _writer(values: Sequence[Any]) -> Callable[[Any], str]:
     """Write whole numbers whole, and others so that the least one keeps three figures, within reason."""
     sizes = [abs(one) for one in values if one]
     if not sizes or min(sizes) >= 1000 or all(float(one).is_integer() for one in sizes):
-        return lambda one: f"{one:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+        return grouped
     digits = min(5, max(1, 2 - math.floor(math.log10(min(sizes)))))
     return lambda one: f"{one:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")

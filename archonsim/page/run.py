@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from archonsim.page.model import Card, Interactive, Page, Picture, Table, table
+from archonsim.page.model import Card, Interactive, Page, Picture, Table, grouped, table
 from archonsim.page.timeline import run_timeline, title_of
 from archonsim.plots import (
     about_runs,
@@ -32,11 +32,6 @@ TIMELINE_HELP = (
     "Drag to move; Ctrl and wheel, pinch, or the buttons to zoom; keys + - 0 and arrows. Owners are sums within a phase, "
     "drawn as shares of its span, not in the order in which they happened."
 )
-
-
-def grouped(value: float) -> str:
-    """Write a whole number with narrow groups of three digits."""
-    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def warnings_of(run: Tree) -> list[str]:

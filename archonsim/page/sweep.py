@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from archonsim import __version__
-from archonsim.page.model import Card, Interactive, Page, Picture, table
+from archonsim.machines.registry import machine, machine_spec
+from archonsim.page.model import Card, Interactive, Page, Picture, grouped, table
 from archonsim.plots import plot_heatmap, plot_sweep
 from archonsim.plots.frames import about_rows, check_alike, shown
 from archonsim.plots.points import INFEASIBLE, label, parameters
+from archonsim.spec.load import to_table, to_toml
 
 _MERITS = ("time_ms", "cycles", "energy_uj", "dram_words")
 _AXES = ("arch", "workload", "masks", "seed", "images", "fidelity")
@@ -47,9 +50,14 @@ def _scatter(frame: pd.DataFrame, varied: list[str], merits: list[str]) -> Inter
     return Interactive("points", "scatter", "Points", HELP, alt, data)
 
 
-def _pictures(frame: pd.DataFrame, varied: list[str], series: list[str], merits: list[str]) -> list[Picture]:
-    """A curve for one parameter, a heat map for two of one machine and workload; more are left to the points above."""
+def _pictures(frame: pd.DataFrame, varied: list[str], merits: list[str]) -> list[Picture]:
+    """A curve for one parameter, a heat map for two of one machine and workload; more are left to the points above.
+
+    Machines that lack one of the parameters are left to the points and the table, too.
+    """
     pictures = []
+    frame = frame[frame[varied].notna().all(axis=1)]
+    series = _varying(frame, list(_AXES))
     for merit in merits[:3]:
         feasible = frame.loc[frame["status"] != INFEASIBLE, merit]
         if feasible.isna().any() or feasible.empty or len(series) > 2:
@@ -74,12 +82,50 @@ def _cards(frame: pd.DataFrame, varied: list[str], series: list[str], merits: li
             best = good.loc[good[merit].idxmin()]
             where = ", ".join(f"{name} = {_plain(best[name])}" for name in varied if not pd.isna(best[name]))
             name = " on ".join(shown(str(one)) for one in key) if series else "best"
-            cards.append(Card(f"Least {label(merit)}{f', {name}' if series else ''}", f"{best[merit]:,.5g}", where))
+            value = f"{best[merit]:.5g}" if best[merit] < 1e4 else grouped(best[merit])
+            cards.append(Card(f"Least {label(merit)}{f', {name}' if series else ''}", value, where))
     return cards
 
 
-def sweep_page(frame: pd.DataFrame) -> Page:
+def _trust(frame: pd.DataFrame) -> list[str]:
+    """How far the workloads may be trusted, as far as the table says where they come from."""
+    if "mask_source" not in frame:
+        return []
+    known = frame.drop_duplicates("workload")[["workload", "mask_source", "note"]].itertuples(index=False, name=None)
+    lines = []
+    for workload, source, note in known:
+        if source == "synthetic":
+            lines.append(f"{workload}: masks and weights are SYNTHETIC; no network computed them")
+        if note:
+            lines.append(f"{workload}: {note}")
+    return lines
+
+
+def _machines(frame: pd.DataFrame, question: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Descriptions of the machines without what was varied; nothing where another version ran the sweep."""
+    if question is None:
+        return []
+    archs = [str(one) for one in frame["arch"].unique()]
+    found = []
+    for arch in archs:
+        fixed = {key.removeprefix(f"{arch}."): value for key, value in question["fixed"].items() if _applies(key, arch, archs)}
+        found.append((f"{arch}, but for what is varied", to_toml(to_table(machine_spec(machine(arch), None, fixed)))))
+    return found
+
+
+def _applies(key: str, arch: str, archs: list[str]) -> bool:
+    return key.startswith(f"{arch}.") or key.partition(".")[0] not in archs
+
+
+def sweep_page(frame: pd.DataFrame, question: Mapping[str, Any] | None = None) -> Page:
     """Put the page of a sweep together.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The sweep's table.
+    question : mapping, optional
+        What was asked, as this version's ``sweep.json`` holds it: the machines are resolved from it.
 
     Raises
     ------
@@ -102,13 +148,12 @@ def sweep_page(frame: pd.DataFrame) -> Page:
     warnings = [f"infeasible, for one: {reason}" for reason in reasons[:1]]
     if len(reasons) > 1:
         warnings.append(f"{len(reasons) - 1} more reasons why points are infeasible are in the table")
-    if "mask_source" in frame and (frame["mask_source"] == "synthetic").any():
-        warnings.insert(0, "masks and weights are SYNTHETIC; no network computed them")
+    warnings = [*_trust(frame), *warnings]
     machines = ", ".join(frame["arch"].unique())
     return Page(
         title=f"Sweep of {', '.join(varied) or 'no parameter'} on {machines}", subtitle=about_rows(frame), warnings=warnings,
         cards=_cards(frame, varied, series, merits), interactive=[_scatter(frame, [*varied, *series], merits)],
-        pictures=_pictures(frame, varied, series, merits),
+        pictures=_pictures(frame, varied, merits),
         tables=[table("points", "Points", names, rows, frame.to_csv(index=False, lineterminator="\n"))],
-        origin=[*origin, ("page written by", f"archonsim {__version__}")],
+        machines=_machines(frame, question), origin=[*origin, ("page written by", f"archonsim {__version__}")],
     )  # fmt: skip

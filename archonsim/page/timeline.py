@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from archonsim.page.model import grouped
 from archonsim.plots.frames import shown
 from archonsim.plots.style import phase_fill, stall_fill
 from archonsim.report.coarse import as_moves, merge, rate
@@ -65,8 +66,8 @@ class _Tracks:
 
 def _said(layer: dict[str, Any]) -> str:
     """What a phase took, in words."""
-    parts = [f"{layer['name']} {layer['phase']}: {layer['compute']:,.0f} cycles of work"]
-    parts += [f"{cycles:,.0f} {stall_fill(cause).label}" for cause, cycles in layer["stalls"].items()]
+    parts = [f"{layer['name']} {layer['phase']}: {grouped(layer['compute'])} cycles of work"]
+    parts += [f"{grouped(cycles)} {stall_fill(cause).label}" for cause, cycles in layer["stalls"].items()]
     return ", ".join(parts)
 
 
@@ -105,7 +106,7 @@ def _moves(into: _Tracks, moves: Moves, total: int, colors: dict[str, str]) -> l
         kinds = {label.rsplit(".", 1)[-1] for label in one.words}
         color = colors.get(kinds.pop(), _OTHER) if len(kinds) == 1 else _OTHER
         words = sum(one.words.values())
-        note = [into.note(f"{words:,} words of 16 bits")] if words else []
+        note = [into.note(f"{grouped(words)} words of 16 bits")] if words else []
         start, end = (round(ticks / moves.ticks_per_cycle, 2) for ticks in (one.start, one.end))
         spans.append([start, end, into.label(name, color), *note])
     return spans

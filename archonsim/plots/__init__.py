@@ -18,7 +18,7 @@ from archonsim.plots.frames import (
 from archonsim.plots.heatmap import plot_heatmap
 from archonsim.plots.images import plot_images
 from archonsim.plots.points import speedups, where
-from archonsim.plots.read import read_result, read_sweep, read_waterfall, runs_of
+from archonsim.plots.read import read_question, read_result, read_sweep, read_waterfall, runs_of
 from archonsim.plots.roofline import plot_roofline
 from archonsim.plots.speedup import plot_compare
 from archonsim.plots.style import Size
@@ -43,6 +43,7 @@ __all__ = [
     "plot_survival",
     "plot_sweep",
     "plot_waterfall",
+    "read_question",
     "read_result",
     "read_sweep",
     "read_waterfall",

@@ -170,17 +170,21 @@ def plot_sweep(
             if asymptote:
                 bound: dict[str, Any] = {"color": style["color"], "linestyle": ":", "marker": "", "linewidth": 0.7 * scale(size)}
                 axes.plot(at[good], rows["bytes_over_bandwidth"][good], **bound)
-            if not good.all():  # in a strip above the axes, where no value is
-                axes.plot(
-                    at[~good], [1.06 + 0.06 * number] * int((~good).sum()), color=style["color"], marker="x", linestyle="",
-                    clip_on=False, transform=axes.get_xaxis_transform(), gid=f"infeasible-{number}",
-                )  # fmt: skip
+            if not good.all():
+                _cross(axes, at[~good], number, style["color"])
         _scale_axes(axes, values, y, log)
         axes.grid(axis="y")
         axes.set_xlabel(label(x))
         axes.set_ylabel(label(y))
         _legend(chart, axes, bool((table["status"] == INFEASIBLE).any()), asymptote)
     return chart
+
+
+def _cross(axes: Axes, at: pd.Series, number: int, color: str) -> None:
+    """Put a curve's infeasible points in a strip above the axes, where no value is."""
+    height = [1.06 + 0.06 * number] * len(at)
+    style: dict[str, Any] = {"color": color, "marker": "x", "linestyle": "", "clip_on": False}
+    axes.plot(at, height, transform=axes.get_xaxis_transform(), gid=f"infeasible-{number}", **style)
 
 
 def _legend(chart: Chart, axes: Axes, infeasible: bool, asymptote: bool) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from archonsim.errors import ResultError
 from archonsim.explain import waterfall
 from archonsim.report import compare, report
+from archonsim.sweeps import sweep
 
 Tree = dict[str, Any]
 
@@ -68,13 +69,18 @@ def read_sweep(path: Path) -> pd.DataFrame:
     if missing or frame.empty:
         what = f"column {missing[0]!r} is missing" if missing else "it holds no point"
         raise ResultError(f"{path}: not a sweep's table: {what}; give the results.csv of `archonsim sweep`")
-    manifest = path.with_name("sweep.json")
-    if manifest.exists():
-        tree = json.loads(manifest.read_text("utf-8"))
+    tree = read_question(path)
+    if tree is not None:
         origins = dict(zip(tree["question"]["workloads"], tree["origins"], strict=True))
         for key in ("mask_source", "note"):
             frame[key] = frame["workload"].map(lambda name, key=key: origins.get(name, {}).get(key, ""))
     return frame
+
+
+def read_question(path: Path) -> Tree | None:
+    """Return the ``sweep.json`` beside a sweep's table, or None where none is there."""
+    manifest = path.with_name("sweep.json")
+    return _read_json(manifest, {"question": sweep.SCHEMA}, "the folder of `archonsim sweep`") if manifest.exists() else None
 
 
 def runs_of(tree: Tree, path: str = "the comparison") -> list[Tree]:

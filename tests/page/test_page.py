@@ -17,6 +17,7 @@ from archonsim.page.render import render
 from archonsim.page.run import run_page
 from archonsim.page.sweep import sweep_page
 from archonsim.page.timeline import run_timeline
+from archonsim.plots import plot_sweep, read_sweep
 from archonsim.workload.networks import network
 from archonsim.workload.synthetic import synthesize
 from archonsim.workload.writer import write_workload
@@ -135,3 +136,27 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         said = capsys.readouterr().err
         assert needed in said
         assert said.count("\n") == 1
+
+
+def test_a_sweeps_folder_says_what_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "digits.h5"
+    write_workload(file, *synthesize(network("fusionet_digits"), seed=1))
+    asked = ["sweep", "-a", "archon", "-a", "dense", "-w", str(file), "--param", "archon.pe.adders=4,6", "--set", "clock_mhz=400"]
+    assert run_command([*asked, "-o", str(tmp_path / "out")]) == 0
+    table, page = tmp_path / "out" / "results.csv", tmp_path / "page.html"
+    assert run_command(["report", str(table), "-o", str(page)]) == 0
+    text = page.read_text()
+    for needed in (
+        "digits.h5: masks and weights are SYNTHETIC",
+        "archon, but for what is varied",
+        "clock_mhz = 400",
+        "psum_words = 24",
+    ):
+        assert needed in text
+    arguments = ["plot", "curve", str(table), "--x", "archon.pe.adders", "--where", "arch=archon", "-o", str(tmp_path / "figures")]
+    assert run_command(arguments) == 0
+    assert run_command(arguments[:-4] + arguments[-2:]) == 2
+    assert "dense: no archon.pe.adders there to draw over" in capsys.readouterr().err
+    frame = read_sweep(table)
+    assert frame["mask_source"].unique().tolist() == ["synthetic"]
+    assert "SYNTHETIC" in plot_sweep(frame[frame["arch"] == "archon"], "archon.pe.adders").subtitle
