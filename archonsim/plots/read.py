@@ -71,7 +71,7 @@ def read_sweep(path: Path) -> pd.DataFrame:
         raise ResultError(f"{path}: not a sweep's table: {what}; give the results.csv of `archonsim sweep`")
     tree = read_question(path)
     if tree is not None:
-        origins = dict(zip(tree["question"]["workloads"], tree["origins"], strict=True))
+        origins = dict(zip(tree["question"]["workloads"], tree.get("origins", ()), strict=False))
         for key in ("mask_source", "note"):
             frame[key] = frame["workload"].map(lambda name, key=key: origins.get(name, {}).get(key, ""))
     return frame

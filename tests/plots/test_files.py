@@ -32,6 +32,9 @@ def saved(tmp_path: Path) -> dict[str, Path]:
     results.dram_sweep().to_csv(paths["dram"], index=False)
     paths["columns"] = tmp_path / "columns.csv"
     results.fifo_sweep().drop(columns="status").to_csv(paths["columns"], index=False)
+    paths["unknown"] = tmp_path / "unknown.json"
+    layers = [layer | {"energy_pj": None} for layer in results.run()["per_image"][0]["layers"]]
+    paths["unknown"].write_text(to_json(_changed(results.run(), per_image=[{"image": 0, "total_cycles": 1, "layers": layers}])))
     for arch in results.ARCHS:
         paths[arch] = tmp_path / f"{arch}.json"
         paths[arch].write_text(to_json(results.run(arch)))
@@ -114,7 +117,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["speedup", "{archon}"], "give one compare.json"),
     (["speedup", "{compare}", "--of", "archn"], "did you mean 'archon'"),
     (["speedup", "{compare}", "--against", "a"], "write NAME=VALUE"),
-    (["energy", "{archon}"], "energy of archon is not known"),
+    (["energy", "{unknown}"], "energy of archon is not known"),
     (["images", "{archon}", "--over", "sparse"], "one run of 'sparse' is needed"),
     (["curve", "{sweep}", "--x", "pe.fifo_dept"], "did you mean 'pe.fifo_depth'"),
     (["curve", "{sweep}", "--x", "pe.fifo_depth"], "also varying: pe.adders (2, 4, 6)"),
