@@ -72,6 +72,10 @@ class Chart(Figure):
             self.savefig(data, format=form, metadata=_METADATA[form])
         return data.getvalue()
 
+    def _repr_png_(self) -> bytes:
+        """Show in a notebook, whether or not pyplot is at work there."""
+        return self.render("png")
+
     def csv(self) -> str:
         """Return the table as text."""
         text: str = self.table.to_csv(index=False, lineterminator="\n")
