@@ -100,7 +100,8 @@ def cards_of(run: Tree) -> list[Card]:
         cards.append(Card("DRAM traffic", f"{words * 2 / 1e6:.3g} MB", f"{grouped(words)} words of 16 bits"))
     energies = [layer["energy_pj"] for layer in layers]
     if all(one is not None for one in energies):
-        cards.append(Card("Energy", f"{sum(energies) / 1e6:,.1f} µJ", images))
+        microjoules = sum(energies) / 1e6
+        cards.append(Card("Energy", f"{grouped(microjoules) if microjoules > 1000 else f'{microjoules:.4g}'} µJ", images))
     return cards
 
 
