@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from archonsim.pe.warm import kernels_are_cached
 
@@ -48,13 +48,19 @@ class StepProgress:
 
     def step(self, name: str) -> None:
         """Count one step as done."""
-        self._done += 1
+        self.reach(self._done + 1, name)
+
+    def reach(self, done: int, name: str = "") -> None:
+        """Say how many steps are done in all."""
+        self._done = done
         if self._bar is None and time.monotonic() - self._since > DELAY_SECONDS and sys.stderr.isatty():
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
                 TextColumn("{task.fields[name]}"),
             )
             self._bar = Progress(*columns, console=stderr, transient=True)

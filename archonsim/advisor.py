@@ -1,0 +1,148 @@
+"""Whether fusing would pay, block by block: a closed form says so beforehand, two simulations say if it is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archonsim.errors import SpecError, UserError, WorkloadError
+from archonsim.machines.archon.estimate import Densities, estimate_fused, estimate_plain
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.registry import Machine
+from archonsim.report.advice import Advice, BlockAdvice
+from archonsim.report.report import Number, Report
+from archonsim.simulate import choose_images, simulate
+from archonsim.spec.load import to_table
+from archonsim.workload.block import Block
+from archonsim.workload.kept_trace import KeptTrace
+from archonsim.workload.what_if import MaskPolicy, no_masks
+from archonsim.workload.workload import Workload
+
+
+def with_block(workload: Workload, name: str, *, fused: bool) -> Workload:
+    """Return the workload with one block fused, or run as its three plain layers."""
+    items = tuple(
+        replace(item, predicted=fused) if isinstance(item, Block) and item.name == name else item for item in workload.items
+    )
+    return replace(workload, items=items)
+
+
+def steps(workload: Workload, images: Sequence[int] | None) -> int:
+    """How often `advise` reports progress: once for each block and image, and once for the network as it is."""
+    return len(choose_images(workload, images)) * (1 + sum(1 for _ in workload.blocks()))
+
+
+def advise(
+    workload: Workload, machine: Machine, spec: Any, *, images: Sequence[int] | None = (0,), masks: MaskPolicy | None = None,
+    on_step: Callable[[str], None] = lambda name: None,
+) -> Advice:  # fmt: skip
+    """Ask for each block whether fusing it pays.
+
+    The network runs as it is, and once more for each block with that block the other way: fused if its ReLUs are not
+    predicted (which needs masks that do not come from the trace), as three plain layers if they are.
+
+    Parameters
+    ----------
+    workload : Workload
+        With weights.
+    machine : Machine
+    spec : ArchonSpec
+    images : sequence of int or None
+        Image numbers; None for all.
+    masks : MaskPolicy or None
+    on_step : function of a block's name
+
+    Raises
+    ------
+    SpecError
+        The machine does not fuse.
+    MaskError
+        The workload is shape-only, or has no masks to run with.
+    WorkloadError
+        It has no block.
+    """
+    if not isinstance(spec, ArchonSpec):
+        raise SpecError(f"architecture {machine.name!r} runs blocks layer by layer; what fusing would bring is asked of archon")
+    if workload.trace is None:
+        raise no_masks(workload)
+    if not any(workload.blocks()):
+        raise WorkloadError(f"workload {workload.name!r} has no block of two pointwise layers and a depthwise one: nothing to fuse")
+    kept = replace(workload, trace=KeptTrace(workload.trace))
+    policy, numbers = masks or MaskPolicy(), choose_images(workload, images)
+
+    def run(work: Workload, name: str) -> Report:
+        report = simulate(work, machine, spec, images=numbers, masks=policy)
+        for _ in numbers:
+            on_step(name)
+        return report
+
+    as_is = run(kept, "as it is")
+    blocks = []
+    for block in kept.blocks():
+        other, reason = None, ""
+        try:
+            other = run(with_block(kept, block.name, fused=not block.predicted), block.name)
+        except UserError as error:  # no masks to fuse it with, say, or a layer that does not fit
+            reason = str(error)
+        ways = (as_is, other) if block.predicted else (other, as_is)
+        blocks.append(_judged(block, ways, reason, _estimates(kept, block, spec, policy, numbers)))
+    return Advice(
+        arch=machine.name, workload=workload.name, digest=workload.digest, masks=str(policy), seed=policy.seed,
+        image_numbers=tuple(numbers), total_cycles=as_is.total_cycles, machine=to_table(spec), blocks=tuple(blocks),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimates:
+    """What the closed form says of a block, and what it says it from."""
+
+    density: float
+    survival: float | None
+    fused: float | None
+    plain: float
+
+
+def _estimates(workload: Workload, block: Block, spec: ArchonSpec, policy: MaskPolicy, images: Sequence[int]) -> _Estimates:
+    assert workload.trace is not None
+    one, two, three = (_density(workload.trace.layer(layer.name).weight) for layer in (block.pw1, block.dw, block.pw2))
+    survival = _survival(workload, block, policy, images)
+    fused = None if survival is None else estimate_fused(block, spec, Densities(one, two, three, survival))
+    return _Estimates(
+        one * two * three, survival, fused, estimate_plain(with_block(workload, block.name, fused=False), block, spec)
+    )
+
+
+def _judged(block: Block, ways: tuple[Report | None, Report | None], reason: str, estimates: _Estimates) -> BlockAdvice:
+    """Put together what is known of a block; `ways` are the runs with it fused and plain."""
+    fused, plain = ways
+    return BlockAdvice(
+        block=block.name, density=estimates.density, survival=estimates.survival, estimated_fused=estimates.fused,
+        estimated_plain=estimates.plain, fused_cycles=_own(fused, block), plain_cycles=_own(plain, block),
+        fused_total=_total(fused), plain_total=_total(plain), reason=reason,
+    )  # fmt: skip
+
+
+def _density(values: NDArray[Any]) -> float:
+    return float(np.count_nonzero(values)) / values.size
+
+
+def _survival(workload: Workload, block: Block, policy: MaskPolicy, images: Sequence[int]) -> float | None:
+    """Return the product of the two masks' densities, a mean over images; None where there are no masks."""
+    try:
+        pairs = [policy.masks(workload, block, image) for image in images]
+    except UserError:
+        return None
+    return sum(_density(one.unpack()) * _density(two.unpack()) for one, two in pairs) / len(pairs)
+
+
+def _own(report: Report | None, block: Block) -> Number | None:
+    """Return the cycles of one block; None where the run was not possible."""
+    return None if report is None else sum(layer.cycles for layer in report.layers if layer.block == block.index)
+
+
+def _total(report: Report | None) -> Number | None:
+    return None if report is None else report.total_cycles
