@@ -1,32 +1,162 @@
-"""``archonsim export``: from a trained PyTorch network to a workload file."""
+"""``archonsim export``: from a trained network, ours or anybody's, to a workload file."""
 
 from __future__ import annotations
 
+import re
+import shlex
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archonsim.cli.common import PLAIN_HELP
-from archonsim.cli.progress import stderr
+from archonsim.cli.common import PLAIN_HELP, Format, emit
+from archonsim.cli.export_list import listing_csv, render_listing
+from archonsim.cli.progress import StepProgress, stderr
 from archonsim.errors import UserError
+from archonsim.report.files import to_json
+from archonsim.report.inspect import inspect_workload
+from archonsim.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from archonsim.export.command import Request
+
+_YOURS = "--module and --onnx only."
+_ONLY_YOURS = (
+    "--input", "--resize", "--mean", "--std", "--predictors", "--calibration", "--relu6", "--name", "--note", "--untrained",
+)  # fmt: skip
+_CHECKPOINT = "Trained weights: a state dict; for --network what workloads/train.py leaves."
+_IMAGES = "Folder of pictures, .npy of (N, C, H, W), or folder with CIFAR; the digits need none."
+
+
+class Predictors(StrEnum):
+    """Where the masks come from."""
+
+    none = "none"
+    ternary = "ternary"
+
+
+class Relu6(StrEnum):
+    """What to do about ReLU6."""
+
+    exact = "exact"
+    relu = "relu"
 
 
 def export(
-    network: Annotated[str, typer.Option("--network", "-n", help="A network of ours by name, e.g. fusionet_c10.")],
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", "-c", help="Its trained weights, as workloads/train.py leaves them.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The workload file to write.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the data set (CIFAR-10); the digits need none.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Test images whose masks are stored.")] = 4,
+    context: typer.Context,
+    network: Annotated[str, typer.Option("--network", "-n", help="A network of ours by name, e.g. fusionet_c10.")] = "",
+    module: Annotated[str, typer.Option(help="Your PyTorch network: PACKAGE.MODULE:FUNCTION, which returns it.")] = "",
+    onnx: Annotated[Path | None, typer.Option(help="Your ONNX file.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", "-c", help=_CHECKPOINT)] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The workload file to write.")] = None,
+    images: Annotated[Path | None, typer.Option(help=_IMAGES)] = None,
+    count: Annotated[int, typer.Option(min=1, help="Images whose masks are stored.")] = 4,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first of them.")] = 0,
+    input_: Annotated[
+        str, typer.Option("--input", metavar="CxHxW", help=f"Size of an image, without any: weights alone. {_YOURS}")
+    ] = "",
+    resize: Annotated[str, typer.Option(metavar="HxW", help=f"Resize pictures, bilinear. {_YOURS}")] = "",
+    mean: Annotated[str, typer.Option(help=f"Subtracted from pixels (of 8 bits: 0..1), one or one a channel. {_YOURS}")] = "0",
+    std: Annotated[str, typer.Option(help=f"What they are then divided by. {_YOURS}")] = "1",
+    predictors: Annotated[Predictors, typer.Option(help=f"none: its own ReLUs; ternary: fit some. {_YOURS}")] = Predictors.none,
+    calibration: Annotated[int, typer.Option(min=1, help="Images, behind those stored, that predictors are fitted to.")] = 32,
+    relu6: Annotated[Relu6, typer.Option(help=f"exact: fuse where nothing reaches 6; relu: run ReLUs. {_YOURS}")] = Relu6.exact,
+    name: Annotated[str, typer.Option(help=f"Name of the network in the file. {_YOURS}")] = "",
+    note: Annotated[str, typer.Option(help=f"Shown wherever the workload is. {_YOURS}")] = "",
+    untrained: Annotated[bool, typer.Option("--untrained", help=f"Label the weights as untrained. {_YOURS}")] = False,
     plain: Annotated[bool, typer.Option("--plain", help=PLAIN_HELP)] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Write nothing; say block by block why it fuses or not.")] = False,
+    form: Annotated[Format, typer.Option("--format", "-f", help="What --list prints.")] = Format.table,
 ) -> None:
-    """Run test images through a trained network and store masks, maps, weights and predictors as a workload file."""
+    """Run images through a trained network and store masks, maps, weights and predictors as a workload file."""
+    if sum(map(bool, (network, module, onnx))) != 1:
+        raise UserError("give one of --network NAME, --module PACKAGE.MODULE:FUNCTION and --onnx FILE")
+    given = _given(context)
+    if network and (idle := [option for option in given if option in _ONLY_YOURS]):
+        raise UserError(f"{idle[0]} is for --module and --onnx; a network of ours comes with its own")
+    if output is None and not list_:
+        raise UserError("--output is missing: the workload file to write (or --list to only look)")
     try:
-        from archonsim.export.command import export_to_file
-    except ImportError as error:
-        raise UserError(
-            f"archonsim export needs PyTorch, and {error.name} is not installed: pip install 'archonsim[train]'"
-        ) from error
-    with stderr.status(f"exporting {network}"):
-        work, digest = export_to_file(network, checkpoint, images, count, output, plain=plain)
+        from archonsim.export import command
+        from archonsim.export.images import Preprocessing
+
+        pixels = Preprocessing(resize=_size(resize, "--resize", 2), mean=_numbers(mean, "--mean"), std=_numbers(std, "--std"))
+        request = command.Request(
+            network=network, module=module, onnx=onnx, checkpoint=checkpoint, images=images, first=first, count=count,
+            calibration=calibration, size=_size(input_, "--input", 3), preprocessing=pixels, predictors=predictors.value,
+            relu6=relu6.value, name=name, note=note, untrained=untrained, command=_command_line(given),
+        )  # fmt: skip
+        _list(request, form) if list_ else _export(request, output or Path(), plain)
+    except ModuleNotFoundError as error:
+        raise UserError(f"archonsim export needs {error.name}, which is not installed: pip install 'archonsim[train]'") from error
+
+
+def _list(request: Request, form: Format) -> None:
+    from archonsim.export import command, listing
+
+    with stderr.status("tracing"):
+        tree = listing.listing(command.open_request(request).examined)
+    emit(form, lambda: render_listing(tree), lambda: to_json(tree), lambda: listing_csv(tree))
+
+
+def _export(request: Request, output: Path, plain: bool) -> None:
+    from archonsim.export import command
+
+    if request.network:
+        with stderr.status(f"exporting {request.network}"):
+            work, digest = command.export_known(request, output, plain=plain)
+    else:
+        with stderr.status("tracing"):
+            opened = command.open_request(request)
+        with StepProgress("export", opened.steps) as progress:
+            work, digest = opened.write(output, plain=plain, on_step=progress.step)
+        candidates, framework = opened.examined.candidates, opened.examined.source.framework
+        fuse = sum(one.fusable for one in candidates)
+        stderr.print(f"{work.name}, {framework}: {fuse} of {len(candidates)} candidate blocks fuse (--list says why)")
+        _report_hits(work)
     stderr.print(f"wrote {output}: {work.images} images, digest {digest[:16]}…")
+
+
+def _report_hits(work: Workload) -> None:
+    """Say how often fitted predictors are right, over all blocks."""
+    if work.provenance.flavour != "pred" or not work.images:
+        return
+    for place, name in ((1, "relu1"), (2, "relu2")):
+        relus = [relu for block in inspect_workload(work).blocks if (relu := getattr(block, name)) is not None]
+        whole = sum(relus[1:], relus[0])
+        stderr.print(f"ReLU {place}: {100 * whole.hit_rate:.1f} % of the positive activations predicted, "
+                     f"{100 * whole.false_alarm_rate:.1f} % of the others kept (by block: archonsim inspect)")  # fmt: skip
+
+
+def _size(text: str, option: str, parts: int) -> Any:
+    if not text:
+        return None
+    if not re.fullmatch("x".join([r"[1-9]\d*"] * parts), text):
+        raise UserError(f"{option} is {text!r}; write {'CxHxW, e.g. 3x32x32' if parts == 3 else 'HxW, e.g. 32x32'}")
+    return tuple(int(one) for one in text.split("x"))
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(one) for one in text.split(","))
+    except ValueError:
+        raise UserError(f"{option} is {text!r}; write numbers, e.g. 0.5 or 0.485,0.456,0.406") from None
+
+
+def _given(context: typer.Context) -> dict[str, Any]:
+    """Return the options that differ from their defaults, by their long names."""
+    given = {}
+    for parameter in context.command.params:
+        value = context.params[parameter.name or ""]
+        if value != parameter.get_default(context):
+            given[max(parameter.opts, key=len)] = value
+    return given
+
+
+def _command_line(given: dict[str, Any]) -> str:
+    """Write the command with base names instead of paths: a file must not tell where it was made."""
+    words = ["archonsim", "export"]
+    for option, value in given.items():
+        words += [option] if value is True else [option, value.name if isinstance(value, Path) else str(value)]
+    return shlex.join(words)

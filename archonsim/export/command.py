@@ -2,30 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from archonsim.export.exporter import export_network, test_images
+import numpy as np
+
+from archonsim.errors import WorkloadError
+from archonsim.export.foreign import Examined, PredictorKind, examine, export_source
+from archonsim.export.images import Images, Preprocessing, load_images
+from archonsim.export.source import Relu6, Source, load_checkpoint, make_module, module_source, onnx_input, onnx_source
 from archonsim.workload.networks import network
+from archonsim.workload.tensors import Floats
 from archonsim.workload.workload import Workload
 from archonsim.workload.writer import write_workload
 
 
-def export_to_file(
-    name: str, checkpoint: Path, images: Path | None, count: int, out: Path, *, plain: bool = False
-) -> tuple[Workload, str]:
-    """Export a trained network with the first `count` images of its test split to a workload file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to export, and on which images.
 
-    Parameters
+    Attributes
     ----------
+    network, module, onnx : str, str, Path or None
+        One of them: a network of ours, a factory ``package.module:function``, an ONNX file.
+    checkpoint : Path or None
     images : Path or None
-        Folder of the data set's files; the digits need none.
-    plain : bool
-        Store masks as they are: any HDF5 tool can decode them, and the file is several times as large.
-
-    Returns
-    -------
-    workload, digest
+        None: weights alone, of a network that takes `size` (C, H, W).
+    first, count, calibration : int
+        Images whose masks are stored; behind them, those that predictors are fitted to.
     """
-    dataset = network(name).provenance.dataset
-    workload = export_network(name, checkpoint, test_images(dataset, images, count))
+
+    network: str = ""
+    module: str = ""
+    onnx: Path | None = None
+    checkpoint: Path | None = None
+    images: Path | None = None
+    first: int = 0
+    count: int = 4
+    calibration: int = 32
+    size: tuple[int, int, int] | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    predictors: PredictorKind = "none"
+    relu6: Relu6 = "exact"
+    name: str = ""
+    note: str = ""
+    untrained: bool = False
+    command: str = ""
+
+
+def export_known(request: Request, out: Path, *, plain: bool = False) -> tuple[Workload, str]:
+    """Export a trained network of ours with images of its test split to a workload file; returns workload and digest."""
+    from archonsim.export.exporter import export_network, test_images
+
+    if request.checkpoint is None:
+        raise WorkloadError(f"--network {request.network} needs --checkpoint, e.g. pred.pt of workloads.train")
+    dataset = network(request.network).provenance.dataset
+    images = test_images(dataset, request.images, request.count, request.first)
+    workload = export_network(request.network, request.checkpoint, images, command=request.command)
     return workload, write_workload(out, workload, workload.trace, plain=plain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Opened:
+    """Somebody's network, traced and examined, with the images to store and those to fit predictors to."""
+
+    request: Request
+    examined: Examined
+    stored: Images | None
+    fitted: Images | None
+
+    @property
+    def steps(self) -> int:
+        """How often :meth:`write` calls ``on_step``."""
+        blocks = sum(one.fusable for one in self.examined.candidates)
+        images = 0 if self.stored is None else len(self.stored)
+        return blocks * (images + (self.request.predictors == "ternary"))
+
+    def write(self, out: Path, *, plain: bool, on_step: Callable[[str], None]) -> tuple[Workload, str]:
+        """Export it to a workload file; returns workload and digest."""
+        request = self.request
+        workload = export_source(
+            self.examined, self.stored, name=request.name, predictors=request.predictors, calibration=self.fitted,
+            note=request.note, untrained=request.untrained, command=request.command, on_step=on_step,
+        )  # fmt: skip
+        return workload, write_workload(out, workload, workload.trace, plain=plain)
+
+
+def open_request(request: Request) -> Opened:
+    """Trace and examine a network."""
+    stored, fitted = _load(request)
+    image = stored.pixels[:1] if stored is not None else _blank(request)
+    return Opened(request=request, examined=examine(_source(request, image), stored), stored=stored, fitted=fitted)
+
+
+def _load(request: Request) -> tuple[Images | None, Images | None]:
+    if request.images is None:
+        return None, None
+    extra = request.calibration if request.predictors == "ternary" else 0
+    images = load_images(request.images, request.first, request.count + extra, request.preprocessing)
+    return images.part(0, request.count), images.part(request.count, request.count + extra)
+
+
+def _blank(request: Request) -> Floats:
+    """Return an empty image of the size that the network takes."""
+    size = request.size
+    if size is None and request.onnx is not None:
+        size = onnx_input(request.onnx)
+    if size is None and request.network:
+        first = next(network(request.network).layers())
+        size = (first.in_channels, first.in_h, first.in_w)
+    if size is None:
+        raise WorkloadError("the size of the images is not known: give --images, or --input CxHxW for weights alone")
+    return np.zeros((1, *size), np.float32)
+
+
+def _source(request: Request, image: Floats) -> Source:
+    if request.onnx is not None:
+        return onnx_source(request.onnx, image, request.relu6)
+    if request.network:
+        from archonsim.zoo.network import build
+
+        return module_source(build(request.network), image, request.network, request.relu6)
+    module = make_module(request.module)
+    label = request.module
+    if request.checkpoint is not None:
+        load_checkpoint(module, request.checkpoint)
+        label += f" with {request.checkpoint.name}"
+    return module_source(module, image, label, request.relu6)

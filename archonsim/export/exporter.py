@@ -11,6 +11,8 @@ from torch import Tensor
 import archonsim
 from archonsim.errors import WorkloadError
 from archonsim.export.datasets import NORMALISATION, load_dataset
+from archonsim.export.images import Images, as_images, number_ranges
+from archonsim.export.source import state_sha256
 from archonsim.export.tap import trace_network
 from archonsim.workload.networks import network as table_network
 from archonsim.workload.workload import Flavour, Provenance, Workload
@@ -55,16 +57,20 @@ def load_network(name: str, checkpoint: Path) -> tuple[Network, dict[str, Any]]:
     return network, meta
 
 
-def test_images(dataset: str, root: Path | None, count: int) -> Tensor:
-    """Return the first `count` images of a data set's test split, normalised, ``(count, C, H, W)``."""
+def test_images(dataset: str, root: Path | None, count: int, first: int) -> Images:
+    """Return `count` images of a data set's test split, normalised, ``(count, C, H, W)``."""
     images, _ = load_dataset(dataset, "test", root)
-    if not 0 <= count <= len(images):
-        raise WorkloadError(f"count is {count}; the test split of {dataset} has {len(images)} images")
+    if not 0 <= first + count <= len(images):
+        raise WorkloadError(f"{count} images from number {first} on were asked for; the test split of {dataset} has {len(images)}")
     mean, deviation = NORMALISATION[dataset]
-    return (torch.from_numpy(images[:count]).float() - mean) / deviation
+    pixels = (torch.from_numpy(images[first : first + count]).float() - mean) / deviation
+    return Images(
+        pixels=pixels.numpy(), indices=tuple(range(first, first + count)), dataset=dataset, split="test",
+        preprocessing=f"minus mean {mean:g}, divided by std {deviation:g}; pixels 0..{'16' if dataset == 'digits' else '255'}",
+    )  # fmt: skip
 
 
-def export_network(name: str, checkpoint: Path, images: Tensor) -> Workload:
+def export_network(name: str, checkpoint: Path, images: Images | Tensor, *, command: str = "") -> Workload:
     """Trace a trained network of ours.
 
     Parameters
@@ -73,8 +79,10 @@ def export_network(name: str, checkpoint: Path, images: Tensor) -> Workload:
         A registered network, e.g. ``"fusionet_c10"``.
     checkpoint : Path
         A finished flavour as ``workloads.train`` writes it. Vanilla and pruned ones export their weights alone.
-    images : (N, C, H, W) float32
+    images : Images, or (N, C, H, W) float32
         Normalised as in training; masks and maps are those of these images.
+    command : str
+        For the file's provenance.
 
     Returns
     -------
@@ -83,9 +91,9 @@ def export_network(name: str, checkpoint: Path, images: Tensor) -> Workload:
         with the weights that are exported.
     """
     network, meta = load_network(name, checkpoint)
-    if meta["flavour"] != "pred":
-        images = images[:0]
-    trace = trace_network(network, images)
+    given = images if isinstance(images, Images) else as_images(images.numpy(), meta["network"])
+    given = given if meta["flavour"] == "pred" else given.part(0, 0)
+    trace = trace_network(network, torch.from_numpy(given.pixels))
     shapes = network.workload
     provenance = Provenance(
         network=name,
@@ -97,5 +105,12 @@ def export_network(name: str, checkpoint: Path, images: Tensor) -> Workload:
         created_by=f"archonsim {archonsim.__version__}",
         seed=meta.get("seed"),
         note=str(meta.get("note", "")),
+        model=f"{name} with {checkpoint.name}",
+        model_sha256=state_sha256(network.state_dict()),
+        split=given.split,
+        image_indices=number_ranges(given.indices),
+        preprocessing=given.preprocessing,
+        framework=f"torch {torch.__version__}",
+        command=command,
     )
     return Workload(name=name, items=shapes.items, provenance=provenance, trace=trace)

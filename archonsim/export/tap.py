@@ -9,7 +9,12 @@ from archonsim.export.folding import layer_tensors, predictor_tensors, to_floats
 from archonsim.workload.mask import Mask
 from archonsim.workload.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
 from archonsim.zoo.bottleneck import Bottleneck
+<<<<<<< HEAD
 from archonsim.zoo.network import Network, after_core, core, to_half
+=======
+from archonsim.zoo.network import Network, to_half
+from archonsim.zoo.predictor import gate
+>>>>>>> h-export
 from archonsim.zoo.unit import ConvUnit, Dense
 
 
@@ -24,7 +29,8 @@ def trace_block(block: Bottleneck, x: Tensor) -> tuple[BlockTrace, Tensor]:
     real1, real2, predicted1, predicted2 = block.wide_maps(x)
     if predicted1 is None or predicted2 is None:
         raise ValueError(f"block {block.block.name} has no predictors")
-    output = to_half(block(x))
+    last = block.pw2 if block.block.order == "pw-dw-pw" else block.dw
+    output = to_half(block.finish(last(gate(real2, predicted2)), x))
     trace = BlockTrace(
         keep1=_mask(predicted1 > 0),
         keep2=_mask(predicted2 > 0),

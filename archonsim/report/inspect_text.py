@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.report.inspect import BlockContent, Inspection, LayerContent, ReluContent
-from archonsim.report.text import number, provenance_lines
+from archonsim.report.text import export_lines, number, provenance_lines
 
 
 def render_inspection(inspection: Inspection) -> RenderableType:
@@ -26,7 +26,7 @@ def render_inspection(inspection: Inspection) -> RenderableType:
 
 def _head(inspection: Inspection) -> Text:
     head = Text(inspection.workload, style="bold")
-    for line in provenance_lines(inspection.provenance, inspection.digest):
+    for line in (*provenance_lines(inspection.provenance, inspection.digest), *export_lines(inspection.provenance)):
         head.append("\n" + line, style="not bold")
     counts = f"{len(inspection.layers)} layers, {len(inspection.blocks)} blocks, images with masks: {inspection.images}"
     totals = f"{number(inspection.macs)} MACs an image unfused, {number(inspection.params)} parameters"

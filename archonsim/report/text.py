@@ -30,12 +30,12 @@ def provenance_lines(provenance: Provenance, digest: str) -> Iterator[str]:
     """Say where a workload comes from, and how far it can be trusted."""
     accuracy = provenance.test_accuracy
     if provenance.mask_source == "none":
-        yield f"{provenance.network}: shapes only, no weights or masks"
+        yield f"{provenance.network}: {'weights, no masks' if digest else 'shapes only, no weights or masks'}"
     else:
         what = (
             "SYNTHETIC, no network computed them"
             if provenance.mask_source == "synthetic"
-            else f"a {provenance.mask_source} network"
+            else f"{'an UNTRAINED' if provenance.untrained else f'a {provenance.mask_source}'} network"
         )
         yield f"{provenance.network} ({provenance.dataset}, {provenance.flavour}); masks: {what}"
     if accuracy is not None:
@@ -50,9 +50,20 @@ def heading(title: str, provenance: Provenance, digest: str) -> Text:
     """Open a report: what it is about, then where its workload comes from."""
     text = Text(title, style="bold")
     for line in provenance_lines(provenance, digest):
-        warn = "SYNTHETIC" in line or line.startswith("note: interim")
+        warn = "SYNTHETIC" in line or "UNTRAINED" in line or line.startswith("note: interim")
         text.append("\n" + line, style="yellow" if warn else "not bold")
     return text
+
+
+def export_lines(provenance: Provenance) -> Iterator[str]:
+    """Say what an exporter was given; nothing where the file does not tell."""
+    if provenance.model:
+        yield f"model {provenance.model}, SHA-256 {provenance.model_sha256[:16]}…, run by {provenance.framework}"
+    if provenance.image_indices:
+        of = " ".join(one for one in (provenance.dataset, provenance.split) if one)
+        yield f"images {provenance.image_indices} of {of}; preprocessing: {provenance.preprocessing}"
+    if provenance.command:
+        yield f"command: {provenance.command}"
 
 
 @dataclass(frozen=True, slots=True)

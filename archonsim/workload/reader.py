@@ -71,6 +71,8 @@ def _provenance(root: Node) -> Provenance:
         created_by=root.text("created_by"),
         seed=root.integer("seed") if root.has("seed") else None,
         note=root.text("note"),
+        untrained=root.has("untrained") and root.boolean("untrained"),
+        **{name: root.text(name) for name in schema.EXPORT_TEXTS if root.has(name)},
     )
 
 

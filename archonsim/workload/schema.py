@@ -1,9 +1,10 @@
 """The workload file: HDF5, readable by any HDF5 tool with its built-in filters.
 
-Layout (version 1.0)::
+Layout (version 1.1)::
 
     /                      filetype, version, created_by, network, dataset, flavour, mask_source, note, images, test_images,
-                           norm_params, unexecuted_params, [test_accuracy], [seed], items, digest
+                           norm_params, unexecuted_params, [test_accuracy], [seed], items, digest, and since 1.1, of an export:
+                           [untrained], [model], [model_sha256], [split], [image_indices], [preprocessing], [framework], [command]
     /layers                units: JSON, unit of each attribute below
     /layers/<name>         the fields of Layer, sha256
         weight             (O, C/G, R, S)          as used; zeros are the pruning
@@ -51,7 +52,9 @@ from archonsim.workload.workload import Flavour, MaskSource
 
 FILETYPE: Final = "archonsim-workload"
 #: Major: readers of the old one cannot read the new one. Minor: they can.
-VERSION: Final = (1, 0)
+VERSION: Final = (1, 1)
+#: Texts of the provenance that files from 1.1 on may have.
+EXPORT_TEXTS: Final = ("model", "model_sha256", "split", "image_indices", "preprocessing", "framework", "command")
 
 #: HDF5 file format: the first with checksums on all metadata; any HDF5 from 1.10 on reads it.
 LIBVER: Final = ("v110", "v110")

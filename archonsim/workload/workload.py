@@ -34,6 +34,16 @@ class Provenance:
     seed : int or None
     note : str
         Shown wherever the workload is: "interim: trained for 3 epochs", say.
+    untrained : bool
+        The weights are random, or nearly so: a network computed the masks, but not one that anybody would use.
+    model, model_sha256 : str
+        What was exported, and the digest of its weights (of a PyTorch module) or of its file (ONNX).
+    split, image_indices, preprocessing : str
+        Which images of `dataset` the masks are of (``"0-7,12"``), and what was done to their pixels.
+    framework : str
+        What computed the masks, with its version.
+    command : str
+        The exporter's command line, base names instead of paths.
     """
 
     network: str
@@ -45,6 +55,14 @@ class Provenance:
     created_by: str = ""
     seed: int | None = None
     note: str = ""
+    untrained: bool = False
+    model: str = ""
+    model_sha256: str = ""
+    split: str = ""
+    image_indices: str = ""
+    preprocessing: str = ""
+    framework: str = ""
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,8 @@ def _write_structure(file: h5py.File, workload: Workload) -> None:
     items = [f"{'blocks' if isinstance(item, Block) else 'layers'}/{schema.group_name(item.name)}" for item in workload.items]
     put_attributes(file, {"filetype": schema.FILETYPE, "version": schema.VERSION, "items": items})
     put_attributes(file, {"norm_params": workload.norm_params, "unexecuted_params": workload.unexecuted_params})
-    put_attributes(file, {one.name: getattr(workload.provenance, one.name) for one in fields(workload.provenance)})
+    told = {one.name: getattr(workload.provenance, one.name) for one in fields(workload.provenance)}
+    put_attributes(file, {name: value for name, value in told.items() if value or name not in ("untrained", *schema.EXPORT_TEXTS)})
     layers, blocks = make_group(file, "layers"), make_group(file, "blocks")
     put_attributes(layers, {"units": json.dumps(schema.UNITS)})
     for layer in workload.layers():

@@ -59,7 +59,7 @@ def without(where: str) -> Edit:
 EDITS: dict[str, tuple[Edit, str]] = {
     "no workload": (without_attribute("/", "filetype"), "is HDF5, but no workload: attribute 'filetype' is missing"),
     "another file type": (attribute("/", "filetype", "openmc"), "'filetype' is 'openmc'; it must be 'archonsim-workload'"),
-    "newer version": (attribute("/", "version", [2, 0]), r"format version is 2\.0; this archonsim reads 1\.0: upgrade archonsim"),
+    "newer version": (attribute("/", "version", [2, 0]), r"format version is 2\.0; this archonsim reads 1\.1: upgrade archonsim"),
     "older version": (attribute("/", "version", [0, 9]), r"format version is 0\.9; .* export it again"),
     "retyped version": (attribute("/", "version", "new"), "version is 'new'; it must be 2 integers"),
     "unknown mask source": (attribute("/", "mask_source", "guessed"), "mask_source is 'guessed'; it must be one of"),

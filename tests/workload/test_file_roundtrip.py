@@ -18,7 +18,7 @@ from archonsim.workload.layer import Layer
 from archonsim.workload.mask import Mask
 from archonsim.workload.networks import network
 from archonsim.workload.reader import open_workload
-from archonsim.workload.schema import LAYER_SIZES, MASKS
+from archonsim.workload.schema import EXPORT_TEXTS, LAYER_SIZES, MASKS
 from archonsim.workload.tensors import MemoryTrace, Trace
 from archonsim.workload.trace_parts import traced_blocks, traced_layers
 from archonsim.workload.workload import Provenance, Workload
@@ -175,3 +175,16 @@ def test_plain_masks_are_the_masks(tiny: tuple[Workload, MemoryTrace], tmp_path:
     with h5py.File(tmp_path / "w.h5") as file:
         for name in MASKS:
             assert_array_equal(file[f"blocks/b1/{name}"][1], getattr(tiny[1].block("b1", 1), name).packed)
+
+
+def test_files_from_before_exports_told_where_they_come_from_still_open(
+    tiny: tuple[Workload, MemoryTrace], tiny_file: Path, tmp_path: Path
+) -> None:
+    with h5py.File(tiny_file, "r+") as file:
+        assert not {"untrained", *EXPORT_TEXTS} & set(file.attrs)  # what is not known is not written
+        file.attrs["version"] = np.array([1, 0])
+    assert open_workload(tiny_file).provenance == tiny[0].provenance
+    told = {name: f"some {name}" for name in EXPORT_TEXTS}
+    about = replace(tiny[0].provenance, untrained=True, **told)  # type: ignore[arg-type]
+    assert write_workload(tmp_path / "told.h5", replace(tiny[0], provenance=about), tiny[1]) == tiny[0].digest
+    assert open_workload(tmp_path / "told.h5").provenance == about

@@ -1,0 +1,209 @@
+"""Anybody's network as a workload: examined, run on images, its ReLUs real or predicted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+import archonsim
+from archonsim.errors import UserError, WorkloadError
+from archonsim.export.blocks import RELUS, Candidate, find_blocks
+from archonsim.export.images import Images, as_images, number_ranges
+from archonsim.export.source import Relu6, Source, module_source, onnx_source
+from archonsim.export.units import Unit, find_layers
+from archonsim.export.walk import Tap, Walk, clipped_shares, trace_block
+from archonsim.workload.layer import Layer
+from archonsim.workload.tensors import BlockTrace, Floats, MemoryTrace
+from archonsim.workload.workload import Flavour, Item, Provenance, Workload
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+#: Ternary copies of the network's own weights, or none: the masks are then those of its own ReLUs, as an oracle's would be.
+PredictorKind = Literal["ternary", "none"]
+#: Share of zeros from which on a network counts as pruned.
+_PRUNED = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examined:
+    """A network and what was found in it.
+
+    Attributes
+    ----------
+    source : Source
+    layers : dict of node name to Unit or Layer
+    candidates : list of Candidate
+    """
+
+    source: Source
+    layers: dict[str, Unit | Layer]
+    candidates: list[Candidate]
+
+    def items(self) -> tuple[tuple[Item, ...], tuple[Tap, ...]]:
+        """Return layers and blocks in order, blocks numbered from 1, and the blocks' taps."""
+        fusable = {one.units[0].name: one for one in self.candidates if one.fusable}
+        absorbed = {name for one in fusable.values() for name in one.absorbed}
+        inner = {unit.name for one in fusable.values() for unit in one.units}
+        items: list[Item] = []
+        taps: list[Tap] = []
+        for node, found in self.layers.items():
+            layer = found.layer if isinstance(found, Unit) else found
+            if layer.name in fusable:
+                taps.append(Tap.of(fusable[layer.name], fusable[layer.name].block(len(taps) + 1)))
+                items.append(taps[-1].block)
+            elif layer.name not in inner and node not in absorbed:
+                items.append(layer)
+        return tuple(items), tuple(taps)
+
+
+def examine(source: Source, images: Images | None = None) -> Examined:
+    """Find layers and blocks.
+
+    Parameters
+    ----------
+    images : Images, optional
+        Blocks with a ReLU6 fuse only if nothing reaches 6 on any of them: a mask knows no upper end.
+    """
+    layers = find_layers(source.graph)
+    candidates = find_blocks(source.graph, layers)
+    clipping = [one for one in candidates if one.has_relu6]
+    if images is None or not clipping or not len(images):
+        return Examined(source, layers, candidates)
+    measured = dict(zip(map(id, clipping), clipped_shares(source.graph, source.runner, images.pixels, clipping), strict=True))
+    return Examined(source, layers, [_measured(one, measured.get(id(one))) for one in candidates])
+
+
+def _measured(candidate: Candidate, shares: tuple[float, float] | None) -> Candidate:
+    if shares is None or not any(shares):
+        return replace(candidate, clipped=shares)
+    parts = [
+        f"{100 * share:.2g} % of the activations of {unit.name}"
+        for share, unit in zip(shares, candidate.units, strict=False)
+        if share
+    ]
+    reason = f"ReLU6 clips {' and '.join(parts)}; --relu6 relu exports the network with ReLUs instead"
+    return replace(candidate, clipped=shares, reason=reason)
+
+
+def export_source(
+    examined: Examined, images: Images | None, *, name: str = "", predictors: PredictorKind = "none",
+    calibration: Images | None = None, note: str = "", untrained: bool = False, command: str = "",
+    on_step: Callable[[str], None] = lambda name: None,
+) -> Workload:  # fmt: skip
+    """Run a network on images and return it as a workload.
+
+    Parameters
+    ----------
+    images : Images or None
+        None exports weights alone.
+    predictors : {"none", "ternary"}
+    calibration : Images, optional
+        What ternary predictors are fitted to.
+    on_step : function of a block's name
+        Called once for each image and block, and once for each block whose predictors are fitted.
+
+    Raises
+    ------
+    WorkloadError
+        Predictors were asked for without images to fit them to.
+    """
+    source = examined.source
+    items, taps = examined.items()
+    images = images if taps else None
+    pairs = {}
+    if predictors == "ternary" and taps and images is not None:
+        if calibration is None or not len(calibration):
+            raise WorkloadError("ternary predictors are fitted to images of their own: give at least one for calibration")
+        pairs = _fit(source, taps, calibration.pixels, on_step)
+    traces: dict[tuple[str, int], BlockTrace] = {}
+    for number, image in enumerate(images.pixels if images is not None else ()):
+        walk = Walk(source.graph, source.runner, image[None])
+        for tap in taps:
+            traces[tap.block.name, number] = trace_block(walk, tap, pairs.get(tap.block.name))
+            on_step(tap.block.name)
+    count = len(images) if images is not None else 0
+    units = [unit for unit in examined.layers.values() if isinstance(unit, Unit)]
+    trace = MemoryTrace(layers={unit.name: unit.tensors for unit in units}, predictor_pairs=pairs, blocks=traces, images=count)
+    about = Provenance(
+        network=name or source.model, dataset=images.dataset if images is not None else "", flavour=_flavour(units, bool(pairs)),
+        mask_source="trained" if count else "none", created_by=f"archonsim {archonsim.__version__}", note=_note(units, note),
+        untrained=untrained, model=source.model, model_sha256=source.sha256, split=images.split if images is not None else "",
+        image_indices=number_ranges(images.indices) if images is not None else "",
+        preprocessing=images.preprocessing if images is not None else "", framework=source.framework, command=command,
+    )  # fmt: skip
+    return Workload(name=about.network, items=items, provenance=about, trace=trace, norm_params=2)
+
+
+def _fit(source: Source, taps: Sequence[Tap], images: Floats, on_step: Callable[[str], None]) -> dict[str, Any]:
+    try:
+        from archonsim.export.calibrate import fit_predictors
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"ternary predictors need PyTorch, and {error.name} is not installed: pip install 'archonsim[train]'"
+        ) from error
+    return fit_predictors(source.graph, source.runner, taps, images, on_step)
+
+
+def _flavour(units: Sequence[Unit], predicted: bool) -> Flavour:
+    if predicted:
+        return "pred"
+    zeros = sum(unit.tensors.weight.size - np.count_nonzero(unit.tensors.weight) for unit in units)
+    return "pruned" if zeros >= _PRUNED * sum(unit.tensors.weight.size for unit in units) else "vanilla"
+
+
+def _note(units: Sequence[Unit], note: str) -> str:
+    """Add to a note which activations have no masks because none could replace them."""
+    counts = Counter(unit.activation for unit in units if unit.activation not in ("none", *RELUS))
+    without = ", ".join(f"{kind} ({count} layers)" for kind, count in counts.items())
+    return "; ".join(part for part in (note, without and f"no masks for {without}") if part)
+
+
+def _images(images: Images | Tensor | np.ndarray[Any, Any] | None) -> Images | None:
+    return images if images is None or isinstance(images, Images) else as_images(np.asarray(images))
+
+
+def export_module(
+    module: nn.Module, images: Images | Tensor | np.ndarray[Any, Any], *, calibration: Any = None, relu6: Relu6 = "exact",
+    name: str = "", **options: Any,
+) -> Workload:  # fmt: skip
+    """Export a PyTorch module.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        float32; it is run in evaluation mode and left as it is.
+    images : (N, C, H, W) float32
+        Preprocessed as the module expects; N of at least 1.
+    calibration : (N, C, H, W) float32, optional
+        For ternary predictors.
+    relu6 : {"exact", "relu"}
+        Keep ReLU6, whose blocks fuse only where nothing reaches 6, or run ReLUs in its place.
+    **options
+        As :func:`export_source` takes them: ``name``, ``predictors``, ``note``, ``untrained``.
+
+    Raises
+    ------
+    WorkloadError
+        The module cannot be traced or does not take the images, or something in it has no description.
+    """
+    ready = _images(images)
+    assert ready is not None
+    source = module_source(module, ready.pixels[:1], name or type(module).__name__, relu6)
+    return export_source(examine(source, ready), ready, name=name, calibration=_images(calibration), **options)
+
+
+def export_onnx(
+    path: Path, images: Images | np.ndarray[Any, Any], *, calibration: Any = None, relu6: Relu6 = "exact", **options: Any
+) -> Workload:
+    """Export an ONNX file; see :func:`export_module`."""
+    ready = _images(images)
+    assert ready is not None
+    return export_source(
+        examine(onnx_source(path, ready.pixels[:1], relu6), ready), ready, calibration=_images(calibration), **options
+    )

@@ -1,0 +1,279 @@
+"""ONNX files as graphs, run by onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from archonsim.errors import WorkloadError
+from archonsim.export.graph import Graph, Node
+from archonsim.export.nodes import Call, first_line, make_node
+from archonsim.workload.tensors import Floats
+
+Array = NDArray[Any]
+
+
+class OnnxRunner:
+    """Runs parts of an ONNX model in onnxruntime, its optimisations off, so that each node is computed as it stands.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._model = model
+        self._made_by = {output: node for node in model.graph.node for output in node.output}
+        self._constants = {one.name: one for one in model.graph.initializer}
+        self._sessions: dict[tuple[frozenset[str], tuple[str, ...]], onnxruntime.InferenceSession] = {}
+
+    def evaluate(self, known: Mapping[str, Floats], wanted: Sequence[str]) -> dict[str, Floats]:
+        """Return values by name; see :class:`~archonsim.export.graph.Runner`."""
+        missing = [name for name in wanted if name not in known]
+        found = {name: known[name] for name in wanted if name in known}
+        if missing:
+            feeds, session = self._session(frozenset(known), tuple(missing), known)
+            found |= zip(missing, session.run(missing, {name: known[name] for name in feeds}), strict=True)
+        return found
+
+    def _session(
+        self, known: frozenset[str], wanted: tuple[str, ...], values: Mapping[str, Floats]
+    ) -> tuple[list[str], onnxruntime.InferenceSession]:
+        nodes, feeds = self._needed(known, wanted)
+        key = (frozenset(feeds), wanted)
+        if key not in self._sessions:
+            inputs = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, values[name].shape) for name in feeds]
+            outputs = [onnx.ValueInfoProto(name=name) for name in wanted]
+            read = {name for node in nodes for name in node.input}
+            constants = [one for name, one in self._constants.items() if name in read]
+            part = helper.make_model(
+                helper.make_graph(nodes, "part", inputs, outputs, constants), opset_imports=self._model.opset_import
+            )
+            part.ir_version = self._model.ir_version
+            self._sessions[key] = open_session(part)
+        return feeds, self._sessions[key]
+
+    def _needed(self, known: frozenset[str], wanted: tuple[str, ...]) -> tuple[list[onnx.NodeProto], list[str]]:
+        """Return the nodes between known and wanted values, in order, and the known values that they read."""
+        open_, seen, feeds = list(wanted), set[str](), dict[str, None]()
+        while open_:
+            name = open_.pop()
+            if name in known:
+                feeds[name] = None
+            elif name in self._made_by and name not in seen:
+                seen |= set(self._made_by[name].output)
+                open_ += [one for one in self._made_by[name].input if one]
+        return [node for node in self._model.graph.node if seen.intersection(node.output)], sorted(feeds)
+
+
+def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Return a session whose nodes are computed one by one, on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4  # what goes wrong is our error's one line
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file and check it.
+
+    Raises
+    ------
+    WorkloadError
+        It is missing, truncated or no ONNX model, or one of its weights is not finite.
+    """
+    if not path.is_file():
+        raise WorkloadError(f"{path}: no such file")
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise WorkloadError(f"{path}: not a whole ONNX model ({first_line(error)}); export it again") from error
+    for one in model.graph.initializer:
+        value = numpy_helper.to_array(one)
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            place = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(value)))
+            raise WorkloadError(f"{path}: {one.name}: value at {place} is {value[place]}; all must be finite")
+    return model
+
+
+def input_size(model: onnx.ModelProto, path: Path) -> tuple[str, tuple[int | None, ...]]:
+    """Return name and (N, C, H, W) of the model's one image; None for what it leaves open."""
+    constants = {one.name for one in model.graph.initializer}
+    inputs = [one for one in model.graph.input if one.name not in constants]
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        names = ", ".join(one.name for one in inputs)
+        raise WorkloadError(f"{path}: inputs are {names or 'none'}; it must have one, of 32-bit floats: the image")
+    size = tuple(one.dim_value if one.HasField("dim_value") else None for one in inputs[0].type.tensor_type.shape.dim)
+    if len(size) != 4 or size[0] not in (1, None):
+        raise WorkloadError(f"{path}: input {inputs[0].name} is {size}; it must be (1, C, H, W), or leave the batch open")
+    return inputs[0].name, size
+
+
+def trace_onnx(model: onnx.ModelProto, path: Path, image: Floats, *, relu6_as_relu: bool = False) -> tuple[Graph, OnnxRunner]:
+    """Turn a model into a graph.
+
+    Parameters
+    ----------
+    path : Path
+        Named in errors.
+    image : (1, C, H, W) float32
+        Says the size of all maps.
+    relu6_as_relu : bool
+        Put a ReLU in the place of every ReLU6.
+
+    Raises
+    ------
+    WorkloadError
+        The model does not take the image, or it holds something that no workload can describe.
+    """
+    name, size = input_size(model, path)
+    if any(want not in (None, have) for want, have in zip(size, image.shape, strict=True)):
+        wanted, found = ("x".join("?" if one is None else str(one) for one in shape[1:]) for shape in (size, image.shape))
+        raise WorkloadError(f"{path}: takes images of {wanted}; these are {found}")
+    graph = _Translation(model, name, _record(model, path, name, image)).graph()
+    if relu6_as_relu:
+        model = _without_relu6(model, graph)
+        graph = _Translation(model, name, _record(model, path, name, image)).graph()
+    return graph, OnnxRunner(model)
+
+
+def _record(model: onnx.ModelProto, path: Path, name: str, image: Floats) -> dict[str, Array]:
+    """Run the model once; return every value."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    names = [output for node in model.graph.node for output in node.output if output]
+    del probe.graph.output[:]
+    probe.graph.output.extend(onnx.ValueInfoProto(name=one) for one in names)
+    try:
+        values = open_session(probe).run(names, {name: image})
+    except Exception as error:
+        found = "x".join(map(str, image.shape[1:]))
+        raise WorkloadError(f"{path}: onnxruntime does not run it on images of {found}: {first_line(error)}") from error
+    return dict(zip(names, values, strict=True)) | {name: image}
+
+
+def _without_relu6(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
+    clipped = {node.name for node in graph.nodes if node.kind == "relu6"}
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for node in changed.graph.node:
+        if node.output[0] in clipped:
+            node.CopyFrom(helper.make_node("Relu", [node.input[0]], list(node.output), name=node.name))
+    return changed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Translation:
+    """Turns the nodes of a model into ours, in order."""
+
+    model: onnx.ModelProto
+    image: str
+    values: Mapping[str, Array]
+
+    def graph(self) -> Graph:
+        """Return the graph; nodes that no image changes, or that compute no floating-point numbers, are not in it."""
+        constants: dict[str, Array] = {one.name: numpy_helper.to_array(one) for one in self.model.graph.initializer}
+        made = {self.image: Node(name=self.image, op="input", inputs=(), shape=self.values[self.image].shape, label=self.image)}
+        for node in self._used():
+            sources = tuple(one for one in node.input if one in made)
+            for output in node.output:
+                value = self.values.get(output)
+                if value is not None and not any(one not in constants for one in node.input if one):
+                    constants[output] = value
+                elif value is not None and value.dtype.kind == "f":
+                    made[output] = make_node(self._call(node, output, sources, constants), made)
+        return Graph(tuple(made.values()), tuple(one.name for one in self.model.graph.output))
+
+    def _used(self) -> list[onnx.NodeProto]:
+        wanted, used = {one.name for one in self.model.graph.output}, []
+        for node in reversed(self.model.graph.node):
+            if wanted.intersection(node.output):
+                used.append(node)
+                wanted.update(node.input)
+        return used[::-1]
+
+    def _call(self, node: onnx.NodeProto, output: str, sources: tuple[str, ...], constants: Mapping[str, Array]) -> Call:
+        label = node.name or output
+        if len(node.input) > 1 and node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1].endswith(".weight"):
+            label = node.input[1].removesuffix(".weight")
+        operator = "add" if node.op_type == "Sum" else node.op_type
+        values = [constants.get(one) if one else None for one in node.input]
+        given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        arguments = _ARGUMENTS.get(node.op_type, _other)(given, values)
+        return Call(
+            name=output, label=label, operator=operator, inputs=sources, shape=self.values[output].shape, arguments=arguments
+        )
+
+
+def _at(values: Sequence[Array | None], place: int) -> Array | None:
+    return values[place] if place < len(values) else None
+
+
+def _window(given: Mapping[str, Any]) -> dict[str, Any]:
+    top, left, bottom, right = given.get("pads", (0, 0, 0, 0)) if len(given.get("pads", (0,) * 4)) == 4 else (0, 0, 0, 0)
+    words = {b"SAME_UPPER": "same", b"SAME_LOWER": "same_lower", b"VALID": "valid"}
+    padding = words.get(given.get("auto_pad", b""), (top, bottom, left, right))
+    return {"stride": given.get("strides", (1, 1)), "padding": padding, "dilation": given.get("dilations", (1, 1))}
+
+
+def _conv(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
+    return _window(given) | {"weight": _at(values, 1), "bias": _at(values, 2), "groups": given.get("group", 1)}
+
+
+def _gemm(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
+    weight, bias = _at(values, 1), _at(values, 2)
+    if weight is None or given.get("transA", 0):
+        return {}
+    weight = np.ascontiguousarray(weight if given.get("transB", 0) else weight.T) * np.float32(given.get("alpha", 1.0))
+    return {"weight": weight, "bias": None if bias is None else bias * np.float32(given.get("beta", 1.0))}
+
+
+def _matmul(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
+    weight = _at(values, 1)
+    return {} if weight is None or weight.ndim != 2 else {"weight": np.ascontiguousarray(weight.T)}
+
+
+def _norm(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
+    names = ("weight", "bias", "running_mean", "running_var")
+    return {name: _at(values, place) for place, name in enumerate(names, 1)} | {"eps": given.get("epsilon", 1e-5)}
+
+
+def _clip(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
+    limits = {"min": _at(values, 1), "max": _at(values, 2), **given}  # before opset 11 they were attributes
+    return {name: None if (limit := limits[name]) is None else float(limit) for name in ("min", "max")}
+
+
+def _pool(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
+    return _window(given) | {"kernel_size": given["kernel_shape"]}
+
+
+def _pad(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
+    pads = given.get("pads", _at(values, 1))
+    outer = [0] * 8 if pads is None else [int(one) for one in pads]
+    mode = given.get("mode", b"constant").decode()
+    if len(outer) != 8 or any(outer[place] for place in (0, 1, 4, 5)):
+        mode = "batch or channels"
+    value = given.get("value", _at(values, 2))
+    return {"padding": (outer[2], outer[6], outer[3], outer[7]), "mode": mode, "value": 0.0 if value is None else float(value)}
+
+
+def _other(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
+    """Arguments of the rest: at most a constant operand, on the right of what is no sum or product."""
+    constant = [value for value in values if value is not None]
+    right = len(values) == 2 and values[1] is None
+    return {"other": constant[0], "constant_first": right} if len(constant) == 1 and len(values) == 2 else {}
+
+
+_ARGUMENTS = {
+    "Conv": _conv, "Gemm": _gemm, "MatMul": _matmul, "BatchNormalization": _norm, "Clip": _clip, "MaxPool": _pool,
+    "AveragePool": _pool, "Pad": _pad,
+}  # fmt: skip

@@ -1,0 +1,119 @@
+"""Running a traced network block by block and writing down what each did, its ReLUs real or predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from archonsim.export.blocks import Candidate
+from archonsim.export.graph import Graph, Runner
+from archonsim.workload.algebra import masked, predict
+from archonsim.workload.block import Block
+from archonsim.workload.mask import Mask
+from archonsim.workload.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors
+
+Predictors = tuple[PredictorTensors, PredictorTensors]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tap:
+    """A block and its place in the graph.
+
+    Attributes
+    ----------
+    block : Block
+    tensors : of the block's layers in order of execution
+    input, pre1, post1, pre2, post2, end : str
+        Values: what the block reads, before and after its two ReLUs, what leaves it.
+    """
+
+    block: Block
+    tensors: tuple[LayerTensors, LayerTensors, LayerTensors]
+    input: str
+    pre1: str
+    post1: str
+    pre2: str
+    post2: str
+    end: str
+
+    @classmethod
+    def of(cls, candidate: Candidate, block: Block) -> Tap:
+        """Return the tap of a fusable candidate."""
+        first, second, third = candidate.units
+        return cls(
+            block, (first.tensors, second.tensors, third.tensors), first.source, first.pre, first.post, second.pre, second.post,
+            candidate.end,
+        )  # fmt: skip
+
+
+class Walk:
+    """One image on its way through the network: what is known of its values is kept, the rest computed when asked for.
+
+    Parameters
+    ----------
+    graph : Graph
+    runner : Runner
+    image : (1, C, H, W) float32
+    """
+
+    def __init__(self, graph: Graph, runner: Runner, image: Floats) -> None:
+        self._runner = runner
+        self._known = {graph.input.name: image}
+
+    def values(self, *names: str) -> list[Floats]:
+        """Return values, each without its batch dimension."""
+        missing = [name for name in dict.fromkeys(names) if name not in self._known]
+        if missing:
+            self._known.update(self._runner.evaluate(self._known, missing))
+        return [self._known[name][0] for name in names]
+
+    def put(self, name: str, value: Floats) -> None:
+        """Set a value, whatever the network itself would have made of it."""
+        self._known[name] = value[None]
+
+    def leave(self, tap: Tap) -> None:
+        """Go on behind a block: its wide maps are read by nothing else."""
+        self.values(tap.end)
+        for name in (tap.pre1, tap.post1, tap.pre2, tap.post2):
+            self._known.pop(name, None)
+
+
+def positive(pre: Floats) -> Mask:
+    """Return which activations a ReLU passes."""
+    return Mask.pack(pre > 0)
+
+
+def trace_block(walk: Walk, tap: Tap, pair: Predictors | None) -> BlockTrace:
+    """Run one block and return its trace.
+
+    Without predictors the network's own ReLUs run, and the masks are their signs. With them, masks stand in the ReLUs'
+    place, so that everything behind sees what mispredictions do; the true masks are then those of the first map as the block
+    passes it on.
+    """
+    (x,) = walk.values(tap.input)
+    if pair is None:
+        pre1, pre2, output = walk.values(tap.pre1, tap.pre2, tap.end)
+        keep1, keep2 = positive(pre1), positive(pre2)
+    else:
+        keep1, keep2 = predict(tap.block, pair, x)
+        (pre1,) = walk.values(tap.pre1)
+        walk.put(tap.post1, masked(pre1, keep1))
+        (pre2,) = walk.values(tap.pre2)
+        walk.put(tap.post2, masked(pre2, keep2))
+        (output,) = walk.values(tap.end)
+    walk.leave(tap)
+    return BlockTrace(keep1=keep1, keep2=keep2, true1=positive(pre1), true2=positive(pre2), input=x, output=output)
+
+
+def clipped_shares(graph: Graph, runner: Runner, images: Floats, candidates: Sequence[Candidate]) -> list[tuple[float, float]]:
+    """Return for each block the share of activations above 6 before its two activations; 0 where it is no ReLU6."""
+    units = [unit for candidate in candidates for unit in candidate.units[:2]]
+    shares = np.zeros(len(units))
+    for image in images:
+        maps = Walk(graph, runner, image[None]).values(*(unit.pre for unit in units))
+        above = (np.mean(pre > 6) if unit.activation == "relu6" else 0.0 for unit, pre in zip(units, maps, strict=True))
+        shares += np.fromiter(above, float, len(units))
+    means = [float(share) for share in shares / max(1, len(images))]
+    return list(zip(means[::2], means[1::2], strict=True))

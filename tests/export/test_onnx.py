@@ -1,0 +1,165 @@
+"""ONNX files: the same search, the masks those of onnxruntime's own run."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra 'onnx')")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from archonsim.errors import WorkloadError  # noqa: E402
+from archonsim.export import export_onnx  # noqa: E402
+from archonsim.verify import verify  # noqa: E402
+from archonsim.workload.reader import open_workload  # noqa: E402
+from archonsim.workload.writer import write_workload  # noqa: E402
+
+RNG = np.random.default_rng(11)
+IMAGES = RNG.standard_normal((2, 4, 9, 9)).astype(np.float32)
+
+
+def weights(*shape: int) -> np.ndarray[Any, Any]:
+    return (RNG.standard_normal(shape) * (RNG.random(shape) < 0.6)).astype(np.float32)
+
+
+def bottleneck(activation: str = "Relu", dilation: int = 1, batch: Any = "n") -> onnx.ModelProto:
+    """A bottleneck with a folded normalisation, one beside it, TensorFlow's padding and a residual sum; then a classifier."""
+    constants = {
+        "expand.weight": weights(12, 4, 1, 1), "expand.bias": weights(12), "dw.weight": weights(12, 1, 3, 3),
+        "narrow.weight": weights(4, 12, 1, 1), "fc.weight": weights(3, 4), "fc.bias": weights(3),
+        "gain": weights(12) + 1, "offset": weights(12), "mean": weights(12), "var": np.abs(weights(12)) + 1,
+        "zero": np.array(0, np.float32), "six": np.array(6, np.float32),
+    }  # fmt: skip
+    clip = ["zero", "six"] if activation == "Clip" else []
+    padding: dict[str, Any] = {"auto_pad": "SAME_UPPER"} if dilation == 1 else {"pads": [dilation] * 4, "dilations": [dilation] * 2}
+    nodes = [
+        helper.make_node("Conv", ["image", "expand.weight", "expand.bias"], ["wide"], name="conv0"),
+        helper.make_node(activation, ["wide", *clip], ["wide_relu"]),
+        helper.make_node("Conv", ["wide_relu", "dw.weight"], ["sums"], group=12, kernel_shape=[3, 3], **padding),
+        helper.make_node("BatchNormalization", ["sums", "gain", "offset", "mean", "var"], ["mid"]),
+        helper.make_node(activation, ["mid", *clip], ["mid_relu"]),
+        helper.make_node("Conv", ["mid_relu", "narrow.weight"], ["narrow"]),
+        helper.make_node("Add", ["image", "narrow"], ["joined"]),
+        helper.make_node("GlobalAveragePool", ["joined"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "fc.weight", "fc.bias"], ["scores"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "bottleneck",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 4, 9, 9])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 3])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def saved(model: onnx.ModelProto, folder: Path) -> Path:
+    onnx.save(model, folder / "net.onnx")
+    return folder / "net.onnx"
+
+
+def own_values(path: Path, image: np.ndarray[Any, Any], names: list[str]) -> list[np.ndarray[Any, Any]]:
+    """Values of a run of the whole file with its inner values as outputs, by onnxruntime and nothing of ours."""
+    model = onnx.load(path)
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(names, {"image": image[None]})
+
+
+@pytest.mark.parametrize("batch", [1, "n"])
+def test_masks_and_outputs_are_those_of_onnxruntime(tmp_path: Path, batch: Any) -> None:
+    path = saved(bottleneck(batch=batch), tmp_path)
+    workload = export_onnx(path, IMAGES)
+    (block,) = workload.blocks()
+    assert (block.order, block.residual, block.dw.padding) == ("pw-dw-pw", "add", (1, 1, 1, 1))
+    assert [layer.name for layer in workload.layers()] == ["expand", "dw", "narrow", "pooled", "fc"]
+    assert workload.trace is not None
+    for number, image in enumerate(IMAGES):
+        trace = workload.trace.block("b1", number)
+        wide, mid, joined = own_values(path, image, ["wide_relu", "mid_relu", "joined"])
+        np.testing.assert_array_equal(trace.keep1.unpack(), wide[0] > 0)
+        np.testing.assert_array_equal(trace.keep2.unpack(), mid[0] > 0)
+        np.testing.assert_array_equal(trace.output, joined[0])
+        assert 0.1 < trace.keep2.density() < 0.9
+
+
+@pytest.mark.parametrize("predictors", ["none", "ternary"])
+def test_an_exported_file_passes_verify(tmp_path: Path, predictors: str) -> None:
+    if predictors == "ternary":
+        pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
+    workload = export_onnx(saved(bottleneck(), tmp_path), IMAGES, predictors=predictors, calibration=IMAGES[::-1] * 0.9)
+    write_workload(tmp_path / "w.h5", workload, workload.trace)
+    back = open_workload(tmp_path / "w.h5")
+    assert all(check.passed for check in verify(back, images=[0, 1]))
+    about = back.provenance
+    assert about.framework == f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}"
+    assert (about.model, about.network) == ("net.onnx", "net.onnx")
+
+
+def test_clips_at_6_are_relu6(tmp_path: Path) -> None:
+    path = saved(bottleneck("Clip"), tmp_path)
+    quiet = export_onnx(path, IMAGES / 100 - 1)
+    assert {layer.activation for layer in quiet.layers() if layer.kind == "depthwise"} == {"relu6"}
+    assert sum(1 for _ in export_onnx(path, IMAGES * 10).blocks()) == 0
+    replaced = export_onnx(path, IMAGES * 10, relu6="relu")
+    assert sum(1 for _ in replaced.blocks()) == 1
+    assert all(check.passed for check in verify(replaced, images=[0, 1]))
+
+
+def test_pytorchs_own_exporter_gives_the_same_blocks(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
+    from archonsim.export import export_module
+    from tests.export.nets import MobileNetV2, Shuffled, ready
+
+    for number, module in enumerate((ready(MobileNetV2(), 8), ready(Shuffled(), 8))):
+        images, path = torch.randn(1, 3, 8, 8), tmp_path / f"{number}.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(module, (images,), path, dynamo=False)
+        ours, theirs = export_module(module, images), export_onnx(path, images.numpy())
+        assert ours.trace is not None
+        assert theirs.trace is not None
+        for mine, other in zip(ours.blocks(), theirs.blocks(), strict=True):
+            assert (mine.order, mine.shuffle, mine.residual, mine.groups) == (
+                other.order,
+                other.shuffle,
+                other.residual,
+                other.groups,
+            )
+            one, two = ours.trace.block(mine.name, 0), theirs.trace.block(other.name, 0)
+            np.testing.assert_allclose(one.output, two.output, rtol=1e-3, atol=1e-4)
+            differing = np.bitwise_count(one.keep2.packed ^ two.keep2.packed).sum()
+            assert differing <= 2  # the exporter folded normalisations, so a sum near 0 may have either sign
+
+
+def test_damaged_and_unfit_files_are_refused_in_one_line(tmp_path: Path) -> None:
+    path = saved(bottleneck(), tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WorkloadError, match=r"net\.onnx: not a whole ONNX model") as caught:
+        export_onnx(path, IMAGES)
+    assert "\n" not in str(caught.value)
+    path.write_bytes(whole)
+    with pytest.raises(WorkloadError, match="takes images of 4x9x9; these are 4x8x9"):
+        export_onnx(path, IMAGES[:, :, :8])
+    with pytest.raises(WorkloadError, match="no such file"):
+        export_onnx(tmp_path / "absent.onnx", IMAGES)
+    model = bottleneck()
+    spoiled = numpy_helper.to_array(model.graph.initializer[2]).copy()
+    spoiled[3, 0, 1, 2] = np.nan
+    model.graph.initializer[2].CopyFrom(numpy_helper.from_array(spoiled, "dw.weight"))
+    with pytest.raises(WorkloadError, match=r"dw.weight: value at \(3, 0, 1, 2\) is nan"):
+        export_onnx(saved(model, tmp_path), IMAGES)
+    with pytest.raises(WorkloadError, match="Conv is not supported here: dilation is"):
+        export_onnx(saved(bottleneck(dilation=2), tmp_path), IMAGES)
+    with pytest.raises(WorkloadError, match="leave the batch open"):
+        export_onnx(saved(bottleneck(batch=4), tmp_path), IMAGES)
