@@ -1,3 +1,49 @@
-"""Cycle-level simulator of ARCHON, the accelerator of predictive layer fusion (ICS'21)."""
+"""Cycle-level simulator of ARCHON, the accelerator of predictive layer fusion (ICS'21).
+
+``run``, ``compare``, ``sweep`` and ``advise`` are the Python interface; they are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from archonsim.api import compare, run
+    from archonsim.errors import ArchonsimError, MaskError, OutputError, SpecError, UserError, WorkloadError
+    from archonsim.results import CompareResult, Result
+
+__all__ = [
+    "ArchonsimError",
+    "CompareResult",
+    "MaskError",
+    "OutputError",
+    "Result",
+    "SpecError",
+    "UserError",
+    "WorkloadError",
+    "__version__",
+    "compare",
+    "run",
+]
+
+_HOMES = {
+    "archonsim.api": ("compare", "run"),
+    "archonsim.errors": ("ArchonsimError", "MaskError", "OutputError", "SpecError", "UserError", "WorkloadError"),
+    "archonsim.results": ("CompareResult", "Result"),
+}
+
+
+if not TYPE_CHECKING:  # or every misspelt name would pass for one of any type
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used."""
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(home), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -9,28 +9,18 @@ from typing import Annotated
 import typer
 from rich.console import Group, RenderableType
 
-from archonsim.cli.common import (
-    ENERGY_HELP,
-    WORKLOAD_HELP,
-    Format,
-    emit,
-    energy_overrides,
-    find_workload,
-    parse_images,
-    table_width,
-)
+from archonsim.cli.common import ENERGY_HELP, WORKLOAD_HELP, Format, emit, table_width
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.engine.observer import SILENT, Recorder
 from archonsim.errors import OutputError
-from archonsim.machines.registry import machine, machine_spec
+from archonsim.plans import plan_run
 from archonsim.report.energy_text import render_energy
 from archonsim.report.files import to_csv, to_json, write_report
 from archonsim.report.perfetto import check_path, write_trace
 from archonsim.report.report import Report
 from archonsim.report.stats_text import render_stats
 from archonsim.report.text import render
-from archonsim.simulate import choose_images, simulate
-from archonsim.workload.what_if import FORMS, MaskPolicy
+from archonsim.workload.what_if import FORMS
 from archonsim.workload.workload import Workload
 
 
@@ -77,28 +67,22 @@ def run(
 ) -> None:
     """Simulate a workload on an architecture and print cycles by layer and phase."""
     recorder = _recorder(trace, fidelity)
-    found = machine(arch)
     short = [f"{key}={value}" for key, value in (("mapping", mapping), ("nnz", nnz)) if value is not None]
-    spec = machine_spec(found, config, [*(set_ or []), *short, *energy_overrides(energy, found.spec_type)])
-    policy = MaskPolicy.parse(masks, seed)
-    numbers = parse_images(images)
-    work = find_workload(workload)
-    steps = 0
+    plan = plan_run(
+        arch, workload, overrides=[*(set_ or []), *short], config=config, fidelity=fidelity.value, images=images, masks=masks,
+        seed=seed, energy=energy,
+    )  # fmt: skip
     if fidelity is Fidelity.cycle:
-        steps = found.steps(work) * len(choose_images(work, numbers))
         say_if_kernels_compile()
-    with StepProgress(f"{arch} on {work.name}", steps) as progress:
-        report = simulate(
-            work, found, spec, fidelity=fidelity.value, images=numbers, masks=policy, on_step=progress.step,
-            observer=recorder or SILENT,
-        )  # fmt: skip
+    with StepProgress(f"{arch} on {plan.workload.name}", plan.steps) as progress:
+        report = plan.execute(progress.step, recorder or SILENT)
     if output is not None:
         paths = write_report(report, output)
         stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
     if trace is not None and recorder is not None:
         write_trace(report, recorder.timeline, trace)
         stderr.print(f"wrote {trace}: image {report.image_numbers[0]}; open it in https://ui.perfetto.dev", style="dim")
-    emit(form, lambda: _tables(report, work, breakdown, stats), lambda: to_json(report.to_dict()), lambda: to_csv(report))
+    emit(form, lambda: _tables(report, plan.workload, breakdown, stats), lambda: to_json(report.to_dict()), lambda: to_csv(report))
 
 
 def _tables(report: Report, work: Workload, breakdown: Breakdown | None, stats: bool) -> RenderableType:

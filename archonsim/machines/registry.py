@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import SpecError, nearest
 from archonsim.machines.phases import PhaseResult
 from archonsim.plugins import load_plugin, plugin_names
-from archonsim.spec.load import resolve
+from archonsim.spec.load import Overrides, resolve
 from archonsim.spec.resources import Resources
 from archonsim.workload.block import Block
 from archonsim.workload.mask import Mask
@@ -91,6 +91,6 @@ def machine(name: str) -> Machine:
     return found
 
 
-def machine_spec(found: Machine, config: Path | None = None, overrides: Sequence[str] = ()) -> Any:
+def machine_spec(found: Machine, config: Path | None = None, overrides: Overrides = ()) -> Any:
     """Resolve a machine's description: preset < file < overrides."""
     return resolve(found.spec_type, tomllib.loads(found.preset), config, overrides)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -14,6 +14,9 @@ from archonsim.errors import SpecError, nearest
 
 Spec = TypeVar("Spec")
 Table = dict[str, Any]
+
+#: Changes of a description: texts such as ``"pe.adders=4"``, or dotted keys with their values.
+Overrides = Sequence[str] | Mapping[str, Any]
 
 
 def known_keys(spec_type: Any, prefix: str = "") -> list[str]:
@@ -57,10 +60,20 @@ def parse_override(text: str) -> tuple[str, Any]:
     key, value = key.strip(), value.strip()
     if not equals or not key or not value:
         raise SpecError(f"--set {text!r}: write KEY=VALUE, for example --set pe.adders=4")
+    return key, parse_value(value)
+
+
+def override_pairs(overrides: Overrides) -> dict[str, Any]:
+    """Return changes as dotted keys with their values; of one key given twice, the last counts."""
+    return dict(overrides) if isinstance(overrides, Mapping) else dict(parse_override(text) for text in overrides)
+
+
+def parse_value(text: str) -> Any:
+    """Read a TOML value; what is none is taken as a string."""
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return key, value
+        return text
 
 
 def _put(table: Table, key: str, value: Any) -> None:
@@ -81,7 +94,7 @@ def _merge(below: Table, above: Table) -> Table:
     return merged
 
 
-def resolve(spec_type: type[Spec], preset: Table, config: Path | None, overrides: Sequence[str]) -> Spec:
+def resolve(spec_type: type[Spec], preset: Table, config: Path | None, overrides: Overrides) -> Spec:
     """Merge preset < file < overrides and check the result.
 
     Raises
@@ -94,18 +107,18 @@ def resolve(spec_type: type[Spec], preset: Table, config: Path | None, overrides
     if config is not None:
         table = _merge(table, read_toml(config))
         source = str(config)
-    pairs = [parse_override(text) for text in overrides]
+    pairs = override_pairs(overrides)
     known = known_keys(spec_type)
-    for key, _ in pairs:
+    for key in pairs:
         if key not in known:
             raise SpecError(f"--set {key}: unknown key{nearest(key, known)}")
     over: Table = {}
-    for key, value in pairs:
+    for key, value in pairs.items():
         _put(over, key, value)
     try:
         return TypeAdapter(spec_type).validate_python(_merge(table, over))
     except ValidationError as error:
-        raise SpecError("\n".join(_lines(error, source, {key for key, _ in pairs}, known))) from error
+        raise SpecError("\n".join(_lines(error, source, pairs, known))) from error
 
 
 def _lines(error: ValidationError, source: str, set_keys: Iterable[str], known: Sequence[str]) -> list[str]:

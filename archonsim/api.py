@@ -1,0 +1,104 @@
+"""The Python interface: one function for each question, one result for each answer. ``docs/api.md`` shows it at work.
+
+Arguments mean what the options of the command line mean, and are checked alike: whatever is wrong raises a
+:class:`~archonsim.errors.UserError` of one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from archonsim.engine.observer import SILENT, Observer
+from archonsim.plans import Images, plan_compare, plan_run
+from archonsim.results import CompareResult, Result
+from archonsim.spec.load import Overrides
+from archonsim.workload.workload import Workload
+
+
+def _silent(name: str) -> None:
+    """Ignore progress."""
+
+
+def run(
+    arch: str, workload: str | Path | Workload, *, set: Overrides = (), config: str | Path | None = None,
+    fidelity: str = "cycle", images: Images = 0, masks: str = "trace", seed: int = 0, energy: str | None = None,
+    on_step: Callable[[str], None] = _silent, observer: Observer = SILENT,
+) -> Result:  # fmt: skip
+    """Simulate a workload on an architecture.
+
+    Parameters
+    ----------
+    arch : str
+        ``"archon"``, ``"dense"``, ...; ``archonsim archs`` lists them.
+    workload : str, Path or Workload
+        A workload file, a SCALE-Sim topology, or the name of a network.
+    set : dict of dotted key to value, or sequence of ``"KEY=VALUE"``
+        Changes of the machine, such as ``{"pe.adders": 4}``.
+    config : str or Path, optional
+        TOML file with machine parameters, laid over the preset and under `set`.
+    fidelity : {"cycle", "ideal"}
+        ``"cycle"`` steps the machine, ``"ideal"`` is the published closed-form model.
+    images : int, str, sequence of int or None
+        Image numbers; ``"all"`` or None for all, or texts such as ``"0,2-3"``.
+    masks : str
+        ``"trace"``, ``"oracle"``, ``"all"``, ``"random:P"`` or ``"flip:P"``.
+    seed : int
+        Of random and flipped masks.
+    energy : str, optional
+        What energy is counted by: ``"consistent"``, ``"ics21"`` as published, or a technology file; see ``docs/energy.md``.
+    on_step : function of a layer's or block's name
+        Called when it is done.
+    observer : Observer
+        Is told what happens in the first image.
+
+    Raises
+    ------
+    SpecError
+        Unknown architecture or key, or an impossible machine.
+    WorkloadError
+        A file or network that cannot be used.
+    MaskError
+        Images or masks that the workload does not have.
+    """
+    plan = plan_run(
+        arch, workload, overrides=set, config=config, fidelity=fidelity, images=images, masks=masks, seed=seed, energy=energy
+    )
+    return Result(plan.execute(on_step, observer))
+
+
+def compare(
+    archs: str | Sequence[str], workloads: str | Path | Workload | Sequence[str | Path | Workload], *, set: Overrides = (),
+    fidelity: str = "cycle", images: Images = 0, masks: str = "trace", seed: int = 0, base: str | None = None,
+    budget: str = "none", energy: str | None = None, on_step: Callable[[str], None] = _silent,
+) -> CompareResult:  # fmt: skip
+    """Run workloads on several architectures.
+
+    Parameters
+    ----------
+    archs : str or sequence of str
+        Names, as a sequence or separated by commas; ``"all"`` for all.
+    workloads : as in `run`, or a sequence of such
+        ``"all"`` for all named networks.
+    set : dict of ``ARCH.KEY`` to value, or sequence of ``"ARCH.KEY=VALUE"``
+    fidelity, images, masks, seed : as in `run`
+    base : str, optional
+        Architecture that speedups refer to (with the first workload); the first by default.
+    budget : {"none", "pes", "area"}
+        Rescale arrays to the base's number of PEs or area.
+    energy : str, optional
+        As in `run`, for the machines that have such rules.
+    on_step : function of a layer's or block's name
+
+    Raises
+    ------
+    UserError
+        As in `run`. A single pair that cannot run is a row with its reason.
+    WorkloadError
+        Two different traces of one network.
+    """
+    plan = plan_compare(
+        archs, workloads, overrides=set, fidelity=fidelity, images=images, masks=masks, seed=seed, base=base, budget=budget,
+        energy=energy,
+    )  # fmt: skip
+    return CompareResult(plan.execute(on_step))
