@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from archonsim.api import compare, run
+    from archonsim.api import compare, run, sweep
     from archonsim.errors import ArchonsimError, MaskError, OutputError, SpecError, UserError, WorkloadError
-    from archonsim.results import CompareResult, Result
+    from archonsim.results import CompareResult, Result, SweepResult
 
 __all__ = [
     "ArchonsimError",
@@ -22,17 +22,19 @@ __all__ = [
     "OutputError",
     "Result",
     "SpecError",
+    "SweepResult",
     "UserError",
     "WorkloadError",
     "__version__",
     "compare",
     "run",
+    "sweep",
 ]
 
 _HOMES = {
-    "archonsim.api": ("compare", "run"),
+    "archonsim.api": ("compare", "run", "sweep"),
     "archonsim.errors": ("ArchonsimError", "MaskError", "OutputError", "SpecError", "UserError", "WorkloadError"),
-    "archonsim.results": ("CompareResult", "Result"),
+    "archonsim.results": ("CompareResult", "Result", "SweepResult"),
 }
 
 

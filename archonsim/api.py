@@ -6,13 +6,16 @@ Arguments mean what the options of the command line mean, and are checked alike:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.plans import Images, plan_compare, plan_run
-from archonsim.results import CompareResult, Result
+from archonsim.results import CompareResult, Result, SweepResult
 from archonsim.spec.load import Overrides
+from archonsim.sweeps.question import Names, Values, ask
+from archonsim.sweeps.sweep import Forecast, conduct
 from archonsim.workload.workload import Workload
 
 
@@ -102,3 +105,46 @@ def compare(
         energy=energy,
     )  # fmt: skip
     return CompareResult(plan.execute(on_step))
+
+
+def sweep(
+    arch: Names, workload: Names | Path | Sequence[Path | str], params: Mapping[str, Values] | Sequence[str] = (), *,
+    set: Overrides = (), masks: Names = "trace", fidelity: str = "cycle", images: Images = 0, seed: int = 0,
+    folder: str | Path | None = None, resume: bool = False, jobs: int = 1, dask: str | None = None,
+    on_forecast: Callable[[Forecast], None] = lambda forecast: None, on_point: Callable[[int], None] = lambda finished: None,
+) -> SweepResult:  # fmt: skip
+    """Run all combinations of machines, workloads and masks into one table.
+
+    Parameters
+    ----------
+    arch : str or sequence of str
+    workload : str, Path or sequence of such
+        Files or names of networks: workers open them for themselves.
+    params : dict of key to values, or sequence of ``"KEY=VALUES"``
+        What is varied: ``{"pe.rows": [4, 8], "archon.pe.adders": "2..12"}``. A key applies to all architectures, with the name
+        of one before it to that one.
+    set : dict of key to value, or sequence of ``"KEY=VALUE"``
+        What is changed in every point.
+    masks : str or sequence of str
+    fidelity, images, seed : as in `run`
+    folder : str or Path, optional
+        Where table and journal go; a temporary one by default.
+    resume : bool
+        Go on where a sweep in `folder` ended.
+    jobs : int
+        Processes; a script that asks for more than 1 needs the usual ``if __name__ == "__main__":``.
+    dask : str, optional
+        Address of a Dask scheduler, in place of `jobs`.
+    on_forecast : function of a Forecast
+    on_point : function of the number of finished points
+
+    Raises
+    ------
+    UserError
+        As in `run`; or parameters overlap, or `folder` holds another sweep.
+    """
+    question = ask(arch, workload, params, set=set, masks=masks, fidelity=fidelity, images=images, seed=seed)
+    temporary = TemporaryDirectory(prefix="archonsim-") if folder is None else None
+    place = Path(folder if folder is not None else temporary.name if temporary else "")
+    conduct(question, place, resume=resume, jobs=jobs, dask=dask, on_forecast=on_forecast, on_point=on_point)
+    return SweepResult(place, tuple(question.parameters), temporary)

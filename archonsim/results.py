@@ -8,11 +8,14 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from archonsim.report.compare import Comparison
 from archonsim.report.files import to_csv
 from archonsim.report.report import Number, Report
+from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,3 +121,57 @@ class CompareResult:
     def plot(self) -> Figure:
         """Draw speedups over the base."""
         return _draw("plot_compare", self.to_dataframe())
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """The table of a sweep.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds ``results.csv``, ``results.parquet`` and the journal.
+    parameters : tuple of str
+        Columns that were varied.
+    temporary : TemporaryDirectory or None
+        Set where no folder was named: it goes when the result does.
+    """
+
+    folder: Path
+    parameters: tuple[str, ...]
+    temporary: TemporaryDirectory[str] | None = None
+
+    @property
+    def csv(self) -> Path:
+        """Path of the table as CSV."""
+        return self.folder / CSV_NAME
+
+    @property
+    def parquet(self) -> Path:
+        """Path of the table as Parquet."""
+        return self.folder / PARQUET_NAME
+
+    def to_dataframe(self) -> DataFrame:
+        """Return one row for each point, infeasible ones with their reason; columns as in ``docs/sweep.md``."""
+        import pandas
+
+        return pandas.read_parquet(self.parquet)
+
+    def summary(self) -> str:
+        """Return how many points there are, and the fastest of each workload and architecture."""
+        frame = self.to_dataframe()
+        done = frame[frame["status"] == "ok"]
+        lines = [f"{len(frame)} points, {len(frame) - len(done)} of them infeasible; {self.csv}"]
+        fastest = done.loc[done.groupby(["workload", "arch"], sort=False)["time_ms"].idxmin()]
+        for row in fastest.to_dict("records"):
+            chosen = [f"{name}={row[name]}" for name in self.parameters if row[name] == row[name] and row[name] is not None]
+            masks = [f"masks={row['masks']}"] if row["masks"] else []
+            lines.append(
+                f"fastest of {row['workload']} on {row['arch']}: {row['cycles']:,.0f} cycles, {row['time_ms']:.3f} ms "
+                f"with {', '.join([*chosen, *masks]) or 'the preset'}"
+            )
+        return "\n".join(lines)
+
+    def plot(self, x: str | None = None, y: str = "cycles", series: str | None = None) -> Figure:
+        """Draw a column over a parameter, the first one by default; one curve for each value of `series`."""
+        return _draw("plot_sweep", self.to_dataframe(), x or self.parameters[0], y, series)

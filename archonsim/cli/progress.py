@@ -48,7 +48,11 @@ class StepProgress:
 
     def step(self, name: str) -> None:
         """Count one step as done."""
-        self._done += 1
+        self.reach(self._done + 1, name)
+
+    def reach(self, done: int, name: str = "") -> None:
+        """Say how many steps are done in all."""
+        self._done = done
         if self._bar is None and time.monotonic() - self._since > DELAY_SECONDS and sys.stderr.isatty():
             columns = (
                 TextColumn("{task.description}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from archonsim import cache as disk
@@ -18,12 +18,15 @@ TOPIC = "mappings"
 #: Raised whenever the mapper or the cost model may choose differently.
 VERSION = 1
 
+#: Mappings kept in memory (own decision): all layers of a network on some tens of arrays.
+KEPT = 2048
+
 
 def _key(problem: Problem, hierarchy: Hierarchy, free: bool) -> dict[str, Any]:
     return {"version": VERSION, "problem": problem.key, "hierarchy": dataclasses.asdict(hierarchy), "free": free}
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def best_mapping(problem: Problem, hierarchy: Hierarchy, free: bool = False) -> Mapping:
     """Return :func:`archonsim.dataflow.mapper.find_mapping`'s result, from the cache when it is there."""
     key = _key(problem, hierarchy, free)

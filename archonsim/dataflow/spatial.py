@@ -11,13 +11,17 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
 from archonsim.workload.layer import Layer
 
 LOOPS = ("C", "M", "P", "Q")
+
+#: What is kept for the next image, or the next machine of a sweep (own decision): a few arrays, all layers of a network on each.
+KEPT_ARRAYS = 8
+KEPT_MAPPINGS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def _factors(adders: int, loops: int) -> Iterator[tuple[int, ...]]:
             yield (first, *rest)
 
 
-@cache
+@lru_cache(maxsize=KEPT_ARRAYS)
 def _extents(rows: int, cols: int, adders: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """All extents of the four loops: axis choices times adder shares, (n, 4)."""
     axes = np.ones((16, 4), np.int64)
@@ -89,7 +93,7 @@ def _extents(rows: int, cols: int, adders: int) -> np.ndarray[tuple[int, int], n
     return np.unique((axes[:, None] * shares[None]).reshape(-1, 4), axis=0)
 
 
-@cache
+@lru_cache(maxsize=KEPT_MAPPINGS)
 def map_layer(layer: Layer, rows: int, cols: int, adders: int) -> SpatialMapping:
     """Return the mapping of minimum cycles; at equal cycles, of fewest rounds over output channels (fewest input reads).
 

@@ -76,6 +76,30 @@ def parse_value(text: str) -> Any:
         return text
 
 
+#: Faults of a value that is of the right type, yet makes no possible machine.
+_RANGE_FAULTS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
+
+
+def check_type(spec_type: Any, key: str, value: Any, where: str) -> None:
+    """Refuse a value that its key's type rules out whatever the machine is; its range is the machine's business.
+
+    Raises
+    ------
+    SpecError
+        Says `where`, the value, and what it must be.
+    """
+    hint: Any = spec_type
+    for part in key.split("."):
+        hint = get_type_hints(hint, include_extras=True)[part]
+    try:
+        TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        faults = [fault for fault in error.errors() if fault["type"] not in _RANGE_FAULTS]
+        if faults:
+            rule = faults[0]["msg"].replace("Input should be", "it must be")
+            raise SpecError(f"{where} is {value!r}; {rule}") from error
+
+
 def _put(table: Table, key: str, value: Any) -> None:
     *path, last = key.split(".")
     for part in path:

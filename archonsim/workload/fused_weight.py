@@ -13,6 +13,7 @@ Wd[o, k], too, and joins the group of b1's (o, k) as one more candidate, which n
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,10 @@ Ints = NDArray[np.int32]
 #: No such index: `channel` of bias groups, `tap` of b2's own groups, `mid` of a candidate without a mid channel, `row_first`
 #: of a row that needs keep2 alone.
 NONE = -1
+
+
+#: Blocks whose fused weights are kept (own decision): those of the largest networks, 17 blocks, and of one more.
+KEPT_BLOCKS = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -96,8 +101,9 @@ class FusedWeight:
         )  # fmt: skip
 
 
+@lru_cache(maxsize=KEPT_BLOCKS)
 def fuse(block: Block, trace: Trace) -> FusedWeight:
-    """Multiply the three layers of `block` into one.
+    """Multiply the three layers of `block` into one; kept for the next image, or the next machine of a sweep.
 
     A candidate is there where all three weights are non-zero; a bias term where the weights behind it and the shift are.
     """

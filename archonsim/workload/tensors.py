@@ -88,6 +88,9 @@ class Trace(Protocol):
     def images(self) -> int:
         """Number of images with masks; 0 when there are weights only."""
 
+    def __hash__(self) -> int:
+        """A trace is itself and no other: what is worked out from it is kept under it."""
+
     def layer(self, name: str) -> LayerTensors:
         """Weights of one layer."""
 

@@ -30,7 +30,7 @@ from archonsim.memory.system import MemorySystem
 from archonsim.spec.resources import Resources, area_parts
 from archonsim.stats.counts import PhaseStats
 from archonsim.workload.block import Block
-from archonsim.workload.fused_weight import FusedWeight, fuse
+from archonsim.workload.fused_weight import fuse
 from archonsim.workload.what_if import no_masks
 from archonsim.workload.workload import Workload
 
@@ -99,7 +99,6 @@ class ArchonSimulation:
             raise SpecError("energy rules ics21 are a closed form without masks: use --fidelity ideal, or energy_rules=consistent")
         self._trace, self._spec = workload.trace, spec
         self._steps = steps(workload, spec.glb.words)
-        self._fused: dict[str, FusedWeight] = {}
 
     def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
         """Simulate one image."""
@@ -133,10 +132,8 @@ class ArchonSimulation:
         item, spec = step.item, self._spec
         if not isinstance(item, Block):
             return [fitting(layer_phase(step, item, spec), step, spec)]
-        if item.name not in self._fused:
-            self._fused[item.name] = fuse(item, self._trace)
         keep1, keep2 = masks(item)
-        main = main_phase(step, item, spec, self._fused[item.name], keep1, keep2)
+        main = main_phase(step, item, spec, fuse(item, self._trace), keep1, keep2)
         predictions = prediction_phases(step, item, spec, self._nonzero(item))
         return [*(fitting(phase, step, spec) for phase in predictions), main]
 

@@ -1,0 +1,144 @@
+"""``archonsim sweep``: a machine's parameters x workloads x architectures x masks into one table."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from archonsim.cli.common import WORKLOAD_HELP, Format, emit
+from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
+from archonsim.cli.run import Fidelity
+from archonsim.errors import SpecError
+from archonsim.report.files import to_json
+from archonsim.report.text import number
+from archonsim.sweeps.question import Question, ask, read_question
+from archonsim.sweeps.sweep import Forecast, conduct
+from archonsim.sweeps.table import Row, read_rows
+from archonsim.workload.what_if import FORMS
+
+#: Rows and reasons that the terminal shows.
+SHOWN, REASONS = 15, 5
+
+
+def sweep(
+    file: Annotated[Path | None, typer.Argument(help="TOML file that holds the whole question, in place of the options.")] = None,
+    workload: Annotated[list[str] | None, typer.Option("--workload", "-w", help=f"{WORKLOAD_HELP} Repeatable.")] = None,
+    arch: Annotated[list[str] | None, typer.Option("--arch", "-a", help="Architecture; repeatable.")] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param", metavar="KEY=VALUES", help="What is varied: pe.rows=4,8,16, pe.adders=2..12, 8..64..8. Repeatable."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="What is changed in every point. Repeatable.")
+    ] = None,
+    masks: Annotated[list[str] | None, typer.Option(help=f"What-if masks: {FORMS}. Repeatable.")] = None,
+    fidelity: Annotated[Fidelity | None, typer.Option(help="One for all points; cycle by default.")] = None,
+    images: Annotated[str | None, typer.Option(help="Images to run: all, or numbers such as 0 or 0,2-3; 0 by default.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of random and flipped masks; 0 by default.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of table and journal.")] = Path("results/sweep"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the sweep in the folder ended.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes that run points.")] = 1,
+    dask: Annotated[str | None, typer.Option(help="Run points on a Dask cluster: tcp://HOST:PORT of its scheduler.")] = None,
+    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+) -> None:
+    """Run all combinations and write one tidy table, results.csv and results.parquet; finished points survive any end.
+
+    A KEY applies to all architectures, ARCH.KEY to one. A point that cannot run is a row with its reason.
+    """
+    given = {
+        "workload": workload, "arch": arch, "params": param, "set": set_, "masks": masks,
+        "fidelity": fidelity and fidelity.value, "images": images, "seed": seed,
+    }  # fmt: skip
+    question = _question(file, {name: value for name, value in given.items() if value is not None})
+    points, seen = len(question.grid), 0
+    if question.fidelity == "cycle":
+        say_if_kernels_compile()
+    with StepProgress("sweep", points) as progress:
+
+        def count(finished: int) -> None:
+            nonlocal seen
+            seen = finished
+            progress.reach(finished)
+
+        def tell(forecast: Forecast) -> None:
+            stderr.print(_told(forecast), style="dim")
+            count(forecast.finished)
+
+        try:
+            paths = conduct(question, output, resume=resume, jobs=jobs, dask=dask, on_forecast=tell, on_point=count)
+        except KeyboardInterrupt:
+            stderr.print(f"{seen} of {points} points are finished and kept in {output}: go on with the same command and --resume")
+            raise
+    stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+    emit(form, lambda: _render(question, output), lambda: to_json(list(read_rows(output))), lambda: paths[0].read_text("utf-8"))
+
+
+def _question(file: Path | None, given: dict[str, Any]) -> Question:
+    """Read the question from a file, or from options; not from both."""
+    if file is not None:
+        if given:
+            raise SpecError(f"{file}: the file holds the whole question; drop --{min(given)}, or the file")
+        return read_question(file)
+    for name in ("workload", "arch"):
+        if name not in given:
+            raise SpecError(f"--{name} is missing: name at least one, or give a TOML file")
+    return ask(**given)
+
+
+def _told(forecast: Forecast) -> str:
+    """Say what a sweep will take."""
+    points = f"{number(forecast.points)} points"
+    if forecast.finished:
+        points += f", {number(forecast.finished)} finished"
+    if not forecast.seconds:
+        return f"{points}: nothing left to run"
+    workers = f"{forecast.workers} workers" if forecast.workers > 1 else "1 process"
+    return f"{points}; about {_time(forecast.seconds)} on {workers}, about {forecast.memory_mb:.0f} MB of memory here"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _render(question: Question, folder: Path) -> RenderableType:
+    """Show the fastest points, and why others cannot run."""
+    reasons: Counter[str] = Counter()
+    done = 0
+
+    def feasible(row: Row) -> bool:
+        nonlocal done
+        ok: bool = row["status"] == "ok"
+        done += ok
+        reasons.update([] if ok else [row["reason"]])
+        return ok
+
+    fastest = heapq.nsmallest(SHOWN, filter(feasible, read_rows(folder)), key=lambda row: row["time_ms"])
+    names = ["workload", "arch", *(["masks"] if len(question.masks) > 1 else []), *question.parameters]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name)
+    for name in ("cycles", "ms", "energy uJ"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in fastest:
+        energy = "" if row["energy_uj"] is None else number(row["energy_uj"])
+        shown = ["" if row[name] is None else str(row[name]) for name in names]
+        table.add_row(*shown, number(row["cycles"]), f"{row['time_ms']:.3f}", energy)
+    what = f"the {len(fastest)} fastest of {number(done)}" if done > len(fastest) else f"{number(done)}"
+    notes = Text(f"{what} points that run, of {number(len(question.grid))}; all are in {folder}", style="dim")
+    for reason, count in reasons.most_common(REASONS):
+        notes.append(f"\n{number(count)} infeasible: {reason}", style="yellow")
+    if len(reasons) > REASONS:
+        notes.append(f"\nand {len(reasons) - REASONS} more reasons", style="yellow")
+    return Group(table, Text(), notes)

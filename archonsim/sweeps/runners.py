@@ -1,0 +1,144 @@
+"""Where points run: in this process, in several, or on a Dask cluster. All give the same figures, in any order."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from archonsim import __version__
+from archonsim.errors import ArchonsimError, UserError
+from archonsim.sweeps.evaluate import Figures, Task, evaluate
+
+#: Points handed out for each worker: one runs while the next waits for it.
+AHEAD = 2
+
+Runner = Callable[[Iterable[Task]], Iterator[tuple[Task, Figures]]]
+
+
+def serial(tasks: Iterable[Task]) -> Iterator[tuple[Task, Figures]]:
+    """Run points one after the other in this process."""
+    for task in tasks:
+        yield task, evaluate(task)
+
+
+def _hand_out(executor: Executor, tasks: Iterable[Task], most: int) -> Iterator[tuple[Task, Figures]]:
+    """Keep at most `most` points in flight; yield each when it is finished."""
+    running: dict[Future[Figures], Task] = {}
+    todo = iter(tasks)
+    more = True
+    while more or running:
+        while more and len(running) < most:
+            task = next(todo, None)
+            if task is None:
+                more = False
+            else:
+                running[executor.submit(evaluate, task)] = task
+        done, _ = wait(running, return_when=FIRST_COMPLETED) if running else (set(), None)
+        for future in done:
+            yield running.pop(future), future.result()
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when it does, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def processes(jobs: int) -> Runner:
+    """Run points on `jobs` processes of this machine."""
+
+    def run(tasks: Iterable[Task]) -> Iterator[tuple[Task, Figures]]:
+        before = set(multiprocessing.active_children())
+        executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
+        try:
+            yield from _hand_out(executor, tasks, AHEAD * jobs)
+        except BrokenProcessPool as error:
+            raise ArchonsimError("a worker process ended by itself (out of memory?); finished points are kept") from error
+        except BaseException:
+            # Points in flight are given up: waiting for them could take long after Ctrl-C.
+            for child in set(multiprocessing.active_children()) - before:
+                child.terminate()
+            raise
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    return run
+
+
+@contextlib.contextmanager
+def cluster(address: str) -> Iterator[tuple[Runner, int]]:
+    """Connect to a Dask scheduler; give what runs points there, and how many run at once.
+
+    Raises
+    ------
+    UserError
+        Dask is not installed, the scheduler does not answer, has no workers, or a worker has another archonsim.
+    """
+    try:
+        from distributed import Client, KilledWorker
+
+        connect: Any = Client
+    except ImportError as error:
+        raise UserError("--dask needs Dask: pip install 'archonsim[cluster]'") from error
+    try:
+        client = connect(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"--dask {address}: no scheduler answers there; write tcp://HOST:PORT") from error
+    with client:
+        threads = sum(client.nthreads().values())
+        if not threads:
+            raise UserError(f"--dask {address}: the scheduler has no workers; start some with `dask worker {address}`")
+        for worker, version in client.run(_version, on_error="return").items():
+            if version != __version__:
+                raise UserError(f"--dask {address}: worker {worker} has archonsim {version}, and this is {__version__}")
+        executor = client.get_executor()
+
+        def run(tasks: Iterable[Task]) -> Iterator[tuple[Task, Figures]]:
+            try:
+                yield from _hand_out(executor, tasks, AHEAD * threads)
+            except KilledWorker as error:
+                raise ArchonsimError("a point ended several workers (out of memory?); finished points are kept") from error
+            finally:
+                executor.shutdown(wait=False)
+
+        yield run, threads
+
+
+@contextlib.contextmanager
+def open_runner(jobs: int = 1, dask: str | None = None) -> Iterator[tuple[Runner, int]]:
+    """Give what runs points, and how many run at once.
+
+    Raises
+    ------
+    UserError
+        `jobs` is not positive, both are given, or as `cluster`.
+    """
+    if dask is not None:
+        if jobs != 1:
+            raise UserError(f"--jobs {jobs} and --dask {dask}: points run here or there; keep one")
+        with cluster(dask) as found:
+            yield found
+    elif jobs < 1:
+        raise UserError(f"--jobs is {jobs}; it must be at least 1")
+    else:
+        yield (serial if jobs == 1 else processes(jobs)), jobs
+
+
+def _version() -> str:
+    from archonsim import __version__
+
+    return __version__

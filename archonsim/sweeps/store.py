@@ -1,0 +1,164 @@
+"""A sweep's folder: what was asked, and a journal with one line for each finished point.
+
+``sweep.json`` is written first, whole. ``journal.jsonl`` grows by one line for each point, forced to disk, so that a kill at any
+moment costs at most its last line, which is then cut off. The lines stand in the order in which points finished; where each
+stands is all that is kept in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from archonsim.errors import OutputError
+from archonsim.report.files import to_json, write_text
+from archonsim.sweeps.table import Row
+
+MANIFEST_NAME, JOURNAL_NAME = "sweep.json", "journal.jsonl"
+
+#: In place of a line's position: the point is not finished.
+MISSING = -1
+
+Tree = dict[str, Any]
+
+
+class Store:
+    """Finished points of one sweep, on disk; a context manager that keeps other processes out.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : dict
+        Plain data that say which sweep it is: a folder with another one is refused.
+    points : int
+    resume : bool
+        Whether to go on where a folder's sweep ended.
+
+    Raises
+    ------
+    OutputError
+        The folder holds a sweep and `resume` is not set; or another one, one of another version, or a damaged one; another
+        process writes to it; or it cannot be written.
+    """
+
+    def __init__(self, folder: Path, manifest: Tree, points: int, *, resume: bool) -> None:
+        self.folder = folder
+        self._at = array("q", [MISSING]) * points
+        self.finished = 0
+        path, journal = folder / MANIFEST_NAME, folder / JOURNAL_NAME
+        begun = journal.exists() and journal.stat().st_size > 0
+        if begun and not resume:
+            raise OutputError(f"{folder} holds a sweep already; add --resume to go on with it, or choose another folder")
+        if begun:
+            _check_same(folder, _read_manifest(path), json.loads(to_json(manifest)))
+        else:
+            write_text(path, to_json(manifest))
+        self._journal = _open_journal(journal)
+        try:
+            self._read_journal()
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._journal.close()
+
+    def __contains__(self, index: int) -> bool:
+        return self._at[index] != MISSING
+
+    def add(self, index: int, row: Row) -> None:
+        """Write a finished point down, for good.
+
+        Raises
+        ------
+        OutputError
+            There is no space left.
+        """
+        line = json.dumps([index, row], separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        try:
+            at = self._journal.seek(0, os.SEEK_END)
+            self._journal.write(line)
+            self._journal.flush()
+            os.fsync(self._journal.fileno())
+        except OSError as error:
+            raise OutputError(f"{self.folder / JOURNAL_NAME}: cannot write: {error.strerror}") from error
+        self._note(index, at)
+
+    def rows(self) -> Iterator[Row]:
+        """Read all finished points in the order of the grid."""
+        for at in self._at:
+            if at != MISSING:
+                self._journal.seek(at)
+                yield json.loads(self._journal.readline())[1]
+
+    def _note(self, index: int, at: int) -> None:
+        self.finished += self._at[index] == MISSING
+        self._at[index] = at
+
+    def _read_journal(self) -> None:
+        """Find all finished points; cut off a last line that a kill left incomplete."""
+        at, number = 0, 0
+        for number, line in enumerate(self._journal, start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                index, row = json.loads(line)
+                if not (0 <= index < len(self._at) and isinstance(row, dict)):
+                    raise ValueError
+            except (ValueError, TypeError) as error:
+                where = f"{self.folder / JOURNAL_NAME}: line {number}"
+                raise OutputError(f"{where} is damaged; delete that line, and its point runs again") from error
+            self._note(index, at)
+            at += len(line)
+        self._journal.truncate(at)
+
+
+def _open_journal(path: Path) -> BinaryIO:
+    try:
+        journal = path.open("a+b")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write: {error.strerror}") from error
+    try:
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        journal.close()
+        raise OutputError(f"{path.parent}: another process is running this sweep; wait for it, or end it") from error
+    except OSError:
+        pass  # a file system without locks: the user's own care then
+    journal.seek(0)
+    return journal
+
+
+def _read_manifest(path: Path) -> Tree:
+    with contextlib.suppress(OSError, ValueError):
+        tree = json.loads(path.read_text("utf-8"))
+        if isinstance(tree, dict):
+            return tree
+    raise OutputError(f"{path} is damaged; choose another folder")
+
+
+def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict) and tree:
+        for key, value in tree.items():
+            yield from _flat(value, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, tree
+
+
+def _check_same(folder: Path, there: Tree, here: Tree) -> None:
+    """Refuse to go on with another sweep; say the first thing that differs."""
+    before, now = dict(_flat(there)), dict(_flat(here))
+    for key in dict.fromkeys([*before, *now]):
+        if before.get(key) != now.get(key):
+            what = "is of another version" if key in ("schema", "archonsim") else "holds another sweep"
+            told = ["absent" if key not in tree else json.dumps(tree[key]) for tree in (before, now)]
+            raise OutputError(f"{folder} {what}: {key} is {told[0]} there and {told[1]} here; choose another folder")

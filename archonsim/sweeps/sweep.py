@@ -1,0 +1,242 @@
+"""A sweep from its first point to its table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archonsim import __version__
+from archonsim.errors import SpecError, WorkloadError
+from archonsim.machines.registry import machine, machine_spec
+from archonsim.spec.load import to_table
+from archonsim.sweeps.evaluate import Figures, Task, evaluate, identity, infeasible
+from archonsim.sweeps.grid import Point
+from archonsim.sweeps.question import Question
+from archonsim.sweeps.runners import Runner, open_runner, serial
+from archonsim.sweeps.store import Store
+from archonsim.sweeps.table import Row, write_tables
+from archonsim.sweeps.values import plain
+from archonsim.workload.find import find_workload, is_file
+
+#: Version of the folder.
+SCHEMA = 1
+
+#: Points that the forecast is measured on, at most, and seconds after which no other one is begun (own decision).
+SAMPLES = 4
+SAMPLE_SECONDS = 10.0
+
+#: Seconds in which worker processes start: they import what a run needs (measured: 1 to 2 s).
+START_SECONDS = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a sweep will take.
+
+    Attributes
+    ----------
+    points, finished : int
+        All, and those that need not run: finished before, or while this was measured.
+    seconds : float
+        From now on.
+    workers : int
+        Points that run at once.
+    memory_mb : float
+        Of all processes on this machine, by the peak of this one.
+    """
+
+    points: int
+    finished: int
+    seconds: float
+    workers: int
+    memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A workload as tasks name it (an absolute path or a network's name), and what identifies it."""
+
+    text: str
+    name: str
+    digest: str
+    identity: str
+
+
+class Sweep:
+    """A sweep in its folder; a context manager.
+
+    Parameters
+    ----------
+    question : Question
+    folder : Path
+    resume : bool
+        Go on where the folder's sweep ended.
+
+    Raises
+    ------
+    UserError
+        As `ask` and `Store`; or a workload cannot be used.
+    """
+
+    def __init__(self, question: Question, folder: Path, *, resume: bool = False) -> None:
+        self.question, self.grid = question, question.grid
+        self._sources = _sources(question)
+        manifest = {
+            "schema": SCHEMA, "archonsim": __version__,
+            "question": question.to_dict() | {"workloads": [source.name for source in self._sources.values()]},
+            "digests": [source.identity for source in self._sources.values()],
+            "presets": {arch: _sha256(machine(arch).preset) for arch in question.archs},
+        }  # fmt: skip
+        self.store = Store(folder, manifest, len(self.grid), resume=resume)
+
+    def __enter__(self) -> Sweep:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.store.__exit__()
+
+    def forecast(self, workers: int = 1, *, here: bool = True) -> Forecast:
+        """Run a few points, spread over the grid, and conclude from them; they count as finished.
+
+        The first one also opens files and loads kernels, so that its time counts only if it is the only one; of the others the
+        median counts, as kernels may have to be compiled in one of them.
+
+        Parameters
+        ----------
+        workers : int
+            Points that will run at once.
+        here : bool
+            Whether they run on this machine.
+        """
+        taken: list[float] = []
+        begin = time.perf_counter()
+        for sample in range(SAMPLES):
+            since = time.perf_counter()
+            task = self._task(len(self.grid) * sample // SAMPLES)
+            if task is not None and since - begin < SAMPLE_SECONDS:
+                self._add(task, evaluate(task))
+                taken.append(time.perf_counter() - since)
+        each = statistics.median_low(taken[1:] or taken or [0.0])
+        left = len(self.grid) - self.store.finished
+        apart = here and workers > 1
+        return Forecast(
+            points=len(self.grid), finished=self.store.finished, workers=workers,
+            seconds=left * each / workers + START_SECONDS * apart if left else 0.0,
+            memory_mb=_peak_mb() * (1 + workers * apart),
+        )  # fmt: skip
+
+    def run(self, runner: Runner, on_point: Callable[[int], None] = lambda finished: None) -> tuple[Path, Path]:
+        """Run what is not finished, then write the table.
+
+        Parameters
+        ----------
+        runner : Runner
+        on_point : function of the number of finished points
+
+        Returns
+        -------
+        Paths of ``results.csv`` and ``results.parquet``.
+        """
+        with closing(runner(self._tasks())) as done:  # type: ignore[type-var]
+            for task, figures in done:
+                self._add(task, figures)
+                on_point(self.store.finished)
+        on_point(self.store.finished)
+        return write_tables(self.question, self.store.rows(), self.store.folder)
+
+    def _tasks(self) -> Iterator[Task]:
+        return (task for task in map(self._task, range(len(self.grid))) if task is not None)
+
+    def _task(self, index: int) -> Task | None:
+        """Return what is to be run for a point; None if it is finished, as an impossible machine is at once."""
+        if index in self.store:
+            return None
+        point, question = self.grid[index], self.question
+        source = self._sources[point.workload]
+        try:
+            spec = machine_spec(machine(point.arch), None, point.overrides)
+        except SpecError as error:
+            self.store.add(index, self._row(point, {"impossible": point.overrides}, infeasible(error)))
+            return None
+        return Task(
+            index=index, arch=point.arch, spec=spec, workload=source.text, identity=source.identity,
+            fidelity=question.fidelity, images=question.images, masks=point.masks, seed=question.seed,
+        )  # fmt: skip
+
+    def _add(self, task: Task, figures: Figures) -> None:
+        self.store.add(task.index, self._row(self.grid[task.index], to_table(task.spec), figures))
+
+    def _row(self, point: Point, table: dict[str, Any], figures: Figures) -> Row:
+        """Put a row together; its key is a digest of all that its figures depend on."""
+        question, source = self.question, self._sources[point.workload]
+        same = {
+            "arch": point.arch, "fidelity": question.fidelity, "masks": point.masks, "seed": question.seed,
+            "images": question.images,
+        }  # fmt: skip
+        content = same | {"archonsim": __version__, "workload": source.identity, "machine": table}
+        return {
+            "key": _sha256(json.dumps(content, sort_keys=True)), "workload": source.name, "digest": source.digest, **same,
+            **{name: plain(point.varied[name]) if name in point.varied else None for name in question.parameters}, **figures,
+        }  # fmt: skip
+
+
+def conduct(
+    question: Question, folder: Path, *, resume: bool = False, jobs: int = 1, dask: str | None = None,
+    on_forecast: Callable[[Forecast], None] = lambda forecast: None, on_point: Callable[[int], None] = lambda finished: None,
+) -> tuple[Path, Path]:  # fmt: skip
+    """Run a sweep; return the paths of its table.
+
+    Parameters
+    ----------
+    question : Question
+    folder : Path
+    resume : bool
+    jobs : int
+        Processes; 1 for this one alone.
+    dask : str or None
+        Address of a Dask scheduler, in place of `jobs`.
+    on_forecast : function of a Forecast
+        Called once, before the bulk of the points runs.
+    on_point : function of the number of finished points
+
+    Raises
+    ------
+    UserError
+        As `Sweep` and `open_runner`.
+    """
+    with open_runner(jobs, dask) as (runner, workers), Sweep(question, folder, resume=resume) as sweep:
+        forecast = sweep.forecast(workers, here=dask is None)
+        on_forecast(forecast)
+        return sweep.run(runner if forecast.seconds else serial, on_point)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _sources(question: Question) -> dict[str, _Source]:
+    sources: dict[str, _Source] = {}
+    for text in question.workloads:
+        work = find_workload(text)
+        source = _Source(str(Path(text).resolve()) if is_file(text) else text, work.name, work.digest, identity(work))
+        for other, before in sources.items():
+            if (before.name, before.identity) == (source.name, source.identity):
+                raise WorkloadError(f"--workload {other} and {text} are the same workload; name it once")
+        sources[text] = source
+    return sources
+
+
+def _peak_mb() -> float:
+    """Return this process's largest resident memory so far."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
