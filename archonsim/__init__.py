@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from archonsim.api import compare, run, sweep
+    from archonsim.api import advise, compare, run, sweep
     from archonsim.errors import ArchonsimError, MaskError, OutputError, SpecError, UserError, WorkloadError
-    from archonsim.results import CompareResult, Result, SweepResult
+    from archonsim.results import AdviceResult, CompareResult, Result, SweepResult
 
 __all__ = [
+    "AdviceResult",
     "ArchonsimError",
     "CompareResult",
     "MaskError",
@@ -26,15 +27,16 @@ __all__ = [
     "UserError",
     "WorkloadError",
     "__version__",
+    "advise",
     "compare",
     "run",
     "sweep",
 ]
 
 _HOMES = {
-    "archonsim.api": ("compare", "run", "sweep"),
+    "archonsim.api": ("advise", "compare", "run", "sweep"),
     "archonsim.errors": ("ArchonsimError", "MaskError", "OutputError", "SpecError", "UserError", "WorkloadError"),
-    "archonsim.results": ("CompareResult", "Result", "SweepResult"),
+    "archonsim.results": ("AdviceResult", "CompareResult", "Result", "SweepResult"),
 }
 
 

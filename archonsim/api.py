@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from archonsim.advisor import advise as advise_blocks
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.plans import Images, plan_compare, plan_run
-from archonsim.results import CompareResult, Result, SweepResult
+from archonsim.results import AdviceResult, CompareResult, Result, SweepResult
 from archonsim.spec.load import Overrides
 from archonsim.sweeps.question import Names, Values, ask
 from archonsim.sweeps.sweep import Forecast, conduct
@@ -148,3 +149,28 @@ def sweep(
     place = Path(folder if folder is not None else temporary.name if temporary else "")
     conduct(question, place, resume=resume, jobs=jobs, dask=dask, on_forecast=on_forecast, on_point=on_point)
     return SweepResult(place, tuple(question.parameters), temporary)
+
+
+def advise(
+    workload: str | Path | Workload, *, arch: str = "archon", set: Overrides = (), config: str | Path | None = None,
+    images: Images = 0, masks: str = "trace", seed: int = 0, on_step: Callable[[str], None] = _silent,
+) -> AdviceResult:  # fmt: skip
+    """Ask for each block of a workload whether fusing it pays: a closed form's answer, and the simulator's.
+
+    Parameters
+    ----------
+    workload : as in `run`
+        With weights.
+    arch : str
+        A machine that fuses: ``"archon"``.
+    set, config, images, masks, seed : as in `run`
+    on_step : function of a block's name
+
+    Raises
+    ------
+    UserError
+        As in `run`; or the machine does not fuse, or there is nothing to fuse.
+    """
+    plan = plan_run(arch, workload, overrides=set, config=config, images=images, masks=masks, seed=seed)
+    advice = advise_blocks(plan.workload, plan.machine, plan.spec, images=plan.images, masks=plan.masks, on_step=on_step)
+    return AdviceResult(advice)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from archonsim.report.advice import Advice
 from archonsim.report.compare import Comparison
 from archonsim.report.files import to_csv
 from archonsim.report.report import Number, Report
@@ -175,3 +176,31 @@ class SweepResult:
     def plot(self, x: str | None = None, y: str = "cycles", series: str | None = None) -> Figure:
         """Draw a column over a parameter, the first one by default; one curve for each value of `series`."""
         return _draw("plot_sweep", self.to_dataframe(), x or self.parameters[0], y, series)
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceResult:
+    """Whether fusing pays, block by block.
+
+    Attributes
+    ----------
+    advice : Advice
+    """
+
+    advice: Advice
+
+    def to_dataframe(self) -> DataFrame:
+        """Return one row for each block: the columns of ``archonsim advise --format csv``."""
+        return _frame(self.advice.to_csv(), arch=self.advice.arch, workload=self.advice.workload, masks=self.advice.masks)
+
+    def summary(self) -> str:
+        """Return which blocks gain from fusing, which do not, and where the closed form is wrong."""
+        named = {True: "fuse", False: "leave plain", None: "cannot say"}
+        lines = []
+        for verdict, text in named.items():
+            blocks = [one.block for one in self.advice.blocks if one.pays is verdict]
+            lines += [f"{text}: {', '.join(blocks)}"] if blocks else []
+        wrong = ", ".join(self.advice.disagreements) or "none"
+        return "\n".join(
+            [f"{self.advice.workload} on {self.advice.arch}", *lines, f"closed form and simulator disagree on: {wrong}"]
+        )

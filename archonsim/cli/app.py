@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from archonsim import __version__
-from archonsim.cli import archs, compare, export, inspect, ledger, reproduce, run, sweep, synthesize, verify, waterfall
+from archonsim.cli import advise, archs, compare, export, inspect, ledger, reproduce, run, sweep, synthesize, verify, waterfall
 from archonsim.cli.entry import INTERRUPTED, fail
 from archonsim.errors import ArchonsimError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
 app.command("sweep")(sweep.sweep)
+app.command("advise")(advise.advise_command)
 app.command("waterfall")(waterfall.waterfall)
 app.command("ledger")(ledger.ledger)
 app.command("reproduce")(reproduce.reproduce_command)

@@ -23,7 +23,7 @@ CSV_NAME, PARQUET_NAME = "results.csv", "results.parquet"
 HEAD = ("key", "arch", "workload", "digest", "fidelity", "masks", "seed", "images")
 
 #: Rows that are in memory at once.
-BATCH = 4096
+BATCH = 1024
 
 
 def columns(question: Question) -> tuple[str, ...]:

@@ -1,0 +1,148 @@
+"""Whether fusing would pay, block by block: a closed form says so beforehand, two simulations say if it is true."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archonsim.errors import SpecError, UserError, WorkloadError
+from archonsim.machines.archon.estimate import Densities, estimate_fused, estimate_plain
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.registry import Machine
+from archonsim.report.advice import Advice, BlockAdvice
+from archonsim.report.report import Number, Report
+from archonsim.simulate import choose_images, simulate
+from archonsim.spec.load import to_table
+from archonsim.workload.block import Block
+from archonsim.workload.kept_trace import KeptTrace
+from archonsim.workload.tensors import Trace
+from archonsim.workload.what_if import MaskPolicy, no_masks
+from archonsim.workload.workload import Workload
+
+
+def with_block(workload: Workload, name: str, *, fused: bool) -> Workload:
+    """Return the workload with one block fused, or run as its three plain layers."""
+    items = tuple(
+        replace(item, predicted=fused) if isinstance(item, Block) and item.name == name else item for item in workload.items
+    )
+    return replace(workload, items=items)
+
+
+def candidates(workload: Workload) -> list[Block]:
+    """Blocks that can be fused: those with the depthwise layer in the middle.
+
+    Raises
+    ------
+    WorkloadError
+        There is none.
+    """
+    blocks = [block for block in workload.blocks() if block.order == "pw-dw-pw"]
+    if not blocks:
+        raise WorkloadError(f"workload {workload.name!r} has no block of the order PW-DW-PW, so that there is nothing to fuse")
+    return blocks
+
+
+def steps(workload: Workload, images: Sequence[int] | None) -> int:
+    """How often `advise` reports progress: once for each block and image, and once for the network as it is."""
+    return len(choose_images(workload, images)) * (1 + len(candidates(workload)))
+
+
+def advise(
+    workload: Workload, machine: Machine, spec: Any, *, images: Sequence[int] | None = (0,), masks: MaskPolicy | None = None,
+    on_step: Callable[[str], None] = lambda name: None,
+) -> Advice:  # fmt: skip
+    """Ask for each block whether fusing it pays.
+
+    The network runs as it is, and once more for each block with that block the other way: fused if its ReLUs are not
+    predicted (which needs masks that do not come from the trace), as three plain layers if they are.
+
+    Parameters
+    ----------
+    workload : Workload
+        With weights.
+    machine : Machine
+    spec : ArchonSpec
+    images : sequence of int or None
+        Image numbers; None for all.
+    masks : MaskPolicy or None
+    on_step : function of a block's name
+
+    Raises
+    ------
+    SpecError
+        The machine does not fuse.
+    MaskError
+        The workload is shape-only, or has no masks to run with.
+    WorkloadError
+        No block can be fused.
+    """
+    if not isinstance(spec, ArchonSpec):
+        raise SpecError(f"architecture {machine.name!r} runs blocks layer by layer; what fusing would bring is asked of archon")
+    if workload.trace is None:
+        raise no_masks(workload)
+    kept = replace(workload, trace=KeptTrace(workload.trace))
+    policy, numbers = masks or MaskPolicy(), choose_images(workload, images)
+
+    def run(work: Workload, name: str) -> Report:
+        report = simulate(work, machine, spec, images=numbers, masks=policy)
+        for _ in numbers:
+            on_step(name)
+        return report
+
+    as_is = run(kept, "as it is")
+    blocks = []
+    for block in candidates(kept):
+        other, reason = None, ""
+        try:
+            other = run(with_block(kept, block.name, fused=not block.predicted), block.name)
+        except UserError as error:  # a block without predictors may have no masks to be fused with
+            reason = str(error)
+        fused, plain = (as_is, other) if block.predicted else (other, as_is)
+        weights = _weight_densities(workload.trace, block)
+        survival = _survival(kept, block, policy, numbers)
+        estimate = None if survival is None else estimate_fused(block, spec, Densities(*weights, survival))
+        blocks.append(
+            BlockAdvice(
+                block=block.name, density=math.prod(weights), survival=survival, estimated_fused=estimate,
+                estimated_plain=estimate_plain(with_block(kept, block.name, fused=False), block, spec),
+                fused_cycles=_own(fused, block), plain_cycles=_own(plain, block), fused_total=_total(fused),
+                plain_total=_total(plain), reason=reason,
+            )
+        )  # fmt: skip
+    return Advice(
+        arch=machine.name, workload=workload.name, digest=workload.digest, masks=str(policy), seed=policy.seed,
+        image_numbers=tuple(numbers), total_cycles=as_is.total_cycles, machine=to_table(spec), blocks=tuple(blocks),
+    )  # fmt: skip
+
+
+def _weight_densities(trace: Trace, block: Block) -> tuple[float, float, float]:
+    """Return the share of non-zero weights of PW1, DW and PW2."""
+    one, two, three = (trace.layer(layer.name).weight for layer in (block.pw1, block.dw, block.pw2))
+    return _density(one), _density(two), _density(three)
+
+
+def _density(values: NDArray[Any]) -> float:
+    return float(np.count_nonzero(values)) / values.size
+
+
+def _survival(workload: Workload, block: Block, policy: MaskPolicy, images: Sequence[int]) -> float | None:
+    """Return the product of the two masks' densities, a mean over images; None where there are no masks."""
+    try:
+        pairs = [policy.masks(workload, block, image) for image in images]
+    except UserError:
+        return None
+    return sum(_density(one.unpack()) * _density(two.unpack()) for one, two in pairs) / len(pairs)
+
+
+def _own(report: Report | None, block: Block) -> Number | None:
+    """Return the cycles of one block; None where the run was not possible."""
+    return None if report is None else sum(layer.cycles for layer in report.layers if layer.block == block.index)
+
+
+def _total(report: Report | None) -> Number | None:
+    return None if report is None else report.total_cycles

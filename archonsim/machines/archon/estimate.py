@@ -1,0 +1,82 @@
+"""Would fusing a block pay? Closed forms from its shape, densities, survival and the machine, without running anything.
+
+With A wide adders that take 4 candidates each, PEs = rows x cols, pixels H W in and P Q out, and B words a cycle from DRAM::
+
+    predict = MACs(PW1) / (PEs 4A) + MACs(DW) / (PEs 4A)          a ternary addition for each narrow adder and cycle
+    n       = M/G d1 dw d2                                        candidates of a group (o, c, k); d: share of non-zero weights
+    group   = max(1, n / 4A, n s / A)                             one MAC; all candidates broadcast; all survivors added
+    stream  = C/G K^2 O n (value + index bits) / 16 / B           fused weights of a tile
+    main    = ceil(P/rows) ceil(Q/cols) max(C/G K^2 O group, stream)
+    fused   = predict + main
+    plain   = sum over PW1, DW, PW2 of max(MACs / PEs, (weights + maps that do not stay on chip) / B)
+
+s is the share of candidates that survive, taken as the product of the densities of the two masks. Left out: edges in all but
+the main phase, the slowest PE of a tile, on-chip ports, latency, bias terms, what goes to DRAM in prediction. The estimate is
+ours (own decision); the first two terms follow the authors' analytic model (ICS'21; see ``ideal.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archonsim.machines.archon.residency import steps
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.spec.parts import WORD_BITS
+from archonsim.workload.block import Block
+from archonsim.workload.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Densities:
+    """What a block's cost depends on beside its shape.
+
+    Attributes
+    ----------
+    pw1, dw, pw2 : float
+        Share of weights that are not zero.
+    survival : float
+        Share of candidates that survive both ReLUs.
+    """
+
+    pw1: float
+    dw: float
+    pw2: float
+    survival: float
+
+
+def _words_per_cycle(spec: ArchonSpec) -> float:
+    unlimited = spec.dram.model == "unlimited"
+    return float("inf") if unlimited else float(spec.dram.words_per_cycle(spec.clock_mhz))
+
+
+def estimate_fused(block: Block, spec: ArchonSpec, densities: Densities) -> float:
+    """Estimate cycles of a block's two predictions and its fused convolution."""
+    pe, dw = spec.pe, block.dw
+    predict = (block.pw1.macs + dw.macs) / (pe.count * pe.beat_candidates)
+    groups = block.in_channels // block.groups * block.taps * block.out_channels
+    candidates = block.mid_channels / block.groups * densities.pw1 * densities.dw * densities.pw2
+    group = max(1.0, candidates / pe.beat_candidates, candidates * densities.survival / pe.adders)
+    stream = groups * candidates * (spec.value_bits + spec.index_bits) / WORD_BITS / _words_per_cycle(spec)
+    tiles = -(-dw.out_h // pe.rows) * -(-dw.out_w // pe.cols)
+    return predict + tiles * max(groups * group, stream)
+
+
+def estimate_plain(workload: Workload, block: Block, spec: ArchonSpec) -> float:
+    """Estimate cycles of a block's three layers, one after the other on the same PEs.
+
+    Parameters
+    ----------
+    workload : Workload
+        In which the block runs unfused: what comes before and after decides which maps stay on chip.
+    block : Block
+    spec : ArchonSpec
+    """
+    cycles = 0.0
+    names = {layer.name for layer in block.layers}
+    for step in steps(workload, spec.glb.words):
+        layer = step.item
+        if isinstance(layer, Block) or layer.name not in names:
+            continue
+        words = layer.weights + step.in_words * (not step.input_on_chip) + step.out_words * (not step.output_on_chip)
+        cycles += max(layer.macs / spec.pe.count, words / _words_per_cycle(spec))
+    return cycles
