@@ -6,9 +6,11 @@ Arguments mean what the options of the command line mean, and are checked alike:
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from archonsim.advisor import advise as advise_blocks
 from archonsim.engine.observer import SILENT, Observer
@@ -129,7 +131,7 @@ def sweep(
     masks : str or sequence of str
     fidelity, images, seed : as in `run`
     folder : str or Path, optional
-        Where table and journal go; a temporary one by default.
+        Where table and journal go; by default a temporary one that goes when the result does.
     resume : bool
         Go on where a sweep in `folder` ended.
     jobs : int
@@ -145,10 +147,12 @@ def sweep(
         As in `run`; or parameters overlap, or `folder` holds another sweep.
     """
     question = ask(arch, workload, params, set=set, masks=masks, fidelity=fidelity, images=images, seed=seed)
-    temporary = TemporaryDirectory(prefix="archonsim-") if folder is None else None
-    place = Path(folder if folder is not None else temporary.name if temporary else "")
+    place = Path(tempfile.mkdtemp(prefix="archonsim-") if folder is None else folder)
+    result = SweepResult(place, tuple(question.parameters))
+    if folder is None:
+        weakref.finalize(result, shutil.rmtree, place, ignore_errors=True)
     conduct(question, place, resume=resume, jobs=jobs, dask=dask, on_forecast=on_forecast, on_point=on_point)
-    return SweepResult(place, tuple(question.parameters), temporary)
+    return result
 
 
 def advise(

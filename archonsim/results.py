@@ -5,17 +5,16 @@ pandas and matplotlib are imported when a frame or a figure is asked for, so tha
 
 from __future__ import annotations
 
-import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from archonsim.report.advice import Advice
 from archonsim.report.compare import Comparison
-from archonsim.report.files import to_csv
-from archonsim.report.report import Number, Report
+from archonsim.report.report import LayerReport, Number, Report
+from archonsim.stats.counts import STALLS
 from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME
 
 if TYPE_CHECKING:
@@ -23,19 +22,24 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def _frame(text: str, **attributes: Any) -> DataFrame:
-    """Read our CSV as a data frame with the same columns, floats to the last bit."""
+def _frame(rows: Iterable[dict[str, Any]]) -> DataFrame:
     import pandas
 
-    frame = pandas.read_csv(io.StringIO(text), float_precision="round_trip", keep_default_na=False, na_values=[""])
-    frame.attrs.update(attributes)
-    return frame
+    return pandas.DataFrame(list(rows))
 
 
 def _draw(function: str, *arguments: Any) -> Figure:
     """Call one of the drawing functions."""
     figure: Figure = getattr(import_module("archonsim.plots"), function)(*arguments)
     return figure
+
+
+def _phase(layer: LayerReport) -> dict[str, Any]:
+    """Return the columns of one phase."""
+    plain = {name: getattr(layer, name) for name in ("name", "block", "phase", "cycles", "compute")}
+    plain |= {f"stall_{cause}": layer.stalls.get(cause, 0) for cause in STALLS}
+    plain |= {name: getattr(layer, name) for name in ("macs", "adds", "adds_possible", "utilization", "energy_pj")}
+    return plain | {f"words.{key}": words for key, words in layer.traffic.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +70,20 @@ class Result:
         return self.report.energy_uj
 
     def to_dataframe(self) -> DataFrame:
-        """Return one row for each image, layer and phase: the columns of ``result.csv``.
+        """Return one row for each image, layer and phase.
 
-        ``attrs`` holds what is the same in all rows: arch, workload, fidelity, masks, seed, digest and clock_mhz.
+        What was run stands in each row (arch, workload, digest, fidelity, masks, seed, clock_mhz), so that frames of several
+        runs can be joined; then come the columns of ``result.csv``, energy in pJ, and 16-bit words moved, a column
+        ``words.dram.read.weight`` for each kind of traffic.
         """
         report = self.report
-        same = {name: getattr(report, name) for name in ("arch", "workload", "fidelity", "masks", "seed", "digest", "clock_mhz")}
-        return _frame(to_csv(report), **same)
+        same = {name: getattr(report, name) for name in ("arch", "workload", "digest", "fidelity", "masks", "seed", "clock_mhz")}
+        images: list[tuple[int | None, tuple[LayerReport, ...]]] = [(image, layers) for image, _, layers in report.per_image]
+        rows = [same | {"image": image} | _phase(layer) for image, layers in images or [(None, report.layers)] for layer in layers]
+        frame = _frame(rows)
+        words = [name for name in frame.columns if name.startswith("words.")]
+        frame[words] = frame[words].fillna(0)
+        return frame.astype({"block": "Int64", "image": "Int64", "energy_pj": "float64"})
 
     def summary(self) -> str:
         """Return a few lines for reading."""
@@ -106,7 +117,7 @@ class CompareResult:
 
     def to_dataframe(self) -> DataFrame:
         """Return one row for each workload and machine: the columns of ``archonsim compare --format csv``."""
-        return _frame(self.comparison.to_csv(), base=self.comparison.base, budget=self.comparison.budget)
+        return _frame(self.comparison.to_dict()["rows"])
 
     def summary(self) -> str:
         """Return a line for each row, and the warnings."""
@@ -124,7 +135,7 @@ class CompareResult:
         return _draw("plot_compare", self.to_dataframe())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class SweepResult:
     """The table of a sweep.
 
@@ -134,13 +145,10 @@ class SweepResult:
         Holds ``results.csv``, ``results.parquet`` and the journal.
     parameters : tuple of str
         Columns that were varied.
-    temporary : TemporaryDirectory or None
-        Set where no folder was named: it goes when the result does.
     """
 
     folder: Path
     parameters: tuple[str, ...]
-    temporary: TemporaryDirectory[str] | None = None
 
     @property
     def csv(self) -> Path:
@@ -191,7 +199,7 @@ class AdviceResult:
 
     def to_dataframe(self) -> DataFrame:
         """Return one row for each block: the columns of ``archonsim advise --format csv``."""
-        return _frame(self.advice.to_csv(), arch=self.advice.arch, workload=self.advice.workload, masks=self.advice.masks)
+        return _frame(block.to_dict() for block in self.advice.blocks)
 
     def summary(self) -> str:
         """Return which blocks gain from fusing, which do not, and where the closed form is wrong."""

@@ -147,7 +147,7 @@ def _read_manifest(path: Path) -> Tree:
 
 
 def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, dict) and tree:
+    if isinstance(tree, dict):
         for key, value in tree.items():
             yield from _flat(value, f"{prefix}.{key}" if prefix else key)
     else:

@@ -1,0 +1,316 @@
+"""Sweeps: the table says what single runs say, whoever ran the points and whatever ended them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas
+import pytest
+
+import archonsim
+from archonsim.cli.app import run_command
+from archonsim.stats.counts import STALLS
+from archonsim.sweeps import store, sweep
+
+DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
+SWEEP = [sys.executable, "-m", "archonsim", "sweep"]
+CYCLE = ["-a", "archon", "-w", str(DIGITS), "--param", "pe.rows=4,8", "--param", "pe.fifo_depth=3..32", "--param", "pe.adders=4,6"]
+TABLES = ("results.csv", "results.parquet")
+
+
+def tables(folder: Path) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in TABLES]
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The table of an uninterrupted sweep in one process."""
+    folder = tmp_path_factory.mktemp("sweep") / "whole"
+    assert run_command(["sweep", *CYCLE, "-o", str(folder), "-f", "csv"]) == 0
+    return folder
+
+
+def test_rows_say_what_runs_say(whole: Path) -> None:
+    rows = rows_of(whole)
+    assert len(rows) == 2 * 30 * 2
+    assert [int(row["pe.rows"]) for row in rows] == [4] * 60 + [8] * 60
+    for row in rows[2::17]:
+        keys = {key: int(row[key]) for key in ("pe.rows", "pe.fifo_depth", "pe.adders")}
+        report = archonsim.run("archon", DIGITS, set=keys).report
+        assert row["status"] == "ok"
+        assert row["reason"] == ""
+        assert row["digest"] == report.digest
+        assert int(row["cycles"]) == report.total_cycles
+        assert int(row["compute"]) == sum(layer.compute for layer in report.layers)
+        assert int(row["cycles"]) == int(row["compute"]) + sum(int(row[f"stall.{cause}"]) for cause in STALLS)
+        assert (int(row["macs"]), int(row["adds"])) == (report.total_macs, report.total_adds)
+        assert float(row["time_ms"]) == report.time_ms
+        dram = sum(words for layer in report.layers for key, words in layer.traffic.items() if key.startswith("dram."))
+        assert int(row["dram_words"]) == dram
+
+
+def test_infeasible_points_are_rows_with_a_reason(whole: Path) -> None:
+    shallow = [row for row in rows_of(whole) if row["pe.fifo_depth"] == "3"]
+    assert len(shallow) == 4
+    for row in shallow:
+        assert row["status"] == "infeasible"
+        assert "make the FIFO at least as deep" in row["reason"]
+        assert row["cycles"] == row["time_ms"] == ""
+
+
+def test_keys_are_addresses_of_content(whole: Path, tmp_path: Path) -> None:
+    rows = rows_of(whole)
+    assert len({row["key"] for row in rows}) == len(rows)
+    other = archonsim.sweep("archon", DIGITS, {"pe.adders": [6]}, set={"pe.rows": 8, "pe.fifo_depth": 7}).to_dataframe()
+    same = [row["key"] for row in rows if (row["pe.rows"], row["pe.fifo_depth"], row["pe.adders"]) == ("8", "7", "6")]
+    assert same == list(other["key"]), "the same machine and trace have the same key, however the sweep is put"
+
+
+def test_csv_and_parquet_say_the_same(whole: Path) -> None:
+    types = {"cycles": int, "time_ms": float, "pe.rows": int, "seed": int, "dram_words": int}
+    frame = pandas.read_parquet(whole / "results.parquet")
+    rows = rows_of(whole)
+    assert list(frame.columns) == list(rows[0])
+    assert len(frame) == len(rows)
+    for text, row in zip(rows, frame.to_dict("records"), strict=True):
+        for name, value in row.items():
+            if text[name] == "":
+                assert value == "" or pandas.isna(value)
+            else:
+                assert types.get(name, type(value))(text[name]) == value
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_the_table_is_the_same_on_any_number_of_processes(jobs: int, whole: Path, tmp_path: Path) -> None:
+    subprocess.run([*SWEEP, *CYCLE, "-o", str(tmp_path), "-j", str(jobs)], check=True, capture_output=True)
+    assert tables(tmp_path) == tables(whole)
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert len(lines) == len(rows_of(whole))
+
+
+def _children(pid: int) -> list[int]:
+    """Processes whose parent is `pid`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(entry.parent.name))
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _wait(condition: object, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < until, "nothing happened in time"
+        time.sleep(0.005)
+
+
+def _lines(folder: Path) -> list[bytes]:
+    journal = folder / "journal.jsonl"
+    return journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc, which this system lacks")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_killed_at_any_moment_and_resumed(jobs: int, whole: Path, tmp_path: Path) -> None:
+    """Killed for good, three times, each time further on; then resumed to the end."""
+    points = len(rows_of(whole))
+    command = [*SWEEP, *CYCLE, "-o", str(tmp_path), "-j", str(jobs), "--resume"]
+    finished: list[bytes] = []
+    for number in (3, 25, 60):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _wait(lambda number=number: len(_lines(tmp_path)) >= number)
+        children = _children(process.pid)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        _wait(lambda children=children: not any(map(_alive, children)))
+        assert not (tmp_path / "results.csv").exists(), "killed before its end"
+        assert _lines(tmp_path)[: len(finished)] == finished, "what was finished stays"
+        finished = _lines(tmp_path)
+        assert number <= len(finished) < points
+    subprocess.run(command, check=True, capture_output=True)
+    lines = _lines(tmp_path)
+    assert lines[: len(finished)] == finished
+    assert sorted(json.loads(line)[0] for line in lines) == list(range(points)), "no point ran twice"
+    assert tables(tmp_path) == tables(whole)
+
+
+def test_a_line_that_a_kill_cut_off_runs_again(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = (whole / "journal.jsonl").read_bytes()
+    command = ["sweep", *CYCLE, "-o", str(tmp_path), "--resume", "-f", "csv"]
+    for name in ("sweep.json",):
+        (tmp_path / name).write_bytes((whole / name).read_bytes())
+    for cut in (len(journal) - 1, len(journal) - 100, journal.index(b"\n", len(journal) // 2) + 10):
+        (tmp_path / "journal.jsonl").write_bytes(journal[:cut])
+        assert run_command(command) == 0
+        assert tables(tmp_path) == tables(whole)
+    capsys.readouterr()
+
+
+def test_a_finished_sweep_runs_nothing_again(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (whole / "journal.jsonl").read_bytes(), tables(whole)
+    assert run_command(["sweep", *CYCLE, "-o", str(whole), "--resume"]) == 0
+    assert "nothing left to run" in capsys.readouterr().err
+    assert ((whole / "journal.jsonl").read_bytes(), tables(whole)) == before
+
+
+def test_ctrl_c_says_how_to_go_on(whole: Path, tmp_path: Path) -> None:
+    command = [*SWEEP, *CYCLE, "-o", str(tmp_path), "-j", "2"]
+    # As a terminal does it: the whole group gets the signal.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    _wait(lambda: len(_lines(tmp_path)) >= 10)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "--resume" in err
+    assert f"of {len(rows_of(whole))} points are finished" in err
+    subprocess.run([*command, "--resume"], check=True, capture_output=True)
+    assert tables(tmp_path) == tables(whole)
+
+
+def ideal(folder: Path, *more: str, rows: str = "2..4") -> list[str]:
+    where = ["-a", "archon", "-w", "fusionet_digits", "--fidelity", "ideal", "-o", str(folder)]
+    return ["sweep", *where, "--param", f"pe.rows={rows}", *more]
+
+
+def test_other_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_command(ideal(tmp_path)) == 0
+
+    def refused(*arguments: str) -> str:
+        capsys.readouterr()
+        assert run_command(list(arguments)) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        return err
+
+    assert "add --resume to go on" in refused(*ideal(tmp_path))
+    assert "parameters.pe.rows is [2, 3, 4] there and [2, 3, 4, 8] here" in refused(*ideal(tmp_path, "--resume", rows="2..4,8"))
+    assert "fixed.pe.cols is absent there and 4 here" in refused(*ideal(tmp_path, "--resume", "--set", "pe.cols=4"))
+    monkeypatch.setattr(sweep, "__version__", "99.0")
+    assert f'is of another version: archonsim is "{archonsim.__version__}" there and "99.0" here' in refused(
+        *ideal(tmp_path, "--resume")
+    )
+
+
+def test_another_trace_is_another_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.h5"
+    folder = tmp_path / "out"
+    for seed in ("1", "2"):
+        assert run_command(["synthesize", "fusionet_digits", "-o", str(file), "--seed", seed]) == 0
+        capsys.readouterr()
+        code = run_command(["sweep", "-a", "archon", "-w", str(file), "--param", "pe.rows=8", "-o", str(folder), "--resume"])
+        assert code == (0 if seed == "1" else 2)
+    assert "digests is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "needed"),
+    [
+        ({"sweep.json": "{"}, "sweep.json is damaged"),
+        ({"journal.jsonl": "nonsense\n"}, "line 1 is damaged"),
+        ({"journal.jsonl": '[99, {"key": "x"}]\n'}, "line 1 is damaged"),
+    ],
+)
+def test_damaged_folders(damage: dict[str, str], needed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(ideal(tmp_path)) == 0
+    for name, text in damage.items():
+        (tmp_path / name).write_text(text)
+    capsys.readouterr()
+    assert run_command(ideal(tmp_path, "--resume")) == 2
+    err = capsys.readouterr().err
+    assert needed in err
+    assert err.count("\n") == 1
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    with store.Store(tmp_path, {}, 3, resume=False) as first:
+        first.add(0, {"x": 1})
+        with pytest.raises(archonsim.OutputError, match="another process"):
+            store.Store(tmp_path, {}, 3, resume=True)
+    with store.Store(tmp_path, {}, 3, resume=True) as second:
+        assert second.finished == 1
+        assert list(second.rows()) == [{"x": 1}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["-a", "archon"], "--workload is missing"),
+        (["-w", "fusionet_digits"], "--arch is missing"),
+        (["-a", "archon", "-w", "fusionet_digts"], "did you mean 'fusionet_digits'"),
+        (["-a", "archon", "-w", "fusionet_digits", "-j", "0"], "--jobs is 0"),
+        (["-a", "archon", "-w", "fusionet_digits", "-j", "2", "--dask", "tcp://127.0.0.1:1"], "keep one"),
+        (["missing.toml"], "missing.toml"),
+        (["missing.toml", "-a", "archon"], "drop --arch, or the file"),
+    ],
+)
+def test_bad_input(arguments: list[str], needed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "out"
+    fidelity = [] if arguments == ["missing.toml"] else ["--fidelity", "ideal"]
+    assert run_command(["sweep", *arguments, *fidelity, "-o", str(folder)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert needed in captured.err
+    assert captured.err.count("\n") == 1
+    assert not folder.exists()
+
+
+def test_memory_does_not_grow_with_points(tmp_path: Path) -> None:
+    """Peak memory of 400 and of 4000 points, each in a process of its own."""
+    script = (
+        "import resource, sys, archonsim\n"
+        "archonsim.sweep('archon', 'fusionet_digits', {'pe.rows': f'1..{int(sys.argv[1]) // 50}', 'pe.cols': '1..10',"
+        " 'pe.fifo_depth': '4..8'}, fidelity='ideal', folder=sys.argv[2])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    peaks = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", script, str(points), str(tmp_path / str(points))], check=True, capture_output=True
+            ).stdout
+        )
+        for points in (400, 4000)
+    ]
+    assert peaks[1] < peaks[0] * 1.1
+
+
+def test_summary_and_frame(tmp_path: Path) -> None:
+    result = archonsim.sweep(["archon", "dense"], "fusionet_digits", {"pe.rows": [4, 8]}, fidelity="ideal", folder=tmp_path)
+    frame = result.to_dataframe()
+    assert list(frame["pe.rows"]) == [4, 8, 4, 8]
+    assert list(frame["dram_words"].isna()) == [True, True, False, False], "ARCHON's closed form moves no words"
+    fastest = frame[frame["arch"] == "archon"]["cycles"].min()
+    assert f"fastest of fusionet_digits on archon: {fastest:,} cycles" in result.summary()
+    assert math.isclose(frame["time_ms"].iloc[0], frame["cycles"].iloc[0] / 500_000)
+
+
+def test_a_folder_that_nobody_named_goes_with_the_result() -> None:
+    result = archonsim.sweep("archon", "fusionet_digits", {"pe.rows": [4]}, fidelity="ideal")
+    path = result.csv
+    assert path.exists()
+    del result
+    assert not path.parent.exists()
