@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from archonsim.report.advice import Advice
 from archonsim.report.compare import Comparison
 from archonsim.report.report import LayerReport, Number, Report
+from archonsim.report.text import number
 from archonsim.stats.counts import STALLS
 from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME
 
@@ -89,13 +90,13 @@ class Result:
         """Return a few lines for reading."""
         report = self.report
         stalls = sum(sum(layer.stalls.values()) for layer in report.layers)
-        energy = "" if report.energy_uj is None else f", {report.energy_uj:,.1f} uJ"
+        energy = "" if report.energy_uj is None else f", {number(report.energy_uj)} uJ"
         masks = f", masks: {report.masks}" if report.masks else ""
         return (
             f"{report.arch} on {report.workload}, {report.fidelity} fidelity{masks}\n"
-            f"{report.total_cycles:,.0f} cycles = {report.time_ms:.3f} ms at {report.clock_mhz:g} MHz{energy}; "
-            f"{stalls:,.0f} of them stalled\n"
-            f"{report.total_macs:,.0f} MACs, {report.total_adds:,.0f} adds"
+            f"{number(report.total_cycles)} cycles = {report.time_ms:.3f} ms at {report.clock_mhz:g} MHz{energy}; "
+            f"{number(stalls)} of them stalled\n"
+            f"{number(report.total_macs)} MACs, {number(report.total_adds)} adds"
         )
 
     def plot(self) -> Figure:
@@ -127,7 +128,7 @@ class CompareResult:
             if row.report is None:
                 continue  # its reason is among the warnings
             times = "" if speedup is None else f", {speedup:.2f}x"
-            lines.append(f"{name}: {row.report.total_cycles:,.0f} cycles, {row.report.time_ms:.3f} ms{times}")
+            lines.append(f"{name}: {number(row.report.total_cycles)} cycles, {row.report.time_ms:.3f} ms{times}")
         return "\n".join([*lines, *self.comparison.warnings()])
 
     def plot(self) -> Figure:
@@ -170,13 +171,14 @@ class SweepResult:
         """Return how many points there are, and the fastest of each workload and architecture."""
         frame = self.to_dataframe()
         done = frame[frame["status"] == "ok"]
-        lines = [f"{len(frame)} points, {len(frame) - len(done)} of them infeasible; {self.csv}"]
+        infeasible = len(frame) - len(done)
+        lines = [f"{number(len(frame))} points" + (f", {number(infeasible)} of them infeasible" if infeasible else "")]
         fastest = done.loc[done.groupby(["workload", "arch"], sort=False)["time_ms"].idxmin()]
         for row in fastest.to_dict("records"):
             chosen = [f"{name}={row[name]}" for name in self.parameters if row[name] == row[name] and row[name] is not None]
             masks = [f"masks={row['masks']}"] if row["masks"] else []
             lines.append(
-                f"fastest of {row['workload']} on {row['arch']}: {row['cycles']:,.0f} cycles, {row['time_ms']:.3f} ms "
+                f"fastest of {row['workload']} on {row['arch']}: {number(row['cycles'])} cycles, {row['time_ms']:.3f} ms "
                 f"with {', '.join([*chosen, *masks]) or 'the preset'}"
             )
         return "\n".join(lines)

@@ -1,0 +1,160 @@
+"""Advice: its cycles are those of runs with each block fused and unfused; its closed form knows what fusing hinges on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import archonsim
+from archonsim.advisor import advise, with_block
+from archonsim.cli.app import run_command
+from archonsim.errors import MaskError, SpecError, UserError, WorkloadError
+from archonsim.machines.archon import MACHINE
+from archonsim.machines.archon.estimate import Densities, estimate_fused, estimate_plain
+from archonsim.machines.archon.machine import ArchonSpec
+from archonsim.machines.registry import machine, machine_spec
+from archonsim.simulate import simulate
+from archonsim.workload.block import Block
+from archonsim.workload.find import find_workload
+from archonsim.workload.networks import network
+from archonsim.workload.synthetic import synthesize
+from archonsim.workload.what_if import MaskPolicy
+from archonsim.workload.workload import Workload
+from archonsim.workload.writer import write_workload
+from tests.laws.test_archon import BLOCKS, workload_of
+from tests.strategies import archon, make_block
+
+WORKLOADS = Path(__file__).parents[2] / "workloads"
+
+
+def check_against_runs(work: Workload, spec: ArchonSpec, policy: MaskPolicy) -> None:
+    """Run the whole network with each block one way and the other, from nothing, and compare."""
+    advice = advise(work, MACHINE, spec, masks=policy)
+    assert [one.block for one in advice.blocks] == [block.name for block in work.blocks()]
+    assert advice.total_cycles == simulate(work, MACHINE, spec, masks=policy).total_cycles
+    for one, block in zip(advice.blocks, work.blocks(), strict=True):
+        reports = [simulate(with_block(work, block.name, fused=fused), MACHINE, spec, masks=policy) for fused in (True, False)]
+        assert [one.fused_total, one.plain_total] == [report.total_cycles for report in reports]
+        own = [[layer for layer in report.layers if layer.block == block.index] for report in reports]
+        assert [layer.phase for layer in own[0]] == ["predict_pw1", "predict_dw", "main"]
+        assert [layer.name for layer in own[1]] == [layer.name for layer in block.layers]
+        assert [one.fused_cycles, one.plain_cycles] == [sum(layer.cycles for layer in layers) for layers in own]
+        assert one.pays == (reports[0].total_cycles < reports[1].total_cycles)
+        assert one.saved == reports[1].total_cycles - reports[0].total_cycles
+        assert one.agrees == (one.pays == one.expected)
+    assert set(advice.disagreements) == {one.block for one in advice.blocks if one.pays != one.expected}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    block=BLOCKS, density=st.floats(0, 1), weights=st.sampled_from([0.05, 0.3, 1.0]), seed=st.integers(0, 1000),
+    glb=st.sampled_from([200, 2000, 51200]), adders=st.integers(1, 8), masks=st.sampled_from(["trace", "all", "random:0.5"]),
+    predicted=st.booleans(),
+)  # fmt: skip
+def test_advice_is_what_runs_say(
+    block: Block, density: float, weights: float, seed: int, glb: int, adders: int, masks: str, predicted: bool
+) -> None:
+    after = make_block(channels=block.out_channels, mid=16, out=4, size=(block.dw.out_h, block.dw.out_w), index=2)
+    work = workload_of(block, after, density=density, weights=weights, seed=seed)
+    if masks != "trace" and not predicted:
+        work = with_block(work, "b2", fused=False)
+    check_against_runs(work, archon(f"glb.words={glb}", f"pe.adders={adders}"), MaskPolicy.parse(masks, seed))
+
+
+@pytest.mark.parametrize("name", ["fusionet_digits.h5", "fusionet_c10.h5"])
+def test_shipped_workloads(name: str) -> None:
+    work = find_workload(str(WORKLOADS / name))
+    advice = advise(work, MACHINE, machine_spec(MACHINE))
+    blocks = list(work.blocks())
+    assert len(advice.blocks) == len(blocks)
+    for number in {0, len(blocks) - 1}:  # the law above runs all; these take seconds
+        plain = simulate(with_block(work, blocks[number].name, fused=False), MACHINE, machine_spec(MACHINE))
+        assert advice.blocks[number].plain_total == plain.total_cycles
+        assert advice.blocks[number].fused_total == advice.total_cycles
+    as_is = simulate(work, MACHINE, machine_spec(MACHINE))
+    assert [one.fused_cycles for one in advice.blocks] == [
+        sum(layer.cycles for layer in as_is.layers if layer.block == block.index) for block in blocks
+    ]
+
+
+def test_fusing_dense_weights_does_not_pay_and_fusing_sparse_ones_does() -> None:
+    """What the paper's idea hinges on, by both: fused, a block has as many more candidates as its densities multiply to."""
+    for weights, pays in ((0.1, True), (1.0, False)):
+        work = workload_of(make_block(channels=32, mid=192, out=32, size=(16, 16)), weights=weights)
+        one = advise(work, MACHINE, archon()).blocks[0]
+        assert (one.expected, one.pays) == (pays, pays)
+
+
+@given(
+    block=BLOCKS, less=st.floats(0, 1), survival=st.floats(0, 1), factor=st.floats(0, 1), adders=st.integers(1, 8),
+    more=st.integers(0, 8),
+)  # fmt: skip
+def test_the_estimate_is_monotonous(block: Block, less: float, survival: float, factor: float, adders: int, more: int) -> None:
+    """Fewer candidates, fewer survivors and more adders never cost cycles."""
+    base = estimate_fused(block, archon(f"pe.adders={adders}"), Densities(less, 0.5, 0.5, survival))
+    assert estimate_fused(block, archon(f"pe.adders={adders}"), Densities(less * factor, 0.5, 0.5, survival)) <= base
+    assert estimate_fused(block, archon(f"pe.adders={adders}"), Densities(less, 0.5, 0.5, survival * factor)) <= base
+    assert estimate_fused(block, archon(f"pe.adders={adders + more}"), Densities(less, 0.5, 0.5, survival)) <= base
+
+
+@settings(max_examples=25, deadline=None)
+@given(block=BLOCKS, seed=st.integers(0, 1000))
+def test_the_estimate_of_plain_layers_is_a_lower_bound(block: Block, seed: int) -> None:
+    """One MAC a PE and cycle, and every word that must come from DRAM: no run is below that."""
+    work = with_block(workload_of(block, seed=seed), block.name, fused=False)
+    report = simulate(work, MACHINE, archon())
+    assert estimate_plain(work, block, archon()) <= report.total_cycles
+
+
+def test_a_block_without_masks_says_why(tmp_path: Path) -> None:
+    work = with_block(synthesize(network("fusionet_digits"), seed=1)[0], "b2", fused=False)
+    write_workload(tmp_path / "x.h5", *synthesize(work, seed=1))
+    advice = archonsim.advise(tmp_path / "x.h5").advice
+    assert advice.blocks[1].pays is None
+    assert "b2" in advice.blocks[1].reason
+    assert all(one.pays is not None for one in advice.blocks if one.block != "b2")
+    guessed = archonsim.advise(tmp_path / "x.h5", masks="random:0.5").advice
+    assert guessed.blocks[1].fused_total is not None
+    assert guessed.blocks[1].plain_total == guessed.total_cycles
+
+
+def test_formats_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["advise", "-w", str(WORKLOADS / "fusionet_digits.h5")]
+    out = {}
+    for form in ("table", "json", "csv"):
+        assert run_command([*arguments, "-f", form]) == 0
+        out[form] = capsys.readouterr().out
+    tree = json.loads(out["json"])
+    rows = list(csv.DictReader(io.StringIO(out["csv"])))
+    assert [one["block"] for one in tree["blocks"]] == [row["block"] for row in rows]
+    assert [str(one["fused_total"]) for one in tree["blocks"]] == [row["fused_total"] for row in rows]
+    for one in tree["disagreements"]:
+        assert f"disagree on {', '.join(tree['disagreements'])}" in out["table"], one
+
+
+@pytest.mark.parametrize(
+    ("workload", "arch", "error", "needed"),
+    [
+        ("fusionet_digits", "archon", MaskError, "shapes only"),
+        (str(WORKLOADS / "fusionet_digits.h5"), "dense", SpecError, "'dense' runs blocks layer by layer"),
+        ("nowhere.h5", "archon", WorkloadError, "no such file"),
+    ],
+)
+def test_bad_input(workload: str, arch: str, error: type[UserError], needed: str) -> None:
+    with pytest.raises(error) as caught:
+        archonsim.advise(workload, arch=arch)
+    assert needed in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_without_blocks_has_nothing_to_fuse() -> None:
+    layers = tuple(layer for layer in network("fusionet_digits").layers() if layer.role.startswith("head"))
+    work = Workload(name="head", items=layers, provenance=network("fusionet_digits").provenance)
+    with pytest.raises(WorkloadError, match="nothing to fuse"):
+        advise(synthesize(work, seed=0)[0], machine("archon"), archon())
