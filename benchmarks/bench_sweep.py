@@ -25,8 +25,8 @@ SWEEPS = {
         "--param", "pe.adders=1..10",
     ],
     "1000 ideal points, 4 networks on 5 machines": [
-        "-a", "archon", "-a", "dense", "-a", "sparse", "-a", "systolic", "-a", "fuse", "-w", "fusionet_c10", "-w", "mobilenetv2_c10",
-        "-w", "mnasnet_c10", "-w", "shufflenet_c10", "--fidelity", "ideal", "--param", "clock_mhz=100..1080..20",
+        "-a", "archon", "-a", "dense", "-a", "sparse", "-a", "systolic", "-a", "fuse", "-w", "fusionet_c10", "-w",
+        "mobilenetv2_c10", "-w", "mnasnet_c10", "-w", "shufflenet_c10", "--fidelity", "ideal", "--param", "clock_mhz=100..1080..20",
     ],
     "64 cycle points, fusionet_digits.h5": [
         "-a", "archon", "-w", DIGITS, "--param", "pe.rows=4,8,16,32", "--param", "pe.adders=2..9", "--param",

@@ -106,8 +106,8 @@ class Sweep:
     def forecast(self, workers: int = 1, *, here: bool = True) -> Forecast:
         """Run a few points, spread over the grid, and conclude from them; they count as finished.
 
-        The first one also opens files and loads kernels, so that its time counts only if it is the only one; of the others the
-        median counts, as kernels may have to be compiled in one of them.
+        The first one runs twice, as it also opens files and loads kernels. Their mean counts, yet at most twice their median:
+        one that takes far longer than the others most likely had kernels to compile.
 
         Parameters
         ----------
@@ -119,12 +119,15 @@ class Sweep:
         taken: list[float] = []
         begin = time.perf_counter()
         for sample in range(SAMPLES):
-            since = time.perf_counter()
-            task = self._task(len(self.grid) * sample // SAMPLES)
-            if task is not None and since - begin < SAMPLE_SECONDS:
-                self._add(task, evaluate(task))
-                taken.append(time.perf_counter() - since)
-        each = statistics.median_low(taken[1:] or taken or [0.0])
+            task = self._task(len(self.grid) * (2 * sample + 1) // (2 * SAMPLES))
+            if task is None or (taken and time.perf_counter() - begin > SAMPLE_SECONDS):
+                continue
+            for _ in range(1 if taken else 2):
+                since = time.perf_counter()
+                figures = evaluate(task)
+            taken.append(time.perf_counter() - since)
+            self._add(task, figures)
+        each = min(statistics.fmean(taken), 2 * statistics.median_low(taken)) if taken else 0.0
         left = len(self.grid) - self.store.finished
         apart = here and workers > 1
         return Forecast(
