@@ -70,12 +70,8 @@ def sweep(
             seen = finished
             progress.reach(finished)
 
-        def tell(forecast: Forecast) -> None:
-            stderr.print(_told(forecast), style="dim")
-            count(forecast.finished)
-
         try:
-            paths = conduct(question, output, resume=resume, jobs=jobs, dask=dask, on_forecast=tell, on_point=count)
+            paths = conduct(question, output, resume=resume, jobs=jobs, dask=dask, on_forecast=_tell, on_point=count)
         except KeyboardInterrupt:
             stderr.print(f"{seen} of {points} points are finished and kept in {output}: go on with the same command and --resume")
             raise
@@ -95,8 +91,12 @@ def _question(file: Path | None, given: dict[str, Any]) -> Question:
     return ask(**given)
 
 
-def _told(forecast: Forecast) -> str:
+def _tell(forecast: Forecast) -> None:
     """Say what a sweep will take."""
+    stderr.print(_told(forecast), style="dim")
+
+
+def _told(forecast: Forecast) -> str:
     points = f"{number(forecast.points)} points"
     if forecast.finished:
         points += f", {number(forecast.finished)} finished"

@@ -103,7 +103,7 @@ class Sweep:
     def __exit__(self, *reason: object) -> None:
         self.store.__exit__()
 
-    def forecast(self, workers: int = 1, *, here: bool = True) -> Forecast:
+    def forecast(self, workers: int = 1, *, here: bool = True, on_point: Callable[[int], None] = lambda finished: None) -> Forecast:
         """Run a few points, spread over the grid, and conclude from them; they count as finished.
 
         The first one runs twice, as it also opens files and loads kernels. Their mean counts, yet at most twice their median:
@@ -115,6 +115,7 @@ class Sweep:
             Points that will run at once.
         here : bool
             Whether they run on this machine.
+        on_point : function of the number of finished points
         """
         taken: list[float] = []
         begin = time.perf_counter()
@@ -127,6 +128,7 @@ class Sweep:
                 figures = evaluate(task)
             taken.append(time.perf_counter() - since)
             self._add(task, figures)
+            on_point(self.store.finished)
         each = min(statistics.fmean(taken), 2 * statistics.median_low(taken)) if taken else 0.0
         left = len(self.grid) - self.store.finished
         apart = here and workers > 1
@@ -207,7 +209,7 @@ def conduct(
     dask : str or None
         Address of a Dask scheduler, in place of `jobs`.
     on_forecast : function of a Forecast
-        Called once, before the bulk of the points runs.
+        Called once, when a few points have run, before all others.
     on_point : function of the number of finished points
 
     Raises
@@ -216,7 +218,7 @@ def conduct(
         As `Sweep` and `open_runner`.
     """
     with open_runner(jobs, dask) as (runner, workers), Sweep(question, folder, resume=resume) as sweep:
-        forecast = sweep.forecast(workers, here=dask is None)
+        forecast = sweep.forecast(workers, here=dask is None, on_point=on_point)
         on_forecast(forecast)
         return sweep.run(runner if forecast.seconds else serial, on_point)
 
