@@ -98,3 +98,15 @@ def test_bad_arguments_are_one_line(arguments: dict[str, object], needed: str) -
         archonsim.run("archon", DIGITS, **arguments)  # type: ignore[arg-type]
     assert needed in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_every_plot_is_a_figure(tmp_path: Path) -> None:
+    pytest.importorskip("archonsim.plots", reason="this tree has no figures yet")
+    figures = {
+        "run": archonsim.run("archon", DIGITS).plot(),
+        "compare": archonsim.compare(["dense", "archon"], DIGITS).plot(),
+        "sweep": archonsim.sweep("archon", DIGITS, {"pe.rows": [4, 8], "pe.adders": [4, 6]}).plot(series="pe.adders"),
+    }
+    for name, figure in figures.items():
+        figure.savefig(tmp_path / f"{name}.png")
+        assert figure.axes[0].has_data()
