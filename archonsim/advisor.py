@@ -33,23 +33,9 @@ def with_block(workload: Workload, name: str, *, fused: bool) -> Workload:
     return replace(workload, items=items)
 
 
-def candidates(workload: Workload) -> list[Block]:
-    """Blocks that can be fused: those with the depthwise layer in the middle.
-
-    Raises
-    ------
-    WorkloadError
-        There is none.
-    """
-    blocks = [block for block in workload.blocks() if block.order == "pw-dw-pw"]
-    if not blocks:
-        raise WorkloadError(f"workload {workload.name!r} has no block of the order PW-DW-PW, so that there is nothing to fuse")
-    return blocks
-
-
 def steps(workload: Workload, images: Sequence[int] | None) -> int:
     """How often `advise` reports progress: once for each block and image, and once for the network as it is."""
-    return len(choose_images(workload, images)) * (1 + len(candidates(workload)))
+    return len(choose_images(workload, images)) * (1 + sum(1 for _ in workload.blocks()))
 
 
 def advise(
@@ -79,7 +65,7 @@ def advise(
     MaskError
         The workload is shape-only, or has no masks to run with.
     WorkloadError
-        No block can be fused.
+        It has no block.
     """
     if not isinstance(spec, ArchonSpec):
         raise SpecError(f"architecture {machine.name!r} runs blocks layer by layer; what fusing would bring is asked of archon")
@@ -94,9 +80,11 @@ def advise(
             on_step(name)
         return report
 
+    if not any(kept.blocks()):
+        raise WorkloadError(f"workload {workload.name!r} has no block of two pointwise layers and a depthwise one: nothing to fuse")
     as_is = run(kept, "as it is")
     blocks = []
-    for block in candidates(kept):
+    for block in kept.blocks():
         other, reason = None, ""
         try:
             other = run(with_block(kept, block.name, fused=not block.predicted), block.name)

@@ -8,7 +8,6 @@ stands is all that is kept in memory.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from array import array
@@ -128,12 +127,14 @@ def _open_journal(path: Path) -> BinaryIO:
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror}") from error
     try:
+        import fcntl
+
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         journal.close()
         raise OutputError(f"{path.parent}: another process is running this sweep; wait for it, or end it") from error
-    except OSError:
-        pass  # a file system without locks: the user's own care then
+    except (ImportError, OSError):
+        pass  # a system or file system without locks: the user's own care then
     journal.seek(0)
     return journal
 

@@ -62,7 +62,7 @@ def check_against_runs(work: Workload, spec: ArchonSpec, policy: MaskPolicy) -> 
         known = [cycles for cycles in (one.fused_cycles, one.plain_cycles) if cycles is not None]
         assert known == [sum(layer.cycles for layer in layers) for layers in own]
         if len(done) == 2:
-            assert [layer.phase for layer in own[0]] == ["predict_pw1", "predict_dw", "main"]
+            assert [layer.phase for layer in own[0]] == ["predict_pw1", f"predict_{block.layers[1].role}", "main"]
             assert [layer.name for layer in own[1]] == [layer.name for layer in block.layers]
             assert one.pays == (done[0].total_cycles < done[1].total_cycles)
             assert one.saved == done[1].total_cycles - done[0].total_cycles

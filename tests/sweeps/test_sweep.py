@@ -192,6 +192,22 @@ def test_ctrl_c_says_how_to_go_on(whole: Path, tmp_path: Path) -> None:
     assert tables(tmp_path) == tables(whole)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc, which this system lacks")
+def test_a_worker_that_dies_ends_the_sweep_in_one_line(whole: Path, tmp_path: Path) -> None:
+    command = [*SWEEP, *CYCLE, "-o", str(tmp_path), "-j", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait(lambda: len(_lines(tmp_path)) >= 10)
+    workers = [child for child in _children(process.pid) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("archonsim: error: a worker process ended by itself")
+    subprocess.run([*command, "--resume"], check=True, capture_output=True)
+    assert tables(tmp_path) == tables(whole)
+
+
 def ideal(folder: Path, *more: str, rows: str = "2..4") -> list[str]:
     where = ["-a", "archon", "-w", "fusionet_digits", "--fidelity", "ideal", "-o", str(folder)]
     return ["sweep", *where, "--param", f"pe.rows={rows}", *more]

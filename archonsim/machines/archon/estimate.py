@@ -2,11 +2,12 @@
 
 With A wide adders that take 4 candidates each, PEs = rows x cols, pixels H W in and P Q out, and B words a cycle from DRAM::
 
-    predict = MACs(PW1) / (PEs 4A) + MACs(DW) / (PEs 4A)          a ternary addition for each narrow adder and cycle
-    n       = M/G d1 dw d2                                        candidates of a group (o, c, k); d: share of non-zero weights
+    predict = (MACs(first layer) + MACs(second layer)) / (PEs 4A) a ternary addition for each narrow adder and cycle
+    groups  = C/G K^2 O                                           (o, c, k) of a tile; more if a shuffle stands inside the block
+    n       = M/G C/G K^2 O d1 dw d2 / groups                     candidates of a group; d: share of non-zero weights
     group   = max(1, n / 4A, n s / A)                             one MAC; all candidates broadcast; all survivors added
-    stream  = C/G K^2 O n (value + index bits) / 16 / B           fused weights of a tile
-    main    = ceil(P/rows) ceil(Q/cols) max(C/G K^2 O group, stream)
+    stream  = groups n (value + index bits) / 16 / B              fused weights of a tile
+    main    = ceil(P/rows) ceil(Q/cols) max(groups group, stream)
     fused   = predict + main
     plain   = sum over PW1, DW, PW2 of max(MACs / PEs, (weights + maps that do not stay on chip) / B)
 
@@ -51,13 +52,14 @@ def _words_per_cycle(spec: ArchonSpec) -> float:
 
 def estimate_fused(block: Block, spec: ArchonSpec, densities: Densities) -> float:
     """Estimate cycles of a block's two predictions and its fused convolution."""
-    pe, dw = spec.pe, block.dw
-    predict = (block.pw1.macs + dw.macs) / (pe.count * pe.beat_candidates)
-    groups = block.in_channels // block.groups * block.taps * block.out_channels
-    candidates = block.mid_channels / block.groups * densities.pw1 * densities.dw * densities.pw2
+    pe, (first, second, last) = spec.pe, block.layers
+    predict = (first.macs + second.macs) / (pe.count * pe.beat_candidates)
+    groups = block.fused_inputs * block.taps
+    products = block.mid_channels // block.groups * (block.in_channels // block.groups) * block.out_channels * block.taps
+    candidates = products * densities.pw1 * densities.dw * densities.pw2 / groups
     group = max(1.0, candidates / pe.beat_candidates, candidates * densities.survival / pe.adders)
     stream = groups * candidates * (spec.value_bits + spec.index_bits) / WORD_BITS / _words_per_cycle(spec)
-    tiles = -(-dw.out_h // pe.rows) * -(-dw.out_w // pe.cols)
+    tiles = -(-last.out_h // pe.rows) * -(-last.out_w // pe.cols)
     return predict + tiles * max(groups * group, stream)
 
 
