@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from archonsim.simulate import choose_images, simulate
 from archonsim.spec.load import to_table
 from archonsim.workload.block import Block
 from archonsim.workload.kept_trace import KeptTrace
-from archonsim.workload.tensors import Trace
 from archonsim.workload.what_if import MaskPolicy, no_masks
 from archonsim.workload.workload import Workload
 
@@ -71,6 +69,8 @@ def advise(
         raise SpecError(f"architecture {machine.name!r} runs blocks layer by layer; what fusing would bring is asked of archon")
     if workload.trace is None:
         raise no_masks(workload)
+    if not any(workload.blocks()):
+        raise WorkloadError(f"workload {workload.name!r} has no block of two pointwise layers and a depthwise one: nothing to fuse")
     kept = replace(workload, trace=KeptTrace(workload.trace))
     policy, numbers = masks or MaskPolicy(), choose_images(workload, images)
 
@@ -80,38 +80,50 @@ def advise(
             on_step(name)
         return report
 
-    if not any(kept.blocks()):
-        raise WorkloadError(f"workload {workload.name!r} has no block of two pointwise layers and a depthwise one: nothing to fuse")
     as_is = run(kept, "as it is")
     blocks = []
     for block in kept.blocks():
         other, reason = None, ""
         try:
             other = run(with_block(kept, block.name, fused=not block.predicted), block.name)
-        except UserError as error:  # a block without predictors may have no masks to be fused with
+        except UserError as error:  # no masks to fuse it with, say, or a layer that does not fit
             reason = str(error)
-        fused, plain = (as_is, other) if block.predicted else (other, as_is)
-        weights = _weight_densities(workload.trace, block)
-        survival = _survival(kept, block, policy, numbers)
-        estimate = None if survival is None else estimate_fused(block, spec, Densities(*weights, survival))
-        blocks.append(
-            BlockAdvice(
-                block=block.name, density=math.prod(weights), survival=survival, estimated_fused=estimate,
-                estimated_plain=estimate_plain(with_block(kept, block.name, fused=False), block, spec),
-                fused_cycles=_own(fused, block), plain_cycles=_own(plain, block), fused_total=_total(fused),
-                plain_total=_total(plain), reason=reason,
-            )
-        )  # fmt: skip
+        ways = (as_is, other) if block.predicted else (other, as_is)
+        blocks.append(_judged(block, ways, reason, _estimates(kept, block, spec, policy, numbers)))
     return Advice(
         arch=machine.name, workload=workload.name, digest=workload.digest, masks=str(policy), seed=policy.seed,
         image_numbers=tuple(numbers), total_cycles=as_is.total_cycles, machine=to_table(spec), blocks=tuple(blocks),
     )  # fmt: skip
 
 
-def _weight_densities(trace: Trace, block: Block) -> tuple[float, float, float]:
-    """Return the share of non-zero weights of PW1, DW and PW2."""
-    one, two, three = (trace.layer(layer.name).weight for layer in (block.pw1, block.dw, block.pw2))
-    return _density(one), _density(two), _density(three)
+@dataclass(frozen=True, slots=True)
+class _Estimates:
+    """What the closed form says of a block, and what it says it from."""
+
+    density: float
+    survival: float | None
+    fused: float | None
+    plain: float
+
+
+def _estimates(workload: Workload, block: Block, spec: ArchonSpec, policy: MaskPolicy, images: Sequence[int]) -> _Estimates:
+    assert workload.trace is not None
+    one, two, three = (_density(workload.trace.layer(layer.name).weight) for layer in (block.pw1, block.dw, block.pw2))
+    survival = _survival(workload, block, policy, images)
+    fused = None if survival is None else estimate_fused(block, spec, Densities(one, two, three, survival))
+    return _Estimates(
+        one * two * three, survival, fused, estimate_plain(with_block(workload, block.name, fused=False), block, spec)
+    )
+
+
+def _judged(block: Block, ways: tuple[Report | None, Report | None], reason: str, estimates: _Estimates) -> BlockAdvice:
+    """Put together what is known of a block; `ways` are the runs with it fused and plain."""
+    fused, plain = ways
+    return BlockAdvice(
+        block=block.name, density=estimates.density, survival=estimates.survival, estimated_fused=estimates.fused,
+        estimated_plain=estimates.plain, fused_cycles=_own(fused, block), plain_cycles=_own(plain, block),
+        fused_total=_total(fused), plain_total=_total(plain), reason=reason,
+    )  # fmt: skip
 
 
 def _density(values: NDArray[Any]) -> float:

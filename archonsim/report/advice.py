@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from dataclasses import dataclass
 from typing import Any
 
+from archonsim.report.files import rows_to_csv
 from archonsim.report.report import Number
 
 SCHEMA = 1
@@ -112,9 +111,4 @@ class Advice:
 
     def to_csv(self) -> str:
         """Return one row for each block."""
-        text = io.StringIO()
-        rows = [one.to_dict() for one in self.blocks]
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        return rows_to_csv([one.to_dict() for one in self.blocks])
