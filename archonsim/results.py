@@ -90,7 +90,7 @@ class Result:
         """Return a few lines for reading."""
         report = self.report
         stalls = sum(sum(layer.stalls.values()) for layer in report.layers)
-        energy = "" if report.energy_uj is None else f", {number(report.energy_uj)} uJ"
+        energy = "" if report.energy_uj is None else f", {report.energy_uj:.3g} uJ"
         masks = f", masks: {report.masks}" if report.masks else ""
         return (
             f"{report.arch} on {report.workload}, {report.fidelity} fidelity{masks}\n"

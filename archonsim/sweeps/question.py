@@ -10,7 +10,7 @@ from typing import Any
 from archonsim.errors import MaskError, SpecError, nearest
 from archonsim.plans import Images, as_fidelity, as_images
 from archonsim.simulate import Fidelity
-from archonsim.spec.load import Overrides, parse_override, read_toml
+from archonsim.spec.load import Overrides, override_pairs, read_toml
 from archonsim.sweeps.grid import Grid, make_grid
 from archonsim.sweeps.values import parse_values
 from archonsim.workload.what_if import MaskPolicy
@@ -84,7 +84,7 @@ def ask(
     question = Question(
         archs=tuple(arch.split(",")) if isinstance(arch, str) else tuple(arch),
         workloads=(str(workload),) if isinstance(workload, str | Path) else tuple(map(str, workload)),
-        parameters=_parameters(params), fixed=_fixed(set), masks=("",) if ideal else policies, fidelity=exact,
+        parameters=_parameters(params), fixed=override_pairs(set), masks=("",) if ideal else policies, fidelity=exact,
         images="" if ideal else "all" if numbers is None else ",".join(map(str, numbers)), seed=0 if ideal else seed,
     )  # fmt: skip
     question.grid  # noqa: B018  # the rest of the checks
@@ -112,11 +112,6 @@ def _values(key: str, values: Any) -> tuple[Any, ...]:
         return parse_values(key, values)
     plain = values.tolist() if hasattr(values, "tolist") else values
     return tuple(plain) if isinstance(plain, Sequence) else (plain,)
-
-
-def _fixed(overrides: Overrides) -> dict[str, Any]:
-    pairs = list(overrides.items()) if isinstance(overrides, Mapping) else [parse_override(text) for text in overrides]
-    return dict(pairs)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
