@@ -7,6 +7,7 @@
         ├── WorkloadError     a workload file or network that cannot be used
         ├── SpecError         an impossible machine, an unknown or ill-typed key
         ├── MaskError         masks asked for that the workload does not have
+        ├── ResultError       results that cannot be read, or do not belong together
         └── OutputError       a result that cannot be written
 
 Every message is one line that names the file or field, the value found, and
@@ -41,6 +42,10 @@ class SpecError(UserError):
 
 class MaskError(UserError):
     """Masks were asked for that the workload does not have."""
+
+
+class ResultError(UserError):
+    """Results that cannot be read, or do not belong together."""
 
 
 class OutputError(UserError):

@@ -185,7 +185,8 @@ class SweepResult:
 
     def plot(self, x: str | None = None, y: str = "cycles", series: str | None = None) -> Figure:
         """Draw a column over a parameter, the first one by default; one curve for each value of `series`."""
-        return _draw("plot_sweep", self.to_dataframe(), x or self.parameters[0], y, series)
+        frame = import_module("archonsim.plots").read_sweep(self.csv)  # with where the workloads come from
+        return _draw("plot_sweep", frame, x or self.parameters[0], y, series)
 
 
 @dataclass(frozen=True, slots=True)

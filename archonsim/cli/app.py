@@ -11,7 +11,22 @@ from typing import Annotated, Any
 import typer
 
 from archonsim import __version__
-from archonsim.cli import advise, archs, compare, export, inspect, ledger, reproduce, run, sweep, synthesize, verify, waterfall
+from archonsim.cli import (
+    advise,
+    archs,
+    compare,
+    export,
+    inspect,
+    ledger,
+    plot_sweep,
+    report,
+    reproduce,
+    run,
+    sweep,
+    synthesize,
+    verify,
+    waterfall,
+)
 from archonsim.cli.entry import INTERRUPTED, fail
 from archonsim.errors import ArchonsimError
 
@@ -32,6 +47,8 @@ app.command("sweep")(sweep.sweep)
 app.command("advise")(advise.advise_command)
 app.command("waterfall")(waterfall.waterfall)
 app.command("ledger")(ledger.ledger)
+app.add_typer(plot_sweep.app)
+app.command("report")(report.report)
 app.command("reproduce")(reproduce.reproduce_command)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify_command)

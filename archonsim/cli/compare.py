@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from archonsim.cli.common import ENERGY_HELP, WORKLOAD_HELP, Format, emit
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile
+from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.cli.run import Fidelity
 from archonsim.plans import plan_compare
 from archonsim.report.compare_text import render_comparison
-from archonsim.report.files import to_json
+from archonsim.report.files import to_json, write_comparison
 from archonsim.workload.what_if import FORMS
 
 
@@ -37,6 +38,9 @@ def compare(
     budget: Annotated[Budget, typer.Option(help="Rescale arrays to the base's number of PEs or area.")] = Budget.none,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="ARCH.KEY=VALUE", help="Change a machine. Repeatable.")] = None,
     energy: Annotated[str | None, typer.Option(help=ENERGY_HELP)] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for compare.json, with each row's whole result, and compare.csv.")
+    ] = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
 ) -> None:
     """Run workloads on several architectures: cycles, time, speedups, PEs, buffers and area in one table."""
@@ -48,4 +52,7 @@ def compare(
         say_if_kernels_compile()
     with StepProgress("compare", plan.steps) as progress:
         comparison = plan.execute(progress.step)
+    if output is not None:
+        paths = write_comparison(comparison, output)
+        stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
     emit(form, lambda: render_comparison(comparison), lambda: to_json(comparison.to_dict()), comparison.to_csv)

@@ -9,12 +9,8 @@ from archonsim.export.folding import layer_tensors, predictor_tensors, to_floats
 from archonsim.workload.mask import Mask
 from archonsim.workload.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
 from archonsim.zoo.bottleneck import Bottleneck
-<<<<<<< HEAD
 from archonsim.zoo.network import Network, after_core, core, to_half
-=======
-from archonsim.zoo.network import Network, to_half
 from archonsim.zoo.predictor import gate
->>>>>>> h-export
 from archonsim.zoo.unit import ConvUnit, Dense
 
 

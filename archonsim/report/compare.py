@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archonsim import __version__
 from archonsim.report.report import Number, Report
 from archonsim.spec.resources import Resources
 
@@ -82,11 +83,13 @@ class Comparison:
             lines += _differ("numbers of PEs", [str(row.resources.pes) for row in done])
         return lines
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
+    def to_dict(self, *, runs: bool = False) -> dict[str, Any]:
+        """Return the JSON form; with `runs`, each row's whole result beside it, null where it could not run."""
+        whole = {"runs": [row.report.to_dict() if row.report else None for row in self.rows]} if runs else {}
         return {
-            "schema": SCHEMA, "budget": self.budget, "base": self.base, "rows": [self._plain(row) for row in self.rows],
-            "warnings": self.warnings(),
+            "schema": SCHEMA, "archonsim": __version__, "budget": self.budget, "base": self.base,
+            "rows": [self._plain(row) for row in self.rows],
+            "warnings": self.warnings(), **whole,
         }  # fmt: skip
 
     def to_csv(self) -> str:
@@ -107,7 +110,8 @@ class Comparison:
             "energy_uj": report.energy_uj if report else None, "speedup": self.speedup(row), "rows": row.rows,
             "cols": row.cols, "pes": row.resources.pes, "buffer_kib": row.resources.buffer_kib,
             "area_mm2": None if area is None else area / 1e6, "extra_area_mm2": row.resources.extra_area_um2 / 1e6,
-            "digest": report.digest if report else "", "reason": row.reason,
+            "digest": report.digest if report else "", "mask_source": report.provenance["mask_source"] if report else "",
+            "note": report.provenance["note"] if report else "", "reason": row.reason,
         }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from archonsim.errors import OutputError
+from archonsim.report.compare import Comparison
 from archonsim.report.report import LayerReport, Report, by_component
 from archonsim.stats.counts import STALLS
 
@@ -104,5 +105,13 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     """Write ``result.json`` and ``result.csv`` into `folder`; return their paths."""
     paths = [folder / "result.json", folder / "result.csv"]
     for path, text in zip(paths, (to_json(report.to_dict()), to_csv(report)), strict=True):
+        write_text(path, text)
+    return paths
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write ``compare.json``, with each row's whole result, and ``compare.csv`` into `folder`; return their paths."""
+    paths = [folder / "compare.json", folder / "compare.csv"]
+    for path, text in zip(paths, (to_json(comparison.to_dict(runs=True)), comparison.to_csv()), strict=True):
         write_text(path, text)
     return paths

@@ -68,6 +68,8 @@ class _Source:
     name: str
     digest: str
     identity: str
+    mask_source: str
+    note: str
 
 
 class Sweep:
@@ -93,6 +95,7 @@ class Sweep:
             "schema": SCHEMA, "archonsim": __version__,
             "question": question.to_dict() | {"workloads": [source.name for source in self._sources.values()]},
             "digests": [source.identity for source in self._sources.values()],
+            "origins": [{"mask_source": one.mask_source, "note": one.note} for one in self._sources.values()],
             "presets": {arch: _sha256(machine(arch).preset) for arch in question.archs},
         }  # fmt: skip
         self.store = Store(folder, manifest, len(self.grid), resume=resume)
@@ -231,7 +234,8 @@ def _sources(question: Question) -> dict[str, _Source]:
     sources: dict[str, _Source] = {}
     for text in question.workloads:
         work = find_workload(text)
-        source = _Source(str(Path(text).resolve()) if is_file(text) else text, work.name, work.digest, identity(work))
+        path, origin = str(Path(text).resolve()) if is_file(text) else text, work.provenance
+        source = _Source(path, work.name, work.digest, identity(work), origin.mask_source, origin.note)
         for other, before in sources.items():
             if (before.name, before.identity) == (source.name, source.identity):
                 raise WorkloadError(f"--workload {other} and {text} are the same workload; name it once")

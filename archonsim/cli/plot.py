@@ -1,0 +1,212 @@
+"""``archonsim plot KIND``: figures for papers and slides, each as PNG, PDF and the CSV of what is drawn.
+
+matplotlib and pandas are imported when a figure is drawn, so that no other command waits for them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archonsim.cli.progress import stderr
+from archonsim.cli.results import FILES_HELP, Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads, explained
+from archonsim.cli.run import Fidelity
+from archonsim.errors import ResultError
+
+if TYPE_CHECKING:
+    from archonsim.plots import Chart
+
+app = typer.Typer(name="plot", help="Draw results: PNG, PDF and the CSV of exactly what is drawn.", rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+def kinds(context: typer.Context) -> None:
+    """Draw results: PNG, PDF and the CSV of exactly what is drawn."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+class Size(StrEnum):
+    """Where a figure will stand."""
+
+    column = "column"
+    page = "page"
+    slide = "slide"
+
+
+class By(StrEnum):
+    """What has a bar of its own."""
+
+    layer = "layer"
+    run = "run"
+
+
+Files = Annotated[list[Path] | None, typer.Argument(metavar="[RESULT]...", help=FILES_HELP, show_default=False)]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the three files.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the files; the kind by default.")]
+Where = Annotated[Size, typer.Option("--size", help="A paper's column (85 mm), its page (178 mm), or a slide (16:9).")]
+
+
+def write(chart: Chart, output: Path, name: str) -> None:
+    """Write a figure and say where it is."""
+    with stderr.status(f"drawing {name}"):
+        paths = chart.write(output, name)
+    stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+
+
+def pairs(texts: list[str] | None, option: str) -> dict[str, str]:
+    """Read ``A=B`` texts.
+
+    Raises
+    ------
+    ResultError
+        One has no ``=``.
+    """
+    split = [text.partition("=") for text in texts or []]
+    for name, mark, value in split:
+        if not (name and mark and value):
+            raise ResultError(f"{option} {name + mark + value!r}: write NAME=VALUE")
+    return {name: value for name, _, value in split}
+
+
+@app.command()
+def speedup(
+    output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
+    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: Changes = None,
+    of: Annotated[str, typer.Option(help="Machine whose speedup is shown.")] = "archon",
+    over: Annotated[str | None, typer.Option(help="Machines to beat, separated by commas; all others by default.")] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(metavar="WORKLOAD=WORKLOAD", help="Machines to beat run the second in the first's place.")
+    ] = None,
+    size: Where = Size.column, name: Name = None,
+) -> None:  # fmt: skip
+    """Speedup over other machines, by network."""
+    from archonsim import plots
+
+    asked = Asked(
+        files=files or [], workload=workload, arch=arch, fidelity=fidelity, images=images, masks=masks, seed=seed, changes=set_
+    )
+    trees = asked.trees()
+    if len(trees) > 1 or "rows" not in trees[0]:
+        raise ResultError("speedups are drawn from one comparison; give one compare.json of `archonsim compare -o`")
+    chart = plots.plot_compare(
+        plots.compare_frame(trees[0]), of=of, over=over.split(",") if over else None, baselines=pairs(against, "--against"),
+        size=plots.Size(size),
+    )  # fmt: skip
+    write(chart, output, name or "speedup")
+
+
+def _breakdown(asked: Asked, quantity: str, by: By, size: Size, output: Path, name: str | None) -> None:
+    from archonsim import plots
+
+    runs = [asked.run()] if by is By.layer else asked.runs()
+    frame = plots.run_frame(runs)
+    chart = plots.plot_run(
+        frame, quantity="energy" if quantity == "energy" else "cycles", by=by.value, subtitle=plots.about_runs(runs),
+        size=plots.Size(size),
+    )  # fmt: skip
+    write(chart, output, name or quantity)
+
+
+@app.command()
+def cycles(
+    output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
+    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: Changes = None,
+    by: Annotated[By, typer.Option(help="A bar for each layer or block of one run, or for each of several runs.")] = By.layer,
+    size: Where = Size.column, name: Name = None,
+) -> None:  # fmt: skip
+    """Cycles by phase and stall, stacked; by layer or run."""
+    asked = Asked(
+        files=files or [], workload=workload, arch=arch, fidelity=fidelity, images=images, masks=masks, seed=seed, changes=set_
+    )
+    _breakdown(asked, "cycles", by, size, output, name)
+
+
+@app.command()
+def energy(
+    output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
+    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: Changes = None,
+    by: Annotated[By, typer.Option(help="A bar for each layer or block of one run, or for each of several runs.")] = By.layer,
+    size: Where = Size.column, name: Name = None,
+) -> None:  # fmt: skip
+    """Energy by phase, stacked; by layer or run."""
+    asked = Asked(
+        files=files or [], workload=workload, arch=arch, fidelity=fidelity, images=images, masks=masks, seed=seed, changes=set_
+    )
+    _breakdown(asked, "energy", by, size, output, name)
+
+
+@app.command()
+def roofline(
+    output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
+    images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: Changes = None, size: Where = Size.column,
+    name: Name = None,
+) -> None:  # fmt: skip
+    """One run under MAC, adder and weight-stream bounds."""
+    from archonsim import plots
+
+    asked = Asked(files=files or [], workload=workload, arch=arch, images=images, masks=masks, seed=seed, changes=set_)
+    run = asked.run()
+    chart = plots.plot_roofline(plots.run_frame([run]), run["machine"], subtitle=plots.about_runs([run]), size=plots.Size(size))
+    write(chart, output, name or "roofline")
+
+
+@app.command()
+def images(
+    output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
+    numbers: Annotated[str, typer.Option("--images", help="Images to simulate: all, or numbers such as 0 or 0,2-3.")] = "all",
+    masks: Masks = "trace", seed: Seed = 0, set_: Changes = None,
+    of: Annotated[str, typer.Option(help="Machine whose images are shown, where there are several.")] = "archon",
+    over: Annotated[str | None, typer.Option(help="Machine to beat: the baseline of speedups.")] = None,
+    size: Where = Size.column, name: Name = None,
+) -> None:  # fmt: skip
+    """Times of images; speedups with a bootstrap interval."""
+    from archonsim import plots
+
+    asked = Asked(files=files or [], workload=workload, arch=arch, images=numbers, masks=masks, seed=seed, changes=set_)
+    runs = asked.runs()
+    mine = runs[0] if len(runs) == 1 and over is None else _the_run(runs, of)
+    base = None if over is None else plots.run_frame([_the_run(runs, over)])
+    chart = plots.plot_images(plots.run_frame([mine]), base, subtitle=plots.about_runs([mine]), size=plots.Size(size))
+    write(chart, output, name or "images")
+
+
+def _the_run(runs: list[dict[str, object]], arch: str) -> dict[str, object]:
+    found = [run for run in runs if run["arch"] == arch]
+    if len(found) != 1:
+        known = ", ".join(f"{run['arch']} on {run['workload']}" for run in runs)
+        raise ResultError(f"one run of {arch!r} is needed, and here are {len(found)}: {known}; choose with --of and --over")
+    return found[0]
+
+
+@app.command()
+def waterfall(
+    output: Output,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[WATERFALL]", help="waterfall.json of `archonsim waterfall -o`.", show_default=False)
+    ] = None,
+    workload: Annotated[str | None, typer.Option("--workload", "-w", help="Simulate first: a workload file with masks.")] = None,
+    arch: Annotated[str | None, typer.Option("--arch", "-a", help="Architecture to simulate.")] = None,
+    images: Images = "0", masks: Masks = "trace", seed: Seed = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the machine. Repeatable.")] = None,
+    layer: Annotated[str, typer.Option(help="A layer or block, such as b1; all: the network.")] = "all",
+    size: Where = Size.column, name: Name = None,
+) -> None:  # fmt: skip
+    """From necessary work to cycles taken, owner by owner."""
+    from archonsim import plots
+    from archonsim.plans import plan_run
+
+    if (file is None) == (workload is None) or (workload is None) != (arch is None):
+        raise ResultError("give either a waterfall.json, or what to simulate: --workload and --arch")
+    if file is not None:
+        found = plots.read_waterfall(file)
+    else:
+        assert workload is not None
+        assert arch is not None
+        found = explained(plan_run(arch, workload, overrides=set_ or [], images=images, masks=masks, seed=seed))
+    said = plots.about_runs([found | {"fidelity": "cycle", "images": len(found["image_numbers"])}])
+    chart = plots.plot_waterfall(plots.waterfall_frame(found), name=layer, subtitle=said, size=plots.Size(size))
+    write(chart, output, name or "waterfall")

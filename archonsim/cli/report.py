@@ -1,0 +1,85 @@
+"""``archonsim report``: one HTML file to send to a colleague."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archonsim import __version__
+from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
+from archonsim.cli.results import Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads, explained
+from archonsim.cli.run import Fidelity
+from archonsim.errors import ResultError
+
+if TYPE_CHECKING:
+    from archonsim.page.model import Page
+    from archonsim.plans import RunPlan
+
+
+def report(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RESULT]", help="result.json, compare.json, or a sweep's results.csv.", show_default=False),
+    ] = None,
+    workload: Workloads = None, arch: Archs = None, fidelity: Exactness = Fidelity.cycle, images: Images = "0",
+    masks: Masks = "trace", seed: Seed = 0, set_: Changes = None,
+) -> None:  # fmt: skip
+    """Write one self-contained HTML file about a run, a comparison or a sweep.
+
+    A run that is simulated here, of one workload on one architecture, also gets its timeline and its waterfall.
+    """
+    if output.suffix not in (".html", ".htm"):
+        raise ResultError(f"--output {output}: a report is one HTML file; its name must end in .html")
+    from archonsim.page.render import render
+    from archonsim.report.files import write_text
+
+    asked = Asked(
+        files=[file] if file else [], workload=workload, arch=arch, fidelity=fidelity, images=images, masks=masks, seed=seed,
+        changes=set_,
+    )  # fmt: skip
+    page = _page(asked)
+    with stderr.status(f"writing {output}"):
+        write_text(output, render(page))
+    stderr.print(f"wrote {output}", style="dim")
+
+
+def _page(asked: Asked) -> Page:
+    from archonsim import plots
+    from archonsim.page.comparison import comparison_page
+    from archonsim.page.run import run_page
+    from archonsim.page.sweep import sweep_page
+
+    if asked.files and asked.files[0].suffix == ".csv":
+        table = plots.read_sweep(asked.files[0])
+        manifest = plots.read_question(asked.files[0])
+        mine = manifest is not None and manifest["archonsim"] == __version__
+        return sweep_page(table, manifest["question"] if manifest and mine else None)
+    if not asked.files:
+        plan = asked.plan()
+        if len(plan.runs) == 1:
+            return _simulated(plan.runs[0])
+    tree = asked.trees()[0]
+    return run_page(tree) if "layers" in tree else comparison_page(tree)
+
+
+def _simulated(plan: RunPlan) -> Page:
+    """Run with a recorder, then on relaxed machines, so that the page says when, and to whom, cycles went."""
+    from archonsim import plots
+    from archonsim.engine.observer import Recorder
+    from archonsim.page.run import run_page
+    from archonsim.simulate import choose_images
+
+    if plan.fidelity == "ideal":
+        return run_page(plan.execute().to_dict())
+    say_if_kernels_compile()
+    recorder = Recorder()
+    with StepProgress(f"{plan.machine.name} on {plan.workload.name}", plan.steps) as progress:
+        result = plan.execute(progress.step, recorder)
+    density = None
+    if plan.workload.images and any(block.predicted for block in plan.workload.blocks()):
+        numbers = choose_images(plan.workload, plan.images)
+        density = plots.density_frame(plan.workload, images=numbers, masks=plan.masks)
+    return run_page(result.to_dict(), timeline=recorder.timeline, waterfall=explained(plan), density=density)

@@ -1,0 +1,202 @@
+"""Figures as files, their looks, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from archonsim import plots
+from archonsim.cli.app import run_command
+from archonsim.errors import ResultError
+from archonsim.plots.style import MACHINES, PHASES, STALLS, Size, machine_fill, phase_fill, stall_fill
+from archonsim.report.files import to_json
+from tests import results
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> dict[str, Path]:
+    tree = results.comparison()
+    paths = {"compare": tmp_path / "compare.json", "sweep": tmp_path / "results.csv", "dram": tmp_path / "dram.csv"}
+    paths["compare"].write_text(to_json(tree))
+    results.fifo_sweep().to_csv(paths["sweep"], index=False)
+    results.dram_sweep().to_csv(paths["dram"], index=False)
+    paths["columns"] = tmp_path / "columns.csv"
+    results.fifo_sweep().drop(columns="status").to_csv(paths["columns"], index=False)
+    paths["unknown"] = tmp_path / "unknown.json"
+    layers = [layer | {"energy_pj": None} for layer in results.run()["per_image"][0]["layers"]]
+    paths["unknown"].write_text(to_json(_changed(results.run(), per_image=[{"image": 0, "total_cycles": 1, "layers": layers}])))
+    for arch in results.ARCHS:
+        paths[arch] = tmp_path / f"{arch}.json"
+        paths[arch].write_text(to_json(results.run(arch)))
+    return paths
+
+
+KINDS: dict[str, list[str]] = {
+    "speedup": ["{compare}"], "cycles": ["{archon}"], "energy": ["{dense}"], "roofline": ["{archon}"],
+    "images": ["{archon}", "{sparse}", "--over", "sparse"],
+    "curve": ["{dram}", "--x", "dram.gigabytes_per_second", "--y", "time_ms", "--series", "arch", "--asymptote", "--log", "xy"],
+    "heatmap": ["{sweep}", "--x", "pe.fifo_depth", "--y", "pe.adders"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", ["column", "slide"])
+def test_every_kind_is_three_files_with_the_same_bytes_each_time(
+    kind: str, size: str, saved: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [one.format_map({key: str(path) for key, path in saved.items()}) for one in KINDS[kind]]
+    written = []
+    for attempt in ("one", "two"):
+        assert run_command(["plot", kind, *arguments, "--size", size, "-o", str(tmp_path / attempt)]) == 0, capsys.readouterr().err
+        written.append({path.name: path.read_bytes() for path in sorted((tmp_path / attempt).iterdir())})
+    assert list(written[0]) == [f"{kind}.csv", f"{kind}.pdf", f"{kind}.png"]
+    assert written[0] == written[1]
+    pixels = imread(tmp_path / "one" / f"{kind}.png")[..., :3]
+    assert pixels.shape[1] == {"column": 837, "slide": 2500}[size]
+    assert pixels.std() > 0.05, "a blank figure"
+    border = np.concatenate([pixels[:4].ravel(), pixels[:, :2].ravel(), pixels[:, -2:].ravel()])
+    assert (border == 1).all(), "something is cut off at the edge"
+
+
+def test_a_simulation_can_be_drawn_directly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["plot", "speedup", "-w", "fusionet_digits", "-a", "dense,archon", "--fidelity", "ideal", "-o", str(tmp_path)]
+    assert run_command(arguments) == 0
+    assert "wrote" in capsys.readouterr().err
+    assert pd.read_csv(tmp_path / "speedup.csv")["over"].tolist() == ["dense"]
+
+
+def test_synthetic_masks_are_called_so() -> None:
+    assert "SYNTHETIC" in plots.about_runs([results.run()])
+    assert "SYNTHETIC" in plots.plot_compare(plots.compare_frame(results.comparison())).subtitle
+
+
+def test_the_users_own_settings_neither_matter_nor_change() -> None:
+    frame = plots.run_frame([results.run()])
+    plain = plots.plot_run(frame).render("png")
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "black"}):
+        assert plots.plot_run(frame).render("png") == plain
+        assert mpl.rcParams["font.size"] == 30
+
+
+def _luminance(color: str) -> float:
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_fills_are_told_apart_in_grey() -> None:
+    """Neighbours in a stack differ in lightness, or one of them is hatched."""
+    order = [PHASES[one] for one in ("predict_pw1", "predict_dw", "main")]
+    lightness = [_luminance(fill.color) for fill in order]
+    assert min(abs(a - b) for a, b in itertools.pairwise(lightness)) > 0.05
+    assert len({fill.hatch for fill in STALLS.values()}) == len(STALLS)
+    assert all(fill.hatch for fill in STALLS.values())
+    assert not any(fill.hatch for fill in PHASES.values())
+    assert len({fill.color for fill in MACHINES.values()}) == len(MACHINES)
+
+
+def test_unknown_phases_causes_and_machines_are_drawn_too() -> None:
+    assert phase_fill("my_phase").label == "my phase"
+    assert stall_fill("refresh").hatch
+    assert machine_fill("mine").color.startswith("#")
+
+
+REFUSED: list[tuple[list[str], str]] = [
+    (["cycles", "{compare}"], "this figure shows one run, and here are 3"),
+    (["speedup", "{archon}"], "give one compare.json"),
+    (["speedup", "{compare}", "--of", "archn"], "did you mean 'archon'"),
+    (["speedup", "{compare}", "--against", "a"], "write NAME=VALUE"),
+    (["energy", "{unknown}"], "energy of archon is not known"),
+    (["images", "{archon}", "--over", "sparse"], "one run of 'sparse' is needed"),
+    (["curve", "{sweep}", "--x", "pe.fifo_dept"], "did you mean 'pe.fifo_depth'"),
+    (["curve", "{sweep}", "--x", "pe.fifo_depth"], "also varying: pe.adders (2, 4, 6)"),
+    (["curve", "{sweep}", "--x", "pe.fifo_depth", "--where", "pe.adders=5"], "no point has pe.adders = 5; there are 2, 4, 6"),
+    (["curve", "{sweep}", "--x", "pe.fifo_depth", "--where", "pe.fifo_depth=3", "--series", "pe.adders"], "no point is feasible"),
+    (["curve", "{sweep}", "--x", "pe.adders", "--where", "pe.fifo_depth=5", "--asymptote"], "needs --x dram.gigabytes_per_second"),
+    (["curve", "{archon}", "--x", "pe.adders"], "not a table"),
+    (["curve", "{columns}", "--x", "pe.adders"], "column 'status' is missing"),
+    (["cycles", "{sweep}"], "not JSON"),
+    (["cycles", "nowhere.json"], "cannot read: No such file"),
+    (["cycles"], "give either result files, or what to simulate"),
+    (["cycles", "{archon}", "-a", "archon", "-w", "fusionet_digits"], "give either result files, or what to simulate"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "needed"), REFUSED, ids=lambda one: " ".join(one) if isinstance(one, list) else "")
+def test_bad_input_is_one_line(
+    arguments: list[str], needed: str, saved: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [one.format_map({key: str(path) for key, path in saved.items()}) for one in arguments]
+    assert run_command(["plot", *given, "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert needed in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def _changed(tree: dict[str, Any], **values: Any) -> dict[str, Any]:
+    return json.loads(json.dumps(tree)) | values
+
+
+def test_unlike_results_do_not_mix() -> None:
+    run, other = results.run(), results.run("dense")
+    with pytest.raises(ResultError, match=r"different traces of digits1\.h5 .*digests 0000000000000000…, ffffffffffffffff…"):
+        plots.plot_run(plots.run_frame([run, _changed(other, digest="f" * 64)]), by="run")
+    with pytest.raises(ResultError, match="different fidelities do not go into one figure: cycle, ideal"):
+        plots.plot_run(plots.run_frame([run, _changed(other, fidelity="ideal")]), by="run")
+    with pytest.raises(ResultError, match="different traces"):
+        plots.plot_images(plots.run_frame([run]), plots.run_frame([_changed(other, digest="f" * 64)]))
+    fewer = _changed(other, per_image=other["per_image"][:2])
+    with pytest.raises(ResultError, match="baseline ran images 0, 1, this run 0, 1, 2"):
+        plots.plot_images(plots.run_frame([run]), plots.run_frame([fewer]))
+    sweep = results.dram_sweep().copy()
+    sweep.loc[0, "digest"] = "f" * 64
+    with pytest.raises(ResultError, match="different traces"):
+        plots.plot_sweep(sweep, "dram.gigabytes_per_second", "cycles", "arch")
+
+
+def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "old.json"
+    path.write_text(to_json(_changed(results.run(), schema=0)))
+    with pytest.raises(ResultError, match="schema is 0, and this version reads 1"):
+        plots.read_result(path)
+
+
+def test_a_comparison_without_its_runs_says_how_to_get_them() -> None:
+    tree = results.comparison()
+    with pytest.raises(ResultError, match="compare -o"):
+        plots.runs_of({key: value for key, value in tree.items() if key != "runs"})
+
+
+def test_compare_keeps_whole_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compare", "-w", "fusionet_digits", "-a", "dense,archon", "--fidelity", "ideal"]
+    assert run_command([*arguments, "-f", "json"]) == 0
+    brief = json.loads(capsys.readouterr().out)
+    assert run_command([*arguments, "-o", str(tmp_path)]) == 0
+    tree = json.loads((tmp_path / "compare.json").read_text())
+    assert [run["arch"] for run in tree.pop("runs")] == ["dense", "archon"]
+    assert tree == brief
+    assert (tmp_path / "compare.csv").read_text().startswith("workload,")
+
+
+def test_no_other_command_waits_for_matplotlib() -> None:
+    code = "import sys, archonsim.cli.app; print([one for one in ('matplotlib', 'pandas', 'jinja2') if one in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_sizes() -> None:
+    frame = plots.run_frame([results.run()])
+    for size, width in ((Size.column, 3.35), (Size.page, 7.0), (Size.slide, 10.0)):
+        assert plots.plot_run(frame, size=size).get_size_inches()[0] == width
+    assert plots.plot_run(frame, size=Size.slide).get_size_inches()[1] == pytest.approx(10 * 9 / 16)
