@@ -8,7 +8,7 @@ TORCH  ?= torch==2.13.0
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: demo test check lint types bench digits clean
+.PHONY: demo test check lint types bench studies readme docs tables digits clean
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -27,9 +27,28 @@ lint: $(STAMP)-test
 
 types: $(STAMP)-test
 	$(BIN)/mypy
+	$(BIN)/mypy --strict workloads
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_run.py
+	$(BIN)/python benchmarks/bench_sweep.py
+
+# The studies' tables and figures in benchmarks/results (minutes).
+studies: $(STAMP)
+	$(BIN)/python benchmarks/studies.py all
+
+# What README.md shows of the commands' output, and its figures.
+readme: $(STAMP)
+	rm -rf results
+	$(BIN)/python docs/refresh.py
+
+# The examples of docs/api.md, as they print now.
+docs: $(STAMP)-test
+	UPDATE_DOCS=1 $(BIN)/python -m pytest tests/docs
+
+# The tables of trained networks.
+tables: $(STAMP)
+	$(BIN)/python -m workloads.tables
 
 # Retrain and re-export the digits workload (minutes on two cores).
 digits: $(STAMP)-test
