@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from archonsim.errors import ArchonsimError
-from archonsim.export.command import export_to_file
+from archonsim.export.command import Request, export_known
 from workloads.book import load_recipe
 from workloads.console import ConsoleReporter
 from workloads.data import load
@@ -31,7 +31,8 @@ def main(
     try:
         with tempfile.TemporaryDirectory() as folder:
             Trainer(recipe, train, test, Path(folder), ConsoleReporter(), None).run()
-            workload, digest = export_to_file(NETWORK, Path(folder) / "pred.pt", None, images, out)
+            request = Request(network=NETWORK, checkpoint=Path(folder) / "pred.pt", count=images)
+            workload, digest = export_known(request, out)
     except UnfinishedError as stop:
         console.print(f"stopped at {stop}; nothing is kept")
         sys.exit(130)
