@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -11,3 +12,6 @@ from hypothesis import settings
 settings.register_profile("explore", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "explore")
+
+# A shell starts background jobs with Ctrl-C ignored, and Python leaves it so; tests of Ctrl-C must work there, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
