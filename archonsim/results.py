@@ -5,7 +5,6 @@ pandas and matplotlib are imported when a frame or a figure is asked for, so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from archonsim.report.advice import Advice
 from archonsim.report.compare import Comparison
-from archonsim.report.report import LayerReport, Number, Report
+from archonsim.report.report import Number, Report
 from archonsim.report.text import number
-from archonsim.stats.counts import STALLS
 from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME
 
 if TYPE_CHECKING:
@@ -23,24 +21,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def _frame(rows: Iterable[dict[str, Any]]) -> DataFrame:
-    import pandas
-
-    return pandas.DataFrame(list(rows))
-
-
 def _draw(function: str, *arguments: Any) -> Figure:
     """Call one of the drawing functions."""
     figure: Figure = getattr(import_module("archonsim.plots"), function)(*arguments)
     return figure
-
-
-def _phase(layer: LayerReport) -> dict[str, Any]:
-    """Return the columns of one phase."""
-    plain = {name: getattr(layer, name) for name in ("name", "block", "phase", "cycles", "compute")}
-    plain |= {f"stall_{cause}": layer.stalls.get(cause, 0) for cause in STALLS}
-    plain |= {name: getattr(layer, name) for name in ("macs", "adds", "adds_possible", "utilization", "energy_pj")}
-    return plain | {f"words.{key}": words for key, words in layer.traffic.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +61,9 @@ class Result:
         runs can be joined; then come the columns of ``result.csv``, energy in pJ, and 16-bit words moved, a column
         ``words.dram.read.weight`` for each kind of traffic.
         """
-        report = self.report
-        same = {name: getattr(report, name) for name in ("arch", "workload", "digest", "fidelity", "masks", "seed", "clock_mhz")}
-        images: list[tuple[int | None, tuple[LayerReport, ...]]] = [(image, layers) for image, _, layers in report.per_image]
-        rows = [same | {"image": image} | _phase(layer) for image, layers in images or [(None, report.layers)] for layer in layers]
-        frame = _frame(rows)
-        words = [name for name in frame.columns if name.startswith("words.")]
-        frame[words] = frame[words].fillna(0)
-        return frame.astype({"block": "Int64", "image": "Int64", "energy_pj": "float64"})
+        from archonsim.report.frames import run_frame
+
+        return run_frame([self.report.to_dict()])
 
     def summary(self) -> str:
         """Return a few lines for reading."""
@@ -118,7 +97,9 @@ class CompareResult:
 
     def to_dataframe(self) -> DataFrame:
         """Return one row for each workload and machine: the columns of ``archonsim compare --format csv``."""
-        return _frame(self.comparison.to_dict()["rows"])
+        from archonsim.report.frames import compare_frame
+
+        return compare_frame(self.comparison.to_dict())
 
     def summary(self) -> str:
         """Return a line for each row, and the warnings."""
@@ -202,7 +183,9 @@ class AdviceResult:
 
     def to_dataframe(self) -> DataFrame:
         """Return one row for each block: the columns of ``archonsim advise --format csv``."""
-        return _frame(block.to_dict() for block in self.advice.blocks)
+        import pandas
+
+        return pandas.DataFrame([block.to_dict() for block in self.advice.blocks])
 
     def summary(self) -> str:
         """Return which blocks gain from fusing, which do not, and where the closed form is wrong."""

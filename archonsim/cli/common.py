@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from pathlib import Path
 
 import typer
 from rich.console import Console, RenderableType
 
+from archonsim.cli.progress import stderr
+from archonsim.report.files import write_result
 from archonsim.workload.find import find_workload as find_workload
 from archonsim.workload.find import parse_images as parse_images
 
@@ -34,6 +37,16 @@ def table_width() -> int:
 def show(render: RenderableType) -> None:
     """Print for people: coloured on a terminal, plain in a pipe."""
     Console(width=table_width(), highlight=False).print(render)
+
+
+def say_written(paths: Iterable[Path]) -> None:
+    """Say where results are."""
+    stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+
+
+def save(folder: Path, name: str, json: str, csv: str) -> None:
+    """Write a result into a folder, as JSON and as CSV, and say where it is."""
+    say_written(write_result(folder, name, json, csv))
 
 
 def emit(form: Format, table: Callable[[], RenderableType], json: Callable[[], str], csv: Callable[[], str]) -> None:

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from archonsim.cli.common import ENERGY_HELP, WORKLOAD_HELP, Format, emit
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
+from archonsim.cli.common import ENERGY_HELP, WORKLOAD_HELP, Format, emit, save
+from archonsim.cli.progress import StepProgress, say_if_kernels_compile
 from archonsim.cli.run import Fidelity
 from archonsim.plans import plan_compare
 from archonsim.report.compare_text import render_comparison
-from archonsim.report.files import to_json, write_comparison
+from archonsim.report.files import to_json
 from archonsim.workload.what_if import FORMS
 
 
@@ -53,6 +53,5 @@ def compare(
     with StepProgress("compare", plan.steps) as progress:
         comparison = plan.execute(progress.step)
     if output is not None:
-        paths = write_comparison(comparison, output)
-        stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+        save(output, "compare", to_json(comparison.to_dict(runs=True)), comparison.to_csv())
     emit(form, lambda: render_comparison(comparison), lambda: to_json(comparison.to_dict()), comparison.to_csv)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from archonsim.report.files import rows_to_csv
+
+COLUMNS = (
+    "block", "window", "fusable", "reason", "order", "layers", "channels", "kernel", "stride", "groups", "shuffle", "residual",
+    "relu6",
+)  # fmt: skip
 
 
 def render_listing(tree: dict[str, Any]) -> RenderableType:
@@ -38,23 +43,4 @@ def _condition(row: dict[str, Any]) -> str:
 
 def listing_csv(tree: dict[str, Any]) -> str:
     """One row for each candidate."""
-    text = io.StringIO()
-    names = [
-        "block",
-        "window",
-        "fusable",
-        "reason",
-        "order",
-        "layers",
-        "channels",
-        "kernel",
-        "stride",
-        "groups",
-        "shuffle",
-        "residual",
-        "relu6",
-    ]
-    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "layers": " ".join(row["layers"])} for row in tree["candidates"])
-    return text.getvalue()
+    return rows_to_csv([{**row, "layers": " ".join(row["layers"])} for row in tree["candidates"]], COLUMNS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +9,7 @@ import typer
 
 from archonsim.cli.common import Format, emit, find_workload, parse_images
 from archonsim.cli.progress import StepProgress
-from archonsim.report.files import to_json
+from archonsim.report.files import rows_to_csv, to_json
 from archonsim.report.inspect import RATES, Inspection, inspect_workload
 from archonsim.report.inspect_text import render_inspection
 from archonsim.simulate import choose_images
@@ -36,11 +34,10 @@ def inspect(
 
 
 def _csv(inspection: Inspection) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["block", "relu", *RATES])
-    for block in inspection.blocks:
-        for number, relu in enumerate((block.relu1, block.relu2), 1):
-            if relu is not None:
-                writer.writerow([block.name, number, *(getattr(relu, rate) for rate in RATES)])
-    return text.getvalue()
+    rows = [
+        {"block": block.name, "relu": number} | {rate: getattr(relu, rate) for rate in RATES}
+        for block in inspection.blocks
+        for number, relu in enumerate((block.relu1, block.relu2), 1)
+        if relu is not None
+    ]
+    return rows_to_csv(rows, ["block", "relu", *RATES])

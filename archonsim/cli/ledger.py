@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from archonsim.cli.common import Format, emit, find_workload, parse_images
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
+from archonsim.cli.common import Format, emit, find_workload, parse_images, save
+from archonsim.cli.progress import StepProgress, say_if_kernels_compile
 from archonsim.explain.ledger import MASKS, keep_ledger
 from archonsim.explain.ledger_text import render_ledger
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.report.files import to_json, write_text
+from archonsim.report.files import to_json
 from archonsim.simulate import choose_images
 
 
@@ -41,8 +41,5 @@ def ledger(
     with StepProgress(f"ledger of {work.name}", found.steps(work) * len(numbers) * len(MASKS)) as progress:
         book = keep_ledger(work, found, spec, images=numbers, on_step=progress.step)
     if output is not None:
-        paths = [output / "ledger.json", output / "ledger.csv"]
-        for path, text in zip(paths, (to_json(book.to_dict()), book.to_csv()), strict=True):
-            write_text(path, text)
-        stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+        save(output, "ledger", to_json(book.to_dict()), book.to_csv())
     emit(form, lambda: render_ledger(book), lambda: to_json(book.to_dict()), book.to_csv)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archonsim.cli.common import say_written
 from archonsim.cli.progress import stderr
 from archonsim.cli.results import FILES_HELP, Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads, explained
 from archonsim.cli.run import Fidelity
@@ -54,7 +55,7 @@ def write(chart: Chart, output: Path, name: str) -> None:
     """Write a figure and say where it is."""
     with stderr.status(f"drawing {name}"):
         paths = chart.write(output, name)
-    stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+    say_written(paths)
 
 
 def pairs(texts: list[str] | None, option: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archonsim import __version__
+from archonsim.cli.common import say_written
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.cli.results import Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads, explained
 from archonsim.cli.run import Fidelity
@@ -43,7 +44,7 @@ def report(
     page = _page(asked)
     with stderr.status(f"writing {output}"):
         write_text(output, render(page))
-    stderr.print(f"wrote {output}", style="dim")
+    say_written([output])
 
 
 def _page(asked: Asked) -> Page:

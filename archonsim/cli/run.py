@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 from rich.console import Group, RenderableType
 
-from archonsim.cli.common import ENERGY_HELP, WORKLOAD_HELP, Format, emit, table_width
+from archonsim.cli.common import ENERGY_HELP, WORKLOAD_HELP, Format, emit, save, table_width
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.engine.observer import SILENT, Recorder
 from archonsim.errors import OutputError
 from archonsim.plans import plan_run
 from archonsim.report.energy_text import render_energy
-from archonsim.report.files import to_csv, to_json, write_report
+from archonsim.report.files import to_json
 from archonsim.report.perfetto import check_path, write_trace
 from archonsim.report.report import Report
 from archonsim.report.stats_text import render_stats
@@ -77,12 +77,11 @@ def run(
     with StepProgress(f"{arch} on {plan.workload.name}", plan.steps) as progress:
         report = plan.execute(progress.step, recorder or SILENT)
     if output is not None:
-        paths = write_report(report, output)
-        stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+        save(output, "result", to_json(report.to_dict()), report.to_csv())
     if trace is not None and recorder is not None:
         write_trace(report, recorder.timeline, trace)
         stderr.print(f"wrote {trace}: image {report.image_numbers[0]}; open it in https://ui.perfetto.dev", style="dim")
-    emit(form, lambda: _tables(report, plan.workload, breakdown, stats), lambda: to_json(report.to_dict()), lambda: to_csv(report))
+    emit(form, lambda: _tables(report, plan.workload, breakdown, stats), lambda: to_json(report.to_dict()), report.to_csv)
 
 
 def _tables(report: Report, work: Workload, breakdown: Breakdown | None, stats: bool) -> RenderableType:

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archonsim.cli.common import WORKLOAD_HELP, Format, emit
+from archonsim.cli.common import WORKLOAD_HELP, Format, emit, say_written
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.cli.run import Fidelity
 from archonsim.errors import SpecError
@@ -75,7 +75,7 @@ def sweep(
         except KeyboardInterrupt:
             stderr.print(f"{seen} of {points} points are finished and kept in {output}: go on with the same command and --resume")
             raise
-    stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+    say_written(paths)
     emit(form, lambda: _render(question, output), lambda: to_json(list(read_rows(output))), lambda: paths[0].read_text("utf-8"))
 
 

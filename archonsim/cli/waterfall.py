@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
+from archonsim.cli.common import WORKLOAD_HELP, Format, emit, find_workload, parse_images, save
+from archonsim.cli.progress import StepProgress, say_if_kernels_compile
 from archonsim.explain.attribute import explain
 from archonsim.explain.relax import runs
 from archonsim.explain.waterfall_text import render_waterfall
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.report.files import to_json, write_text
+from archonsim.report.files import to_json
 from archonsim.simulate import choose_images
 from archonsim.workload.what_if import FORMS, MaskPolicy
 
@@ -56,8 +56,5 @@ def waterfall(
     with StepProgress(f"{arch} on {work.name}", found.steps(work) * len(numbers) * runs(spec)) as progress:
         fall = explain(work, found, spec, images=numbers, masks=policy, on_step=progress.step)
     if output is not None:
-        paths = [output / "waterfall.json", output / "waterfall.csv"]
-        for path, text in zip(paths, (to_json(fall.to_dict()), fall.to_csv("phase")), strict=True):
-            write_text(path, text)
-        stderr.print(f"wrote {', '.join(map(str, paths))}", style="dim")
+        save(output, "waterfall", to_json(fall.to_dict()), fall.to_csv("phase"))
     emit(form, lambda: render_waterfall(fall, by.value), lambda: to_json(fall.to_dict()), lambda: fall.to_csv(by.value))

@@ -12,9 +12,7 @@ from archonsim.plots.frames import (
     about_runs,
     about_workload,
     check_alike,
-    compare_frame,
-    run_frame,
-)  # fmt: skip
+)
 from archonsim.plots.heatmap import plot_heatmap
 from archonsim.plots.images import plot_images
 from archonsim.plots.points import speedups, where
@@ -24,6 +22,7 @@ from archonsim.plots.speedup import plot_compare
 from archonsim.plots.style import Size
 from archonsim.plots.survival import density_frame, plot_density, plot_survival, survival_frame
 from archonsim.plots.waterfall import plot_waterfall, waterfall_frame
+from archonsim.report.frames import compare_frame, run_frame
 
 __all__ = [
     "Chart",

@@ -1,4 +1,4 @@
-"""Results as data frames, what a figure says of them in its subtitle, and the refusal to draw unlike ones together."""
+"""What a figure says of a data frame of results in its subtitle, and the refusal to draw unlike ones together."""
 
 from __future__ import annotations
 
@@ -16,34 +16,6 @@ Tree = dict[str, Any]
 
 #: Letters of a workload's note that a subtitle shows; `archonsim inspect` shows all.
 NOTE_LETTERS = 110
-
-
-def run_frame(runs: Iterable[Tree]) -> pd.DataFrame:
-    """Return one row for each run, image, layer and phase.
-
-    The columns of ``result.csv``; beside them what was run, `energy_pj`, and 16-bit words moved as ``words.dram.read.weight``.
-    """
-    rows: list[Tree] = []
-    for run in runs:
-        head = {key: run[key] for key in ("arch", "workload", "digest", "fidelity", "masks", "seed", "clock_mhz")}
-        images = [(one["image"], one["layers"]) for one in run["per_image"]] or [(None, run["layers"])]
-        rows += [head | {"image": image} | _phase(layer) for image, layers in images for layer in layers]
-    frame = pd.DataFrame(rows)
-    counted = [name for name in frame.columns if name.startswith(("stall_", "words."))]
-    frame[counted] = frame[counted].fillna(0)
-    return frame
-
-
-def _phase(layer: Tree) -> Tree:
-    plain = {key: layer[key] for key in ("name", "block", "phase", "cycles", "compute")}
-    plain |= {f"stall_{cause}": cycles for cause, cycles in layer["stalls"].items()}
-    plain |= {key: layer[key] for key in ("macs", "adds", "adds_possible", "utilization")}
-    return plain | {"energy_pj": layer["energy_pj"]} | {f"words.{key}": words for key, words in layer["traffic"].items()}
-
-
-def compare_frame(tree: Tree) -> pd.DataFrame:
-    """Return one row for each workload on each architecture; the columns of ``archonsim compare --format csv``."""
-    return pd.DataFrame(tree["rows"])
 
 
 def shown(workload: str) -> str:

@@ -98,7 +98,7 @@ def plot_roofline(
     Parameters
     ----------
     frame : DataFrame
-        One row for each image, layer and phase, with words moved, as :func:`archonsim.plots.frames.run_frame` gives it.
+        One row for each image, layer and phase, with words moved, as :func:`archonsim.report.frames.run_frame` gives it.
     machine : mapping
         Its resolved description.
     subtitle : str, optional

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from archonsim import __version__
+from archonsim.report.files import rows_to_csv
 from archonsim.report.report import Number, Report
 from archonsim.spec.resources import Resources
 
@@ -94,12 +93,7 @@ class Comparison:
 
     def to_csv(self) -> str:
         """Return one line a row."""
-        text = io.StringIO()
-        plain = [self._plain(row) for row in self.rows]
-        writer = csv.DictWriter(text, list(plain[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(plain)
-        return text.getvalue()
+        return rows_to_csv([self._plain(row) for row in self.rows])
 
     def _plain(self, row: Row) -> dict[str, Any]:
         report, area = row.report, row.resources.area_um2

@@ -8,14 +8,11 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from archonsim.errors import OutputError
-from archonsim.report.compare import Comparison
-from archonsim.report.report import LayerReport, Report, by_component
-from archonsim.stats.counts import STALLS
 
 
 def to_json(tree: Any) -> str:
@@ -23,44 +20,10 @@ def to_json(tree: Any) -> str:
     return json.dumps(tree, indent=1, allow_nan=False) + "\n"
 
 
-def _row(image: int | str, layer: LayerReport, components: list[str]) -> list[Any]:
-    survival = layer.adds / layer.adds_possible if layer.adds_possible else ""
-    stalls = [layer.stalls.get(cause, 0) for cause in STALLS]
-    block = "" if layer.block is None else layer.block
-    return [
-        image, layer.name, block, layer.phase, layer.cycles, layer.compute, *stalls, layer.macs, layer.adds, layer.adds_possible,
-        survival, layer.utilization, *_energies(layer, components),
-    ]  # fmt: skip
-
-
-def _energies(layer: LayerReport, components: list[str]) -> list[Any]:
-    """Energy of a phase, whole and by component."""
-    if layer.energy is None:
-        return [""] * (1 + len(components))
-    shares = by_component(layer.energy)
-    return [layer.energy_pj, *(shares.get(component, 0) for component in components)]
-
-
-def to_csv(report: Report) -> str:
-    """Return one tidy row for each image, layer and phase; energies in pJ, whole and by component."""
-    components = sorted({component for layer in report.layers for component in by_component(layer.energy or {})})
+def rows_to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
+    """Return one line for each row under its head: `columns`, or the keys of the first row. What is None stays empty."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["image", "name", "block", "phase", "cycles", "compute", *(f"stall_{cause}" for cause in STALLS), "macs", "adds",
-         "adds_possible", "survival", "utilization", "energy_pj", *(f"energy_{component}" for component in components)]
-    )  # fmt: skip
-    for image, _, layers in report.per_image:
-        writer.writerows(_row(image, layer, components) for layer in layers)
-    if not report.per_image:
-        writer.writerows(_row("", layer, components) for layer in report.layers)
-    return text.getvalue()
-
-
-def rows_to_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Return one line for each row, under the keys of the first."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, columns or list(rows[0]), extrasaction="ignore" if columns else "raise", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -101,17 +64,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             Path(temporary).unlink(missing_ok=True)
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write ``result.json`` and ``result.csv`` into `folder`; return their paths."""
-    paths = [folder / "result.json", folder / "result.csv"]
-    for path, text in zip(paths, (to_json(report.to_dict()), to_csv(report)), strict=True):
-        write_text(path, text)
-    return paths
-
-
-def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write ``compare.json``, with each row's whole result, and ``compare.csv`` into `folder`; return their paths."""
-    paths = [folder / "compare.json", folder / "compare.csv"]
-    for path, text in zip(paths, (to_json(comparison.to_dict(runs=True)), comparison.to_csv()), strict=True):
+def write_result(folder: Path, name: str, json: str, csv: str) -> list[Path]:
+    """Write ``NAME.json`` and ``NAME.csv`` into `folder`; return their paths. Raises as `write_bytes` does."""
+    paths = [folder / f"{name}.json", folder / f"{name}.csv"]
+    for path, text in zip(paths, (json, csv), strict=True):
         write_text(path, text)
     return paths

@@ -9,6 +9,7 @@ from typing import Any
 
 from archonsim import __version__
 from archonsim.machines.phases import PhaseResult
+from archonsim.report.files import rows_to_csv
 from archonsim.stats.counts import STALLS
 from archonsim.workload.workload import Workload
 
@@ -126,22 +127,42 @@ class Report:
         ]
         return tree
 
+    def to_csv(self) -> str:
+        """Return one tidy row for each image, layer and phase; energies in pJ, whole and by component."""
+        components = sorted({component for layer in self.layers for component in by_component(layer.energy or {})})
+        images: list[tuple[int | str, tuple[LayerReport, ...]]] = [(image, layers) for image, _, layers in self.per_image]
+        return rows_to_csv(
+            [_csv_row(image, layer, components) for image, layers in images or [("", self.layers)] for layer in layers]
+        )
+
+
+def _csv_row(image: int | str, layer: LayerReport, components: Sequence[str]) -> dict[str, Any]:
+    shares = None if layer.energy is None else by_component(layer.energy)
+    return {
+        "image": image, "name": layer.name, "block": layer.block, "phase": layer.phase, "cycles": layer.cycles,
+        "compute": layer.compute, **{f"stall_{cause}": layer.stalls.get(cause, 0) for cause in STALLS}, "macs": layer.macs,
+        "adds": layer.adds, "adds_possible": layer.adds_possible,
+        "survival": layer.adds / layer.adds_possible if layer.adds_possible else None, "utilization": layer.utilization,
+        "energy_pj": None if shares is None else layer.energy_pj,
+        **{f"energy_{component}": None if shares is None else shares.get(component, 0) for component in components},
+    }  # fmt: skip
+
 
 def by_component(energy: Mapping[str, float]) -> dict[str, float]:
     """Add energies by ``component.kind`` up to one for each component."""
-    sums: dict[str, float] = {}
-    for key, value in energy.items():
-        component = key.partition(".")[0]
-        sums[component] = sums.get(component, 0.0) + value
-    return sums
+    return _summed(energy, 0)
 
 
 def by_kind(energy: Mapping[str, float]) -> dict[str, float]:
     """Add energies by ``component.kind`` up to one for each data kind."""
+    return _summed(energy, 2)
+
+
+def _summed(energy: Mapping[str, float], part: int) -> dict[str, float]:
     sums: dict[str, float] = {}
     for key, value in energy.items():
-        kind = key.partition(".")[2]
-        sums[kind] = sums.get(kind, 0.0) + value
+        name = key.partition(".")[part]
+        sums[name] = sums.get(name, 0.0) + value
     return sums
 
 

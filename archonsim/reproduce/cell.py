@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from archonsim.report.files import rows_to_csv
 
 SCHEMA = 1
 
@@ -119,11 +119,8 @@ class Reproduction:
 
     def to_csv(self) -> str:
         """Return one line a figure."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Cell)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**dataclasses.asdict(cell), "notes": " ".join(cell.notes)} for cell in self.cells)
-        return text.getvalue()
+        rows = [{**dataclasses.asdict(cell), "notes": " ".join(cell.notes)} for cell in self.cells]
+        return rows_to_csv(rows, [field.name for field in dataclasses.fields(Cell)])
 
 
 def worst(statuses: Iterable[Status]) -> Status:
