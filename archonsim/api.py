@@ -12,8 +12,8 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from archonsim.advisor import advise as advise_blocks
 from archonsim.engine.observer import SILENT, Observer
+from archonsim.explain.advise import advise as advise_blocks
 from archonsim.plans import Images, plan_compare, plan_run
 from archonsim.results import AdviceResult, CompareResult, Result, SweepResult
 from archonsim.spec.load import Overrides

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archonsim.report.advice import Advice
+from archonsim.explain.advice import Advice
 from archonsim.report.compare import Comparison
 from archonsim.report.report import Number, Report
 from archonsim.report.text import number

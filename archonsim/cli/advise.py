@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from archonsim.advisor import advise, steps
 from archonsim.cli.common import Format, emit
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile
+from archonsim.explain.advice_text import render_advice
+from archonsim.explain.advise import advise, steps
 from archonsim.plans import plan_run
-from archonsim.report.advice_text import render_advice
 from archonsim.report.files import to_json
 from archonsim.workload.what_if import FORMS
 

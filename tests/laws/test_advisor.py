@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archonsim
-from archonsim.advisor import advise, with_block
 from archonsim.cli.app import run_command
 from archonsim.errors import MaskError, SpecError, UserError, WorkloadError
+from archonsim.explain.advise import advise, with_block
 from archonsim.machines.archon import MACHINE
 from archonsim.machines.archon.estimate import Densities, estimate_fused, estimate_plain
 from archonsim.machines.archon.machine import ArchonSpec

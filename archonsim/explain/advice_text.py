@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archonsim.report.advice import Advice
+from archonsim.explain.advice import Advice
 from archonsim.report.report import Number
 from archonsim.report.text import number, share
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import SpecError, UserError, WorkloadError
+from archonsim.explain.advice import Advice, BlockAdvice
 from archonsim.machines.archon.estimate import Densities, estimate_fused, estimate_plain
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.registry import Machine
-from archonsim.report.advice import Advice, BlockAdvice
 from archonsim.report.report import Number, Report
 from archonsim.simulate import choose_images, simulate
 from archonsim.spec.load import to_table
