@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.cli.common import Format, emit
+from archonsim.cli.options import Form
 from archonsim.errors import SpecError
 from archonsim.machines.registry import Machine, machine, machine_names, machine_spec
 from archonsim.report.area_text import render_area
@@ -39,7 +40,7 @@ def archs(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file laid over the preset.")] = None,
     area: Annotated[bool, typer.Option("--area", help="Show the architecture's area by component instead.")] = False,
-    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+    form: Form = Format.table,
 ) -> None:
     """List architectures, or print one's resolved description as TOML (usable as --config), or its area."""
     if name is None:
@@ -80,7 +81,7 @@ def _network_row(work: Workload) -> dict[str, Any]:
 
 def networks(
     name: Annotated[str | None, typer.Argument(help="Show this network's layers.")] = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+    form: Form = Format.table,
 ) -> None:
     """List networks known by name, or one's layers."""
     if name is None:

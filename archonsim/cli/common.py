@@ -1,4 +1,4 @@
-"""What several commands share: their help texts, finding a workload, printing in one of three formats."""
+"""What several commands share: finding a workload, writing a result, printing it in one of three formats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from archonsim.workload.find import parse_images as parse_images
 
 PLAIN_HELP = "Store masks as they are: any HDF5 tool can decode them, and the file is several times as large."
 WORKLOAD_HELP = "A workload file (.h5), a SCALE-Sim topology (.csv), or a network known by name; the latter two are shapes only."
-ENERGY_HELP = "Energy: ics21 as published (ideal fidelity), or a technology file FILE.toml; see docs/energy.md."
 
 
 class Format(StrEnum):

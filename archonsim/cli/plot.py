@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archonsim.cli.common import say_written
+from archonsim.cli.options import ArchChanges, Changes, Fidelity, Images, Masks, Seed
 from archonsim.cli.progress import stderr
-from archonsim.cli.results import FILES_HELP, Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads, explained
-from archonsim.cli.run import Fidelity
+from archonsim.cli.results import FILES_HELP, Archs, Asked, Exactness, Workloads, explained
 from archonsim.errors import ResultError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def pairs(texts: list[str] | None, option: str) -> dict[str, str]:
 @app.command()
 def speedup(
     output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
-    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: Changes = None,
+    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None,
     of: Annotated[str, typer.Option(help="Machine whose speedup is shown.")] = "archon",
     over: Annotated[str | None, typer.Option(help="Machines to beat, separated by commas; all others by default.")] = None,
     against: Annotated[
@@ -115,7 +115,7 @@ def _breakdown(asked: Asked, quantity: str, by: By, size: Size, output: Path, na
 @app.command()
 def cycles(
     output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
-    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: Changes = None,
+    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None,
     by: Annotated[By, typer.Option(help="A bar for each layer or block of one run, or for each of several runs.")] = By.layer,
     size: Where = Size.column, name: Name = None,
 ) -> None:  # fmt: skip
@@ -129,7 +129,7 @@ def cycles(
 @app.command()
 def energy(
     output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
-    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: Changes = None,
+    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None,
     by: Annotated[By, typer.Option(help="A bar for each layer or block of one run, or for each of several runs.")] = By.layer,
     size: Where = Size.column, name: Name = None,
 ) -> None:  # fmt: skip
@@ -143,7 +143,7 @@ def energy(
 @app.command()
 def roofline(
     output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
-    images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: Changes = None, size: Where = Size.column,
+    images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None, size: Where = Size.column,
     name: Name = None,
 ) -> None:  # fmt: skip
     """One run under MAC, adder and weight-stream bounds."""
@@ -158,8 +158,8 @@ def roofline(
 @app.command()
 def images(
     output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
-    numbers: Annotated[str, typer.Option("--images", help="Images to simulate: all, or numbers such as 0 or 0,2-3.")] = "all",
-    masks: Masks = "trace", seed: Seed = 0, set_: Changes = None,
+    numbers: Images = "all",
+    masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None,
     of: Annotated[str, typer.Option(help="Machine whose images are shown, where there are several.")] = "archon",
     over: Annotated[str | None, typer.Option(help="Machine to beat: the baseline of speedups.")] = None,
     size: Where = Size.column, name: Name = None,
@@ -192,7 +192,7 @@ def waterfall(
     workload: Annotated[str | None, typer.Option("--workload", "-w", help="Simulate first: a workload file with masks.")] = None,
     arch: Annotated[str | None, typer.Option("--arch", "-a", help="Architecture to simulate.")] = None,
     images: Images = "0", masks: Masks = "trace", seed: Seed = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the machine. Repeatable.")] = None,
+    set_: Changes = None,
     layer: Annotated[str, typer.Option(help="A layer or block, such as b1; all: the network.")] = "all",
     size: Where = Size.column, name: Name = None,
 ) -> None:  # fmt: skip
@@ -207,7 +207,7 @@ def waterfall(
     else:
         assert workload is not None
         assert arch is not None
-        found = explained(plan_run(arch, workload, overrides=set_ or [], images=images, masks=masks, seed=seed))
+        found = explained(plan_run(arch, workload, overrides=set_ or [], images=images, masks=masks, seed=seed)).to_dict()
     said = plots.about_runs([found | {"fidelity": "cycle", "images": len(found["image_numbers"])}])
     chart = plots.plot_waterfall(plots.waterfall_frame(found), name=layer, subtitle=said, size=plots.Size(size))
     write(chart, output, name or "waterfall")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archonsim.cli import plot
+from archonsim.cli.options import Images, Masks, Seed, TracedWorkload
 from archonsim.cli.plot import Name, Output, Size, Where, pairs, write
 from archonsim.cli.progress import StepProgress
-from archonsim.cli.results import Images, Masks, Seed
 
 app = plot.app
 
@@ -26,7 +26,6 @@ Over = Annotated[
     str | None, typer.Option(help="Machines to beat, separated by commas: adds the column speedup, and over, the machine beaten.")
 ]
 Title = Annotated[str | None, typer.Option(help="Instead of one made of the columns' names.")]
-MaskedWorkload = Annotated[str, typer.Option("--workload", "-w", help="A workload file with masks.")]
 
 
 class Log(StrEnum):
@@ -85,7 +84,7 @@ def heatmap(
 
 @app.command()
 def survival(
-    output: Output, workload: MaskedWorkload, images: Images = "0", masks: Masks = "trace", seed: Seed = 0,
+    output: Output, workload: TracedWorkload, images: Images = "0", masks: Masks = "trace", seed: Seed = 0,
     block: Annotated[list[str] | None, typer.Option(help="A block, such as b1; all by default. Repeatable.")] = None,
     size: Where = Size.page, name: Name = None,
 ) -> None:  # fmt: skip
@@ -95,7 +94,7 @@ def survival(
 
 @app.command()
 def density(
-    output: Output, workload: MaskedWorkload, images: Images = "0", masks: Masks = "trace", seed: Seed = 0,
+    output: Output, workload: TracedWorkload, images: Images = "0", masks: Masks = "trace", seed: Seed = 0,
     size: Where = Size.column, name: Name = None,
 ) -> None:  # fmt: skip
     """Masks of a workload, block by block."""

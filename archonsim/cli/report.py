@@ -9,9 +9,9 @@ import typer
 
 from archonsim import __version__
 from archonsim.cli.common import say_written
+from archonsim.cli.options import ArchChanges, Fidelity, Images, Masks, Seed
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
-from archonsim.cli.results import Archs, Asked, Changes, Exactness, Images, Masks, Seed, Workloads, explained
-from archonsim.cli.run import Fidelity
+from archonsim.cli.results import Archs, Asked, Exactness, Workloads, explained
 from archonsim.errors import ResultError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def report(
         typer.Argument(metavar="[RESULT]", help="result.json, compare.json, or a sweep's results.csv.", show_default=False),
     ] = None,
     workload: Workloads = None, arch: Archs = None, fidelity: Exactness = Fidelity.cycle, images: Images = "0",
-    masks: Masks = "trace", seed: Seed = 0, set_: Changes = None,
+    masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None,
 ) -> None:  # fmt: skip
     """Write one self-contained HTML file about a run, a comparison or a sweep.
 
@@ -83,4 +83,4 @@ def _simulated(plan: RunPlan) -> Page:
     if plan.workload.images and any(block.predicted for block in plan.workload.blocks()):
         numbers = choose_images(plan.workload, plan.images)
         density = plots.density_frame(plan.workload, images=numbers, masks=plan.masks)
-    return run_page(result.to_dict(), timeline=recorder.timeline, waterfall=explained(plan), density=density)
+    return run_page(result.to_dict(), timeline=recorder.timeline, waterfall=explained(plan).to_dict(), density=density)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from archonsim.cli.common import Format, emit
+from archonsim.cli.options import Form
 from archonsim.report.files import to_json
 from archonsim.reproduce.cell import Reproduction
 from archonsim.reproduce.date21 import reproduce_date21
@@ -31,7 +32,7 @@ def reproduce_command(
     brief: Annotated[
         bool, typer.Option("--brief", help="In the table, leave out layers and phases that nothing is wrong with.")
     ] = False,
-    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+    form: Form = Format.table,
 ) -> None:
     """Compute a paper's published figures again and print them beside ours, known defects of the source marked.
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from archonsim.cli.common import WORKLOAD_HELP
+from archonsim.cli.options import Fidelity
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile
-from archonsim.cli.run import Fidelity
 from archonsim.errors import ResultError
 from archonsim.plans import ComparePlan, RunPlan, plan_compare
 from archonsim.report.compare import Comparison
-from archonsim.workload.what_if import FORMS
+
+if TYPE_CHECKING:
+    from archonsim.explain.waterfall import Waterfall
 
 Tree = dict[str, Any]
 
@@ -25,12 +27,6 @@ Workloads = Annotated[
 ]
 Archs = Annotated[str | None, typer.Option("--arch", "-a", help="Architectures to simulate, separated by commas.")]
 Exactness = Annotated[Fidelity, typer.Option("--fidelity", help="Of a simulation.")]
-Images = Annotated[str, typer.Option("--images", help="Images to simulate: all, or numbers such as 0 or 0,2-3.")]
-Masks = Annotated[str, typer.Option("--masks", help=f"What-if masks of a simulation: {FORMS}.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of random and flipped masks.")]
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", metavar="ARCH.KEY=VALUE", help="Change a machine to simulate. Repeatable.")
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +108,11 @@ class Asked:
         return runs[0]
 
 
-def explained(plan: RunPlan) -> Tree:
-    """Find every cycle's owner on relaxed machines; return the JSON form of the waterfall."""
+def explained(plan: RunPlan) -> Waterfall:
+    """Find every cycle's owner on relaxed machines."""
     from archonsim.explain.attribute import explain
     from archonsim.explain.relax import runs
 
     say_if_kernels_compile()
     with StepProgress(f"explain {plan.machine.name} on {plan.workload.name}", plan.steps * runs(plan.spec)) as progress:
-        found = explain(plan.workload, plan.machine, plan.spec, images=plan.images, masks=plan.masks, on_step=progress.step)
-    return found.to_dict()
+        return explain(plan.workload, plan.machine, plan.spec, images=plan.images, masks=plan.masks, on_step=progress.step)

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Group, RenderableType
 
-from archonsim.cli.common import ENERGY_HELP, WORKLOAD_HELP, Format, emit, save, table_width
+from archonsim.cli.common import Format, emit, save, table_width
+from archonsim.cli.options import Arch, Changes, Config, Energy, Fidelity, Form, Images, Masks, Seed, WorkloadName
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.engine.observer import SILENT, Recorder
 from archonsim.errors import OutputError
@@ -20,15 +21,7 @@ from archonsim.report.perfetto import check_path, write_trace
 from archonsim.report.report import Report
 from archonsim.report.stats_text import render_stats
 from archonsim.report.text import render
-from archonsim.workload.what_if import FORMS
 from archonsim.workload.workload import Workload
-
-
-class Fidelity(StrEnum):
-    """How closely a run follows the machine."""
-
-    cycle = "cycle"
-    ideal = "ideal"
 
 
 class Breakdown(StrEnum):
@@ -38,24 +31,22 @@ class Breakdown(StrEnum):
 
 
 def run(
-    arch: Annotated[str, typer.Option("--arch", "-a", help="Architecture; `archonsim archs` lists them.")],
-    workload: Annotated[str, typer.Option("--workload", "-w", help=WORKLOAD_HELP)],
+    arch: Arch,
+    workload: WorkloadName,
     fidelity: Annotated[
         Fidelity, typer.Option(help="cycle steps the machine; ideal is the published closed-form model.")
     ] = Fidelity.cycle,
-    images: Annotated[str, typer.Option(help="Images to run: all, or numbers such as 0 or 0,2-3.")] = "0",
-    masks: Annotated[str, typer.Option(help=f"What-if masks: {FORMS}.")] = "trace",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of random and flipped masks.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the machine, e.g. pe.adders=4. Repeatable.")
-    ] = None,
+    images: Images = "0",
+    masks: Masks = "trace",
+    seed: Seed = 0,
+    set_: Changes = None,
     mapping: Annotated[
         str | None, typer.Option(help="Short for --set mapping=...: search, ics21 or a file (dense, sparse).")
     ] = None,
     nnz: Annotated[str | None, typer.Option(help="Short for --set nnz=...: weights, density or ics21 (sparse).")] = None,
-    energy: Annotated[str | None, typer.Option(help=ENERGY_HELP)] = None,
+    energy: Energy = None,
     breakdown: Annotated[Breakdown | None, typer.Option(help="Add a table: energy by component, phase and data kind.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with machine parameters, laid over the preset.")] = None,
+    config: Config = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for result.json and result.csv.")] = None,
     trace: Annotated[
         Path | None, typer.Option(help="Timeline of the first image for ui.perfetto.dev, such as out.json.gz; 1 us is 1 cycle.")
@@ -63,7 +54,7 @@ def run(
     stats: Annotated[
         bool, typer.Option("--stats", help="Also print words by component and kind, DRAM rows, bank conflicts, SimPy events.")
     ] = False,
-    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+    form: Form = Format.table,
 ) -> None:
     """Simulate a workload on an architecture and print cycles by layer and phase."""
     recorder = _recorder(trace, fidelity)

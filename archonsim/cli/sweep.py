@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.cli.common import WORKLOAD_HELP, Format, emit, say_written
+from archonsim.cli.options import Fidelity, Form
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
-from archonsim.cli.run import Fidelity
 from archonsim.errors import SpecError
 from archonsim.report.files import to_json
 from archonsim.report.text import number
@@ -49,7 +49,7 @@ def sweep(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the sweep in the folder ended.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes that run points.")] = 1,
     dask: Annotated[str | None, typer.Option(help="Run points on a Dask cluster: tcp://HOST:PORT of its scheduler.")] = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+    form: Form = Format.table,
 ) -> None:
     """Run all combinations and write one tidy table, results.csv and results.parquet; finished points survive any end.
 

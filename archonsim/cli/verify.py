@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.cli.common import Format, emit, find_workload, parse_images
+from archonsim.cli.options import Form, TracedWorkload
 from archonsim.cli.progress import StepProgress
 from archonsim.report.files import rows_to_csv, to_json
 from archonsim.report.text import number, provenance_lines
@@ -19,7 +20,7 @@ from archonsim.workload.workload import Workload
 
 
 def verify_command(
-    workload: Annotated[str, typer.Option("--workload", "-w", help="A workload file (.h5) with masks.")],
+    workload: TracedWorkload,
     images: Annotated[str, typer.Option(help="Images to check: all, or numbers such as 0 or 0,2-3.")] = "all",
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest error, relative to a block output's largest magnitude.")
@@ -31,7 +32,7 @@ def verify_command(
         int | None,
         typer.Option(min=2, max=48, help="Also count sums that adders of this width could not hold; ARCHON's have 20 bits."),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.table,
+    form: Form = Format.table,
 ) -> None:
     """Recompute each block through the masked fused sum and compare with the trained network's own output.
 
