@@ -157,6 +157,12 @@ def grouped(value: float) -> str:
     return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def trust(workload: str, mask_source: str, note: str) -> list[str]:
+    """Say how far a workload may be trusted, where there is a doubt."""
+    synthetic = [f"{workload}: masks and weights are SYNTHETIC; no network computed them"] if mask_source == "synthetic" else []
+    return [*synthetic, *([f"{workload}: {note}"] if note else [])]
+
+
 def data_link(text: str) -> str:
     """Return text as a link that needs no network."""
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()

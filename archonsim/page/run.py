@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from archonsim.page.model import Card, Interactive, Page, Picture, Table, grouped, table
+from archonsim.page.model import Card, Interactive, Page, Picture, Table, grouped, table, trust
 from archonsim.page.timeline import run_timeline, title_of
 from archonsim.plots import (
     about_runs,
@@ -36,11 +36,8 @@ TIMELINE_HELP = (
 
 def warnings_of(run: Tree) -> list[str]:
     """What a reader must know before trusting a number."""
-    origin, lines = run["provenance"], []
-    if origin["mask_source"] == "synthetic":
-        lines.append(f"{run['workload']}: masks and weights are SYNTHETIC; no network computed them")
-    if origin["note"]:
-        lines.append(f"{run['workload']}: {origin['note']}")
+    origin = run["provenance"]
+    lines = trust(run["workload"], origin["mask_source"], origin["note"])
     if run["masks"] not in ("", "trace"):
         lines.append(f"What-if masks: {run['masks']}, seed {run['seed']}; not what the network's predictors said")
     if run["fidelity"] == "ideal":

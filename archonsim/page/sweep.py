@@ -9,7 +9,7 @@ import pandas as pd
 
 from archonsim import __version__
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.page.model import Card, Interactive, Page, Picture, grouped, table
+from archonsim.page.model import Card, Interactive, Page, Picture, grouped, table, trust
 from archonsim.plots import plot_heatmap, plot_sweep
 from archonsim.plots.frames import about_rows, check_alike, shown
 from archonsim.plots.points import INFEASIBLE, label, parameters
@@ -92,13 +92,7 @@ def _trust(frame: pd.DataFrame) -> list[str]:
     if "mask_source" not in frame:
         return []
     known = frame.drop_duplicates("workload")[["workload", "mask_source", "note"]].itertuples(index=False, name=None)
-    lines = []
-    for workload, source, note in known:
-        if source == "synthetic":
-            lines.append(f"{workload}: masks and weights are SYNTHETIC; no network computed them")
-        if note:
-            lines.append(f"{workload}: {note}")
-    return lines
+    return [line for workload, source, note in known for line in trust(workload, source, note)]
 
 
 def _machines(frame: pd.DataFrame, question: Mapping[str, Any] | None) -> list[tuple[str, str]]:
