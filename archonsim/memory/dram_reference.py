@@ -45,7 +45,6 @@ class _Bank:
     activated: int = 0
     closed_at: int | None = None
     waits_for: list[_Burst] = field(default_factory=list)
-    done_until: int = 0
     recovered: int = 0
 
 
@@ -71,7 +70,6 @@ def step_channel(asked: Sequence[Asked], ticks: Ticks, banks: int, bursts_per_ro
         if _may_start(head, bank, now, bus_until, direction, ticks):
             head.starts, direction, bus_until = now, head.asked.direction, now + ticks.burst
             bank.waits_for.pop(0)
-            bank.done_until = bus_until
             bank.recovered = max(bank.recovered, bus_until + (ticks.wr if direction == "write" else 0))
             done += 1
             continue  # a burst of no length would let the next start in the same tick

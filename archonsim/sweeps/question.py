@@ -10,7 +10,7 @@ from typing import Any
 from archonsim.errors import MaskError, SpecError, nearest
 from archonsim.plans import Images, as_fidelity, as_images
 from archonsim.simulate import Fidelity
-from archonsim.spec.load import Overrides, override_pairs, read_toml
+from archonsim.spec.load import Overrides, flat_items, override_pairs, read_toml
 from archonsim.sweeps.grid import Grid, make_grid
 from archonsim.sweeps.values import parse_values
 from archonsim.workload.what_if import MaskPolicy
@@ -114,14 +114,6 @@ def _values(key: str, values: Any) -> tuple[Any, ...]:
     return tuple(plain) if isinstance(plain, Sequence) else (plain,)
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn ``pe.rows = 4``, which TOML reads as a table in a table, back into a dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat
-
-
 def read_question(path: Path) -> Question:
     """Read a sweep file; see ``docs/sweep.md``.
 
@@ -141,8 +133,8 @@ def read_question(path: Path) -> Question:
         if not isinstance(table.get(key, {}), dict):
             raise SpecError(f"{path}: {key} is {table[key]!r}; it must be a table of dotted keys")
     try:
-        return ask(
-            table["arch"], table["workload"], _flat(table.get("param", {})), set=_flat(table.get("set", {})),
+        return ask(  # TOML reads pe.rows = 4 as a table in a table: back to dotted keys
+            table["arch"], table["workload"], dict(flat_items(table.get("param", {}))), set=dict(flat_items(table.get("set", {}))),
             masks=table.get("masks", "trace"), fidelity=table.get("fidelity", "cycle"), images=table.get("images", 0),
             seed=table.get("seed", 0),
         )  # fmt: skip

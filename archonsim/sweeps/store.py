@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from archonsim.errors import OutputError
 from archonsim.report.files import to_json, write_text
+from archonsim.spec.load import flat_items
 from archonsim.sweeps.table import Row
 
 MANIFEST_NAME, JOURNAL_NAME = "sweep.json", "journal.jsonl"
@@ -147,17 +148,9 @@ def _read_manifest(path: Path) -> Tree:
     raise OutputError(f"{path} is damaged; choose another folder")
 
 
-def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _flat(value, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, tree
-
-
 def _check_same(folder: Path, there: Tree, here: Tree) -> None:
     """Refuse to go on with another sweep; say the first thing that differs."""
-    before, now = dict(_flat(there)), dict(_flat(here))
+    before, now = dict(flat_items(there)), dict(flat_items(here))
     for key in dict.fromkeys([*before, *now]):
         if before.get(key) != now.get(key):
             what = "is of another version" if key in ("schema", "archonsim") else "holds another sweep"
