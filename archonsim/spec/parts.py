@@ -98,7 +98,7 @@ class PrefetchSpec:
         Tiles whose inputs may be on chip, the running one included, and whose results: 2 is double buffering.
     """
 
-    tile_buffers: Annotated[int, Strict(), Field(ge=2)]
+    tile_buffers: Annotated[int, Strict(), Field(ge=2, le=16)]
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
