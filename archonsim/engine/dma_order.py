@@ -40,11 +40,12 @@ class Request:
         return before(self.piece + 1) - before(self.piece)
 
 
-def dma_order(phase: Phase, stream_chunks: int, tile_buffers: int = 2) -> Iterator[Request]:
+def dma_order(phase: Phase, stream_chunks: int, lag: int = 1) -> Iterator[Request]:
     """Yield the DMA's requests of a phase in their fixed order.
 
     Pieces of loads and stores wait for earlier tiles to end; the first `stream_chunks` chunks of a tile, which need not, go
-    ahead of them. More buffers let stores be written later, never loads earlier in the list: so they only take waits away.
+    ahead of them. A tile's stores come while the tile `lag` behind it runs, what is left after the last tile. The longer the lag,
+    the further may loads run ahead; it takes one buffer more than the lag.
     """
     last = len(phase.tiles) - 1
     first_pieces = max(1, sum(load.words for load in phase.tiles[0].loads) // FIRST_PIECE_WORDS)
@@ -57,9 +58,9 @@ def dma_order(phase: Phase, stream_chunks: int, tile_buffers: int = 2) -> Iterat
         for chunk in range(count):
             yield Request("chunk", index, chunk, count)
             piece = chunk - lead + 1
-            if piece >= 0 and index >= tile_buffers - 1:
-                yield Request("store", index - tile_buffers + 1, piece, pieces)
+            if piece >= 0 and index >= lag:
+                yield Request("store", index - lag, piece, pieces)
             if piece >= 0 and index < last:
                 yield Request("load", index + 1, piece, pieces)
-    for index in range(max(0, last - tile_buffers + 2), last + 1):
+    for index in range(max(0, last - lag + 1), last + 1):
         yield Request("store", index, 0, 1)

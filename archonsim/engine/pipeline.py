@@ -4,12 +4,17 @@ One DMA engine serves DRAM and the on-chip ports in a **fixed order** that is kn
 the running tile, with the next tile's loads and the last tile's stores spread evenly between its chunks. It waits for buffer
 space, it never chooses. So every time in the machine is a sum or a maximum of earlier ones (a marked graph), and more
 bandwidth or less latency cannot cost a cycle: a property that arbitration by arrival would lose.
+
+More than two tile buffers allow for several lists: stores may lag behind further, which lets loads run ahead, and leaves more to
+write behind the last tile. Whoever makes the list knows how long each would take and takes the shortest (own decision), so that
+another buffer cannot cost a cycle, either.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Sequence
+from copy import deepcopy
 from typing import Any
 
 from simpy import Event
@@ -37,11 +42,15 @@ class PhaseRun:
     memory : MemorySystem
     dma : DmaSpec
     phase : Phase
+    lag : int
+        Tiles by which stores are behind, less than the tile buffers.
     observer : Observer
     """
 
-    def __init__(self, env: Clock, memory: MemorySystem, dma: DmaSpec, phase: Phase, observer: Observer = SILENT) -> None:
-        self._env, self._memory, self._dma, self._phase, self._observer = env, memory, dma, phase, observer
+    def __init__(
+        self, env: Clock, memory: MemorySystem, dma: DmaSpec, phase: Phase, lag: int, observer: Observer = SILENT
+    ) -> None:  # fmt: skip
+        self._env, self._memory, self._dma, self._phase, self._lag, self._observer = env, memory, dma, phase, lag, observer
         self.stats = PhaseStats()
         tiles = range(len(phase.tiles))
         self._loaded = [env.event() for _ in tiles]
@@ -81,7 +90,7 @@ class PhaseRun:
     def _move(self) -> Process:
         """Work through the DMA's list in order."""
         steps = {"chunk": self._fetch_chunk, "load": self._fetch_loads, "store": self._write_stores}
-        for request in dma_order(self._phase, self._dma.stream_chunks, self._dma.tile_buffers):
+        for request in dma_order(self._phase, self._dma.stream_chunks, self._lag):
             yield from steps[request.what](request)
 
     def _fetch_chunk(self, request: Request) -> Process:
@@ -195,12 +204,26 @@ class PhaseRun:
         self._observer.array_waits("glb", before + for_dram, now)
 
 
+def _best_lag(now: int, memory: MemorySystem, dma: DmaSpec, phase: Phase) -> int:
+    """Try all lags that the buffers allow; return the quickest, and of those the shortest."""
+    lags = range(1, min(dma.tile_buffers, len(phase.tiles) + 1))
+
+    def cycles(lag: int) -> int:
+        env = Clock(now)
+        trial = PhaseRun(env, deepcopy(memory), dma, phase, lag)
+        env.process(trial.run())
+        env.run()
+        return trial.stats.cycles
+
+    return min(lags, key=cycles) if len(lags) > 1 else 1
+
+
 def run_phases(
     env: Clock, memory: MemorySystem, dma: DmaSpec, phases: Sequence[Phase], done: list[PhaseStats],
     observer: Observer = SILENT,
 ) -> Process:  # fmt: skip
     """Run phases one after the other (a SimPy process); append what each took to `done`."""
     for phase in phases:
-        run = PhaseRun(env, memory, dma, phase, observer)
+        run = PhaseRun(env, memory, dma, phase, _best_lag(int(env.now), memory, dma, phase), observer)
         yield env.process(run.run())
         done.append(run.stats)

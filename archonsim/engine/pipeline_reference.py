@@ -112,6 +112,7 @@ class StepPhase:
         dram: DramSpec,
         buffers: dict[str, BufferSpec],
         clock_mhz: float,
+        lag: int,
     ) -> None:
         self._tiles, self._dma, self._queue_words = tiles, dma, dram.write_queue_words
         self._burst = dram.burst_words
@@ -121,7 +122,7 @@ class StepPhase:
             for name, one in buffers.items()
             for direction, words in (("read", one.read_words_per_cycle), ("write", one.write_words_per_cycle))
         }
-        self._list = deque(dma_order(phase, dma.stream_chunks, dma.tile_buffers))
+        self._list = deque(dma_order(phase, dma.stream_chunks, lag))
         self._loaded: dict[int, _Moved] = {}
         self._stored: dict[int, _Moved] = {}
         self._done: set[int] = set()

@@ -26,7 +26,7 @@ class Owner:
     keys: tuple[tuple[str, str], ...] = ()
 
 
-_BANDWIDTH = ("dram.gigabytes_per_second", "more bandwidth")
+_BANDWIDTH = ("dram.gigabytes_per_second", "more bandwidth; with dram.model=banks it is dram.device that counts")
 
 OWNERS: tuple[Owner, ...] = (
     Owner("macs", "multiplications", "multiplications that are done, every PE busy in every cycle"),

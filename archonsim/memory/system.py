@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import get_args
 
@@ -42,6 +43,14 @@ def _ports(spec: BufferSpec) -> dict[str, Server]:
     return {direction: RateServer(None if spec.model == "unlimited" else Fraction(width)) for direction, width in widths.items()}
 
 
+@dataclass(slots=True)
+class _Stream:
+    """Data of one kind that go one way through a server, and the address of the next of them."""
+
+    server: Server
+    address: int
+
+
 class MemorySystem:
     """A DRAM channel, and a read and a write port of every on-chip buffer.
 
@@ -58,7 +67,7 @@ class MemorySystem:
         for name, buffer in buffers.items():
             self._servers |= {f"{name}.{direction}": server for direction, server in _ports(buffer).items()}
         self._free = frozenset(dram.free)
-        self._next: Counter[tuple[str, str, str]] = Counter()
+        self._streams: dict[tuple[str, str, str], _Stream] = {}
         self._queue_words = 0 if dram.model == "unlimited" else dram.write_queue_words
         self._queue: list[tuple[Transfer, int]] = []
         self._drained = 0
@@ -103,9 +112,13 @@ class MemorySystem:
 
     def _reserve(self, transfer: Transfer, words: int, at: int, on_move: OnMove) -> Slot:
         component, direction, kind = transfer.component, transfer.direction, transfer.kind
-        server = self._servers["dram" if component == "dram" else f"{component}.{direction}"]
-        address = _REGIONS[direction, kind] * REGION_WORDS + self._next[component, direction, kind]
-        self._next[component, direction, kind] += server.in_bursts(words)
-        slot = server.reserve(words, at, direction, address)
+        stream = self._streams.get((component, direction, kind))
+        if stream is None:
+            server = self._servers["dram" if component == "dram" else f"{component}.{direction}"]
+            stream = _Stream(server, _REGIONS[direction, kind] * REGION_WORDS)
+            self._streams[component, direction, kind] = stream
+        server = stream.server
+        slot = server.reserve(words, at, direction, stream.address)
+        stream.address += server.in_bursts(words)
         on_move(transfer, words, server)
         return slot

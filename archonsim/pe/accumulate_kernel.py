@@ -210,8 +210,8 @@ class Accumulator:
 
     @property
     def last_retire(self) -> int:
-        """Cycle in which the last group retires, once all beats are sent."""
-        return int(self._totals[1]) + self.stream.groups - 1
+        """Cycle in which the last group retires, once all beats are sent; the one before the tile's if there is no group."""
+        return max(self.last_push, int(self._totals[1]) + self.stream.groups - 1)
 
     @property
     def broadcast_stall(self) -> int:

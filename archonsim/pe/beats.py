@@ -56,8 +56,10 @@ class BeatStream:
         first : (n + 1,) int32
             Beats of chunk i are ``first[i]:first[i + 1]``.
         size : (n,) int64
-            16-bit words of each chunk, at least 1.
+            16-bit words of each chunk, at least 1; a block of which no group is sent has one chunk of none.
         """
+        if not self.beats:
+            return np.zeros(2, np.int32), np.zeros(1, np.int64)
         last_of_group = np.append(self.group[1:] != self.group[:-1], True)
         bits = self.start[1:].astype(np.int64) * bits_per_candidate
         ends: list[int] = []

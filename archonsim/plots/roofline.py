@@ -16,6 +16,7 @@ from archonsim.plots.breakdown import images_of
 from archonsim.plots.chart import Chart
 from archonsim.plots.frames import about_rows, check_alike, need_columns
 from archonsim.plots.style import INK, Size, look, phase_fill, scale
+from archonsim.spec.dram_device import channel_rate
 from archonsim.spec.parts import WORD_BITS
 
 STREAM = "words.dram.read.weight"
@@ -47,9 +48,8 @@ def roofs(machine: Mapping[str, Any]) -> Roofs:
     """Read the bounds off a machine's resolved description."""
     pe, dram = machine["pe"], machine.get("dram", {})
     count = pe["rows"] * pe["cols"]
-    words = None
-    if dram.get("model", "unlimited") != "unlimited":
-        words = dram["gigabytes_per_second"] * 1000 / (WORD_BITS / 8) / machine["clock_mhz"]
+    rate = channel_rate(dram)
+    words = None if rate is None else rate * 1000 / (WORD_BITS / 8) / machine["clock_mhz"]
     return Roofs(count, count * pe["adders"] if "adders" in pe else None, words)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from archonsim import __version__
 from archonsim.report.files import rows_to_csv
 from archonsim.report.report import Number, Report
+from archonsim.spec.dram_device import say_dram
 from archonsim.spec.resources import Resources
 
 SCHEMA = 1
@@ -75,7 +76,7 @@ class Comparison:
         lines += _differ("networks", [row.network for row in done])
         lines += _differ("clocks (MHz)", [f"{row.report.clock_mhz:g}" for row in done if row.report])
         lines += _differ("fidelities", [row.report.fidelity for row in done if row.report])
-        lines += _differ("DRAMs", [_dram(row.report) for row in done if row.report])
+        lines += _differ("DRAMs", [say_dram(row.report.machine.get("dram", {})) for row in done if row.report])
         sources = {row.workload: row.report.provenance["mask_source"] for row in done if row.report}
         lines += [f"{workload}: masks and weights are SYNTHETIC" for workload, source in sources.items() if source == "synthetic"]
         if self.budget == "none":
@@ -107,11 +108,6 @@ class Comparison:
             "digest": report.digest if report else "", "mask_source": report.provenance["mask_source"] if report else "",
             "note": report.provenance["note"] if report else "", "reason": row.reason,
         }  # fmt: skip
-
-
-def _dram(report: Report) -> str:
-    dram = report.machine.get("dram", {})
-    return "unlimited" if dram.get("model") == "unlimited" else f"{dram.get('gigabytes_per_second')} GB/s"
 
 
 def _differ(what: str, values: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.report.report import LayerReport, Number, Report
+from archonsim.spec.dram_device import say_dram
 from archonsim.stats.counts import STALLS
 from archonsim.workload.workload import Provenance
 
@@ -157,10 +158,7 @@ def _head(report: Report, provenance: Provenance) -> Text:
 
 def _foot(report: Report) -> Text:
     dram = report.machine.get("dram", {})
-    if report.fidelity == "ideal" or dram.get("model") == "unlimited":
-        memory = "DRAM unlimited"
-    else:
-        memory = f"DRAM {dram.get('gigabytes_per_second')} GB/s, {dram.get('latency_cycles')} cycles latency"
+    memory = f"DRAM {'unlimited' if report.fidelity == 'ideal' else say_dram(dram)}"
     text = Text(f"{number(report.total_cycles)} cycles = {report.time_ms:.3f} ms at {report.clock_mhz:g} MHz", style="bold")
     energy = "" if report.energy_uj is None else f"; {number(report.energy_uj)} uJ"
     text.append(f"; {number(report.total_macs)} MACs, {number(report.total_adds)} adds; {memory}{energy}", style="not bold")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
 from math import ceil
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -114,3 +115,27 @@ def load_device(name: str) -> DramDevice:
         No such device, or one that is malformed.
     """
     return load_shipped(DramDevice, "dram", name, "DRAM device")
+
+
+def channel_rate(dram: Mapping[str, Any]) -> float | None:
+    """Return the most that the channel of a resolved description moves, in GB/s; None where nothing limits it.
+
+    Raises
+    ------
+    SpecError
+        As :func:`load_device`, for the model ``banks``.
+    """
+    model = dram.get("model", "unlimited")
+    if model == "unlimited":
+        return None
+    return load_device(dram["device"]).gigabytes_per_second if model == "banks" else float(dram["gigabytes_per_second"])
+
+
+def say_dram(dram: Mapping[str, Any]) -> str:
+    """Name the DRAM of a resolved description, for people."""
+    rate = channel_rate(dram)
+    if rate is None:
+        return "unlimited"
+    if dram["model"] == "banks":
+        return f"{dram['device']} with banks and rows, at most {rate:.1f} GB/s"
+    return f"{rate:g} GB/s, {dram['latency_cycles']} cycles latency"

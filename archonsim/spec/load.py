@@ -150,7 +150,8 @@ def _lines(error: ValidationError, source: str, set_keys: Iterable[str], known: 
     lines = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
-        where = f"--set {key}" if key in set_keys else f"{source}: {key}" if key else source
+        set_here = any(key == one or key.startswith(f"{one}.") for one in set_keys)
+        where = f"--set {key}" if set_here else f"{source}: {key}" if key else source
         if fault["type"] == "unexpected_keyword_argument":
             sections = {known_key.rpartition(".")[0] for known_key in known} - {""}
             lines.append(f"{where}: unknown key{nearest(key, [*known, *sections])}")

@@ -10,9 +10,10 @@ from pydantic.dataclasses import dataclass
 
 from archonsim.kinds import DataKind
 
-Count = Annotated[int, Strict(), Field(ge=1)]
-Size = Annotated[int, Strict(), Field(ge=0)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# The largest values keep every time of a run within 64 bits.
+Count = Annotated[int, Strict(), Field(ge=1, lt=2**31)]
+Size = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
+Rate = Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 CONFIG = ConfigDict(extra="forbid")
@@ -97,7 +98,7 @@ class PrefetchSpec:
         Tiles whose inputs may be on chip, the running one included, and whose results: 2 is double buffering.
     """
 
-    tile_buffers: Annotated[int, Strict(), Field(ge=2)]
+    tile_buffers: Annotated[int, Strict(), Field(ge=2, le=16)]
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -83,6 +83,17 @@ def test_formats_say_the_same(trace: Path, capsys: pytest.CaptureFixture[str], t
         assert needed in table
 
 
+def test_each_model_of_dram_is_named_as_what_it_is(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def footer(*overrides: str) -> str:
+        sets = [word for text in overrides for word in ("--set", text)]
+        assert run_command(["run", "-a", "archon", "-w", str(trace), *sets]) == 0
+        return next(line for line in capsys.readouterr().out.splitlines() if " MHz; " in line)
+
+    assert "DRAM 25.6 GB/s, 50 cycles latency" in footer()
+    assert "DRAM hbm2 with banks and rows, at most 238.9 GB/s" in footer("dram.model=banks", "dram.device=hbm2")
+    assert "DRAM unlimited" in footer("dram.model=unlimited")
+
+
 def test_same_input_same_bytes(trace: Path, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         command = ["run", "-a", "archon", "-w", str(trace), "--masks", "flip:0.1", "--seed", "5", "-o", str(tmp_path / folder)]

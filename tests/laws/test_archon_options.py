@@ -21,7 +21,7 @@ from archonsim.workload.fused_weight import fuse
 from archonsim.workload.networks import network
 from archonsim.workload.workload import Workload
 from tests.laws.test_archon import BLOCKS, SETTINGS, run, total, workload_of
-from tests.strategies import archon, make_block, replace_spec
+from tests.strategies import UNLIMITED, archon, make_block, replace_spec
 
 
 def two_blocks(block: Block, seed: int) -> Workload:
@@ -73,6 +73,21 @@ def test_refetched_masks_are_counted_always_and_take_time_when_asked_to(block: B
         key = ("prediction_glb", "read", "mask")
         assert two.stats.traffic[key] - one.stats.traffic[key] == words
         assert two.stats.cycles >= max(one.stats.cycles, words // 16)
+
+
+# --- nothing to send
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_block_whose_fused_weights_are_all_zero_takes_the_time_of_its_maps(late: bool) -> None:
+    """No candidate, no bias group: nothing is broadcast, and maps move all the same."""
+    work = workload_of(make_block(channels=4, mid=8, out=4, size=(12, 12), late=late), weights=0)
+    overrides = ("skip_empty_groups=true", "bias_terms=untimed")
+    (main,) = mains(run(work, archon(*overrides)))
+    assert (main.stats.compute, main.stats.macs, main.stats.adds) == (0, 0, 0)
+    assert main.stats.cycles == sum(main.stats.stalls.values()) > 0
+    (free,) = mains(run(work, archon(*overrides, *UNLIMITED)))
+    assert free.stats.cycles == 0
 
 
 # --- windows

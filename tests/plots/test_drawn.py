@@ -19,6 +19,7 @@ from archonsim.machines.registry import machine, machine_spec
 from archonsim.plots.bootstrap import speedup_interval
 from archonsim.plots.roofline import roofs
 from archonsim.plots.style import phase_fill, stall_fill
+from archonsim.spec.dram_device import load_device
 from archonsim.workload.what_if import MaskPolicy
 from tests import results
 
@@ -192,6 +193,8 @@ def test_roofline_points_lie_under_the_roof() -> None:
     assert set(table["operation"]) == {"macs", "adds"}
     assert (table["per_cycle"] <= table["bound_per_cycle"] * (1 + 1e-9)).all()
     assert roofs(run["machine"]).words == pytest.approx(25.6)
+    stacked = {**run["machine"], "dram": {**run["machine"]["dram"], "model": "banks", "device": "hbm2"}}
+    assert roofs(stacked).words == pytest.approx(load_device("hbm2").gigabytes_per_second)
     drawn = np.concatenate([line.get_xydata() for axes in chart.axes for line in axes.lines if line.get_marker() in ("o", "s")])
     assert_allclose(sorted(map(tuple, drawn)), sorted(map(tuple, table[["per_word", "per_cycle"]].to_numpy())))
     block = next(one for one in run["layers"] if one["name"] == "b1" and one["phase"] == "main")

@@ -96,14 +96,14 @@ def test_words_per_cycle_of_the_preset() -> None:
     assert dram.words_per_cycle(500) == Fraction(128, 5)
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 5), st.integers(2, 5), st.integers(1, 100))
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 5), st.integers(1, 5), st.integers(1, 100))
 def test_dma_order_holds_everything_once_and_what_a_tile_needs_before_it(
-    chunks: list[int], lead: int, buffers: int, grain: int
+    chunks: list[int], lead: int, lag: int, grain: int
 ) -> None:
     tiles = [FixedTile(cycles=1) for _ in chunks]
     for tile, count in zip(tiles, chunks, strict=True):
         tile.chunks = (1,) * count
-    order = list(dma_order(Phase(name="layer", tiles=tiles, stream_from=["dram"] * len(tiles)), lead, buffers))
+    order = list(dma_order(Phase(name="layer", tiles=tiles, stream_from=["dram"] * len(tiles)), lead, lag))
     for what in ("load", "store", "chunk"):
         for tile in range(len(tiles)):
             mine = [request for request in order if (request.what, request.tile) == (what, tile)]
