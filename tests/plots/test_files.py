@@ -229,7 +229,7 @@ def test_curves_look_different_each() -> None:
     looks = {(line.get_color(), line.get_linestyle()) for line in chart.axes[0].lines}
     assert len(looks) == 32
     with pytest.raises(ResultError, match="33 curves cannot be told apart"):
-        plots.plot_sweep(pd.concat([swept, base.assign(**{"pe.adders": 99})]), "pe.rows", "cycles", "pe.adders")
+        plots.plot_sweep(pd.concat([swept, base.assign(**{"pe.adders": 99, "pe.rows": 4})]), "pe.rows", "cycles", "pe.adders")
 
 
 def test_ticks_of_a_large_heat_map_have_room() -> None:

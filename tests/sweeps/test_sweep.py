@@ -177,7 +177,7 @@ def test_a_resumed_sweep_forecasts_what_is_left(keep: int, whole: Path, tmp_path
     """Whichever points are there: also those that a forecast runs first, and none but impossible ones."""
     lines = _lines(whole)
     (tmp_path / "sweep.json").write_bytes((whole / "sweep.json").read_bytes())
-    (tmp_path / "journal.jsonl").write_bytes(b"".join(lines[:keep]))
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[:keep]))
     question = ask("archon", DIGITS, ["pe.rows=4,8", "pe.fifo_depth=3..32", "pe.adders=4,6"])
     with sweep.Sweep(question, tmp_path, resume=True) as resumed:
         forecast = resumed.forecast(2)
@@ -198,7 +198,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); from archonsim.cli.app import run_command; "
         "sys.exit(run_command(sys.argv[1:]))"
     )
-    asked = ["sweep", *ideal(tmp_path, "--param", "pe.adders=2..12", rows="2..20")]
+    asked = ideal(tmp_path, "--param", "pe.adders=2..12", rows="2..20")
     done = subprocess.run([sys.executable, "-c", limit, *asked], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert f"{tmp_path / 'journal.jsonl'}: cannot write: File too large" in done.stderr
