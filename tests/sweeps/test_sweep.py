@@ -178,7 +178,7 @@ def test_a_resumed_sweep_forecasts_what_is_left(keep: int, whole: Path, tmp_path
     lines = _lines(whole)
     (tmp_path / "sweep.json").write_bytes((whole / "sweep.json").read_bytes())
     (tmp_path / "journal.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[:keep]))
-    question = ask("archon", DIGITS, ["pe.rows=4,8", "pe.fifo_depth=3..32", "pe.adders=4,6"])
+    question = ask("archon", DIGITS, CYCLE[CYCLE.index("--param") + 1 :: 2])
     with sweep.Sweep(question, tmp_path, resume=True) as resumed:
         forecast = resumed.forecast(2)
         assert forecast.points == len(rows_of(whole))
