@@ -50,4 +50,4 @@ if not TYPE_CHECKING:  # or every misspelt name would pass for one of any type
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted(__all__)

@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 
 from archonsim.budget import rescale
 from archonsim.engine.observer import SILENT, Observer
-from archonsim.errors import SpecError, UserError, WorkloadError, nearest
+from archonsim.errors import MaskError, SpecError, UserError, WorkloadError, nearest
 from archonsim.machines.registry import Machine, machine, machine_names, machine_spec
 from archonsim.report.compare import Comparison, Row
 from archonsim.report.report import Report
@@ -32,12 +32,22 @@ def as_workload(workload: str | Path | Workload) -> Workload:
 
 
 def as_images(images: Images) -> list[int] | None:
-    """Return image numbers, None for all; read ``"all"`` and ``"0,2-3"`` as the command line does."""
+    """Return image numbers, None for all; read ``"all"`` and ``"0,2-3"`` as the command line does.
+
+    Raises
+    ------
+    MaskError
+        They are no numbers, or none at all.
+    """
     if isinstance(images, str):
         return parse_images(images)
     if isinstance(images, int):
         return [images]
-    return None if images is None else list(images)
+    if images is None:
+        return None
+    if not images or not all(isinstance(image, int) for image in images):
+        raise MaskError(f"images is {images!r}; it must be 'all', or numbers such as 0 or [0, 2]")
+    return list(images)
 
 
 def as_fidelity(fidelity: str) -> Fidelity:

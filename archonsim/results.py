@@ -5,26 +5,23 @@ pandas and matplotlib are imported when a frame or a figure is asked for, so tha
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from archonsim.errors import SpecError
 from archonsim.explain.advice import Advice
 from archonsim.report.compare import Comparison
 from archonsim.report.report import Number, Report
-from archonsim.report.text import number
+from archonsim.report.text import microjoules, number, synthetic_line
+from archonsim.sweeps.store import mask_sources
 from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME
+from archonsim.sweeps.values import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
-
-
-def _draw(function: str, *arguments: Any) -> Figure:
-    """Call one of the drawing functions."""
-    figure: Figure = getattr(import_module("archonsim.plots"), function)(*arguments)
-    return figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +66,21 @@ class Result:
         """Return a few lines for reading."""
         report = self.report
         stalls = sum(sum(layer.stalls.values()) for layer in report.layers)
-        energy = "" if report.energy_uj is None else f", {report.energy_uj:.3g} uJ"
+        energy = "" if report.energy_uj is None else f", {microjoules(report.energy_uj)} uJ"
         masks = f", masks: {report.masks}" if report.masks else ""
-        return (
-            f"{report.arch} on {report.workload}, {report.fidelity} fidelity{masks}\n"
+        lines = [
+            f"{report.arch} on {report.workload}, {report.fidelity} fidelity{masks}",
             f"{number(report.total_cycles)} cycles = {report.time_ms:.3f} ms at {report.clock_mhz:g} MHz{energy}; "
-            f"{number(stalls)} of them stalled\n"
-            f"{number(report.total_macs)} MACs, {number(report.total_adds)} adds"
-        )
+            f"{number(stalls)} of them stalled",
+            f"{number(report.total_macs)} MACs, {number(report.total_adds)} adds",
+        ]
+        return "\n".join([*lines, *synthetic_line(report.workload, report.provenance["mask_source"])])
 
     def plot(self) -> Figure:
         """Draw cycles by layer and phase."""
-        return _draw("plot_run", self.to_dataframe())
+        from archonsim.plots import plot_run
+
+        return plot_run(self.to_dataframe())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,9 @@ class CompareResult:
 
     def plot(self) -> Figure:
         """Draw speedups over the base."""
-        return _draw("plot_compare", self.to_dataframe())
+        from archonsim.plots import plot_compare
+
+        return plot_compare(self.to_dataframe())
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -162,12 +164,41 @@ class SweepResult:
                 f"fastest of {row['workload']} on {row['arch']}: {number(row['cycles'])} cycles, {row['time_ms']:.3f} ms "
                 f"with {', '.join([*chosen, *masks]) or 'the preset'}"
             )
+        for workload, source in mask_sources(self.folder).items():
+            lines += synthetic_line(workload, source)
         return "\n".join(lines)
 
-    def plot(self, x: str | None = None, y: str = "cycles", series: str | None = None) -> Figure:
-        """Draw a column over a parameter, the first one by default; one curve for each value of `series`."""
-        frame = import_module("archonsim.plots").read_sweep(self.csv)  # with where the workloads come from
-        return _draw("plot_sweep", frame, x or self.parameters[0], y, series)
+    def plot(
+        self, x: str | None = None, y: str = "cycles", series: str | Sequence[str] | None = None,
+        where: Mapping[str, object] | None = None,
+    ) -> Figure:  # fmt: skip
+        """Draw a column over a parameter.
+
+        Parameters
+        ----------
+        x : str, optional
+            The first parameter by default.
+        y : str
+            Any column of figures.
+        series : str or one or two strs, optional
+            Columns with one curve for each value; by default the first two other parameters.
+        where : dict of column to value, optional
+            Draw these points only.
+
+        Raises
+        ------
+        UserError
+            A column is unknown, or several points share one place.
+        """
+        from archonsim.plots import plot_sweep, read_sweep
+        from archonsim.plots import where as choose
+
+        frame = choose(read_sweep(self.csv), {name: str(plain(value)) for name, value in (where or {}).items()})
+        if not (x or self.parameters):
+            raise SpecError("this sweep varied no parameter; name a column: plot(x=...)")
+        across = x or self.parameters[0]
+        others = [name for name in self.parameters if name != across and name not in (where or {})]
+        return plot_sweep(frame, across, y, others[:2] if series is None else series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +225,6 @@ class AdviceResult:
         for verdict, text in named.items():
             blocks = [one.block for one in self.advice.blocks if one.pays is verdict]
             lines += [f"{text}: {', '.join(blocks)}"] if blocks else []
-        wrong = ", ".join(self.advice.disagreements) or "none"
-        return "\n".join(
-            [f"{self.advice.workload} on {self.advice.arch}", *lines, f"closed form and simulator disagree on: {wrong}"]
-        )
+        advice, wrong = self.advice, ", ".join(self.advice.disagreements) or "none"
+        lines += [f"closed form and simulator disagree on: {wrong}", *synthetic_line(advice.workload, advice.mask_source)]
+        return "\n".join([f"{advice.workload} on {advice.arch}", *lines])

@@ -1,4 +1,4 @@
-"""What several commands share: finding a workload, writing a result, printing it in one of three formats."""
+"""What several commands share: their help texts, writing a result, printing it in one of three formats."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from rich.console import Console, RenderableType
 
 from archonsim.cli.progress import stderr
 from archonsim.report.files import write_result
-from archonsim.workload.find import find_workload as find_workload
-from archonsim.workload.find import parse_images as parse_images
 
 PLAIN_HELP = "Store masks as they are: any HDF5 tool can decode them, and the file is several times as large."
 WORKLOAD_HELP = "A workload file (.h5), a SCALE-Sim topology (.csv), or a network known by name; the latter two are shapes only."

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from archonsim.cli.common import Format, emit, find_workload, parse_images
+from archonsim.cli.common import Format, emit
 from archonsim.cli.progress import StepProgress
 from archonsim.report.files import rows_to_csv, to_json
 from archonsim.report.inspect import RATES, Inspection, inspect_workload
 from archonsim.report.inspect_text import render_inspection
 from archonsim.simulate import choose_images
 from archonsim.workload.check import validate
+from archonsim.workload.find import find_workload, parse_images
 
 
 def inspect(

@@ -18,8 +18,9 @@ from archonsim.cli.options import Fidelity, Form
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.errors import SpecError
 from archonsim.report.files import to_json
-from archonsim.report.text import number
+from archonsim.report.text import microjoules, number, synthetic_line
 from archonsim.sweeps.question import Question, ask, read_question
+from archonsim.sweeps.store import mask_sources
 from archonsim.sweeps.sweep import Forecast, conduct
 from archonsim.sweeps.table import Row, read_rows
 from archonsim.workload.what_if import FORMS
@@ -29,9 +30,13 @@ SHOWN, REASONS = 15, 5
 
 
 def sweep(
-    file: Annotated[Path | None, typer.Argument(help="TOML file that holds the whole question, in place of the options.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="TOML file that holds the whole question, in place of the options.")
+    ] = None,
     workload: Annotated[list[str] | None, typer.Option("--workload", "-w", help=f"{WORKLOAD_HELP} Repeatable.")] = None,
-    arch: Annotated[list[str] | None, typer.Option("--arch", "-a", help="Architecture; repeatable.")] = None,
+    arch: Annotated[
+        list[str] | None, typer.Option("--arch", "-a", help="Architectures, separated by commas; or all. Repeatable.")
+    ] = None,
     param: Annotated[
         list[str] | None,
         typer.Option(
@@ -100,7 +105,7 @@ def _told(forecast: Forecast) -> str:
     points = f"{number(forecast.points)} points"
     if forecast.finished:
         points += f", {number(forecast.finished)} finished"
-    if not forecast.seconds:
+    if not forecast.left:
         return f"{points}: nothing left to run"
     workers = f"{forecast.workers} workers" if forecast.workers > 1 else "1 process"
     return f"{points}; about {_time(forecast.seconds)} on {workers}, about {forecast.memory_mb:.0f} MB of memory here"
@@ -132,11 +137,14 @@ def _render(question: Question, folder: Path) -> RenderableType:
     for name in ("cycles", "ms", "energy uJ"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in fastest:
-        energy = "" if row["energy_uj"] is None else number(row["energy_uj"])
+        energy = "" if row["energy_uj"] is None else microjoules(row["energy_uj"])
         shown = ["" if row[name] is None else str(row[name]) for name in names]
         table.add_row(*shown, number(row["cycles"]), f"{row['time_ms']:.3f}", energy)
     what = f"the {len(fastest)} fastest of {number(done)}" if done > len(fastest) else f"{number(done)}"
     notes = Text(f"{what} points that run, of {number(len(question.grid))}; all are in {folder}", style="dim")
+    for workload, source in mask_sources(folder).items():
+        for line in synthetic_line(workload, source):
+            notes.append(f"\n{line}", style="yellow")
     for reason, count in reasons.most_common(REASONS):
         notes.append(f"\n{number(count)} infeasible: {reason}", style="yellow")
     if len(reasons) > REASONS:

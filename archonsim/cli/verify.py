@@ -9,13 +9,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archonsim.cli.common import Format, emit, find_workload, parse_images
+from archonsim.cli.common import Format, emit
 from archonsim.cli.options import Form, TracedWorkload
 from archonsim.cli.progress import StepProgress
 from archonsim.report.files import rows_to_csv, to_json
 from archonsim.report.text import number, provenance_lines
 from archonsim.simulate import choose_images
 from archonsim.verify import TOLERANCE, BlockCheck, verify
+from archonsim.workload.find import find_workload, parse_images
 from archonsim.workload.workload import Workload
 
 

@@ -78,6 +78,8 @@ class Advice:
     Attributes
     ----------
     arch, workload, digest, masks : str
+    mask_source : str
+        ``"trained"``, ``"synthetic"``, ...
     seed : int
     image_numbers : tuple of int
         Images that the cycles are means over.
@@ -92,6 +94,7 @@ class Advice:
     workload: str
     digest: str
     masks: str
+    mask_source: str
     seed: int
     image_numbers: tuple[int, ...]
     total_cycles: Number

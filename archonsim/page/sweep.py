@@ -11,6 +11,7 @@ from archonsim import __version__
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.page.model import Card, Interactive, Page, Picture, grouped, table, trust
 from archonsim.plots import plot_heatmap, plot_sweep
+from archonsim.plots.curves import MOST_CURVES
 from archonsim.plots.frames import about_rows, check_alike, shown
 from archonsim.plots.points import INFEASIBLE, label, parameters
 from archonsim.spec.load import to_table, to_toml
@@ -60,7 +61,8 @@ def _pictures(frame: pd.DataFrame, varied: list[str], merits: list[str]) -> list
     series = _varying(frame, list(_AXES))
     for merit in merits[:3]:
         feasible = frame.loc[frame["status"] != INFEASIBLE, merit]
-        if feasible.isna().any() or feasible.empty or len(series) > 2:
+        curves = frame[[*series, *varied[1:]]].drop_duplicates() if series else frame.iloc[:1]
+        if feasible.isna().any() or feasible.empty or len(series) > 2 or len(curves) > MOST_CURVES:
             continue
         said = f"{label(merit)} over {' and '.join(map(label, varied))}; the table of points says the same"
         if len(varied) == 1:

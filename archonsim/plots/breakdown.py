@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter
 from archonsim.errors import ResultError
 from archonsim.plots.chart import Chart
 from archonsim.plots.frames import about_rows, check_alike, need_columns, shown
-from archonsim.plots.style import Fill, Size, look, phase_fill, scale, stall_fill
+from archonsim.plots.style import Fill, Size, brief, look, phase_fill, scale, stall_fill
 from archonsim.stats.counts import STALLS
 
 Quantity = Literal["cycles", "energy"]
@@ -143,7 +143,7 @@ def plot_run(
         for place, bar in enumerate(bars):
             text = f"{100 * reached[bar] / total:.1f} %" if by == "layer" else f"{EngFormatter(places=2, sep='')(reached[bar])}"
             axes.text(reached[bar] + 0.012 * longest, place, text, va="center", size=5.8 * scale(size))
-        axes.set_yticks(range(len(bars)), bars)
+        axes.set_yticks(range(len(bars)), map(brief, bars))
         axes.set_ylim(len(bars) - 0.4, -0.6)
         axes.set_xlim(0, longest * 1.12)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))

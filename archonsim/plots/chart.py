@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from archonsim.errors import ResultError
 from archonsim.plots.style import QUIET, SLIDE_HEIGHT, Size, look, scale, width
 from archonsim.report.files import write_bytes
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 TITLE_POINTS, SUBTITLE_POINTS = 8.0, 6.0
 #: Mean width of a letter of DejaVu Sans, in its size; measured on the subtitles that we draw.
 LETTER = 0.55
+#: Slides' heights that a figure may need before it is squeezed onto one: beyond, names of bars overlap.
+MOST_SLIDES = 1.4
 POINTS_PER_INCH = 72.0
 
 #: No dates, no names of versions: the same figures, the same bytes.
@@ -42,6 +45,11 @@ class Chart(Figure):
     title : str
     subtitle : str
         What was run, and on what masks; folded to the figure's width.
+
+    Raises
+    ------
+    ResultError
+        It does not fit a slide.
     """
 
     def __init__(self, table: pd.DataFrame, *, size: Size, height: float, title: str, subtitle: str = "") -> None:
@@ -53,6 +61,8 @@ class Chart(Figure):
         head = title_inches + 1.3 * len(lines) * SUBTITLE_POINTS * zoom / POINTS_PER_INCH + 0.1 * zoom
         tall = height * zoom + head
         if size is Size.slide:
+            if tall > MOST_SLIDES * SLIDE_HEIGHT:
+                raise ResultError("too much for one slide, its lines would overlap; draw fewer, or choose --size page")
             tall = SLIDE_HEIGHT
         super().__init__(figsize=(wide, tall), layout="constrained")
         FigureCanvasAgg(self)

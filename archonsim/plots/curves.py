@@ -29,6 +29,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
 #: Tick labels that a column has room for.
 MOST_TICKS = 8
+#: Curves that colours and dashes tell apart.
+MOST_CURVES = len(COLORS) * len(DASHES)
 
 
 def sweep_table(frame: pd.DataFrame, x: str, y: str, series: Sequence[str], asymptote: bool = False) -> pd.DataFrame:
@@ -85,7 +87,8 @@ def _looks(columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[dict
     looks = []
     for key in keys:
         number, other = first.index(key[0]), second.index(key[1:])
-        dash = DASHES[other % len(DASHES)] if len(columns) > 1 else DASHES[number % len(DASHES)]
+        # Without a second column, colours that come again come with other dashes.
+        dash = DASHES[other % len(DASHES)] if len(columns) > 1 else DASHES[(number + number // len(COLORS)) % len(DASHES)]
         one = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)], "linestyle": dash}
         looks.append(one | {"markerfacecolor": "white" if other and len(columns) > 1 else one["color"]})
     return looks
@@ -150,11 +153,13 @@ def plot_sweep(
     Raises
     ------
     ResultError
-        As :func:`sweep_table`.
+        As :func:`sweep_table`; or there are too many curves.
     """
     columns = [series] if isinstance(series, str) else list(series or [])
     table = sweep_table(frame, x, y, columns, asymptote)
     curves = _curves(table, columns)
+    if len(curves) > MOST_CURVES:
+        raise ResultError(f"{len(curves)} curves cannot be told apart; choose with --where, or draw a heatmap")
     looks = _looks(columns, [key for key, _ in curves])
     numeric = table[x].dtype.kind in "iuf"
     values = sorted(table[x].unique().tolist()) if numeric else list(table[x].unique())

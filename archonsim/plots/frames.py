@@ -16,6 +16,8 @@ Tree = dict[str, Any]
 
 #: Letters of a workload's note that a subtitle shows; `archonsim inspect` shows all.
 NOTE_LETTERS = 110
+#: Notes that a subtitle shows.
+MOST_NOTES = 3
 
 
 def shown(workload: str) -> str:
@@ -72,10 +74,11 @@ def _sources(known: dict[str, tuple[str, str]]) -> list[str]:
     for source, workloads in by_source.items():
         where = f" ({', '.join(workloads)})" if len(by_source) > 1 else ""
         parts.append(said.get(source, f"masks: {source}" if source else "masks: unknown") + where)
-    for workload, (_, note) in known.items():
-        if note:
-            parts.append((f"{workload}: " if len(known) > 1 else "") + textwrap.shorten(note, NOTE_LETTERS, placeholder=" …"))
-    return parts
+    # Notes on traces first: how far masks can be trusted matters more than where shapes come from.
+    noted = sorted(((workload, *said) for workload, said in known.items() if said[1]), key=lambda one: one[1] in ("", "none"))
+    for workload, _, note in noted[:MOST_NOTES]:
+        parts.append((f"{workload}: " if len(known) > 1 else "") + textwrap.shorten(note, NOTE_LETTERS, placeholder=" …"))
+    return parts if len(noted) <= MOST_NOTES else [*parts, f"notes on {len(noted) - MOST_NOTES} more workloads"]
 
 
 def _distinct(frame: pd.DataFrame, column: str) -> list[Any]:

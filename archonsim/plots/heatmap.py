@@ -19,6 +19,8 @@ from archonsim.plots.style import Size, look, scale
 
 #: More columns than this, and cells hold no figures.
 MOST_CELLS = 12
+#: Tick labels that a column has room for.
+MOST_ACROSS, MOST_UP = 16, 14
 INFEASIBLE_CELL: dict[str, Any] = {"facecolor": "#EEEEEE", "edgecolor": "#777777", "hatch": "xxxx"}
 
 
@@ -81,8 +83,9 @@ def plot_heatmap(
         best = np.unravel_index(np.argmax(cells) if value == "speedup" else np.argmin(cells), cells.shape)
         edge: dict[str, Any] = {"facecolor": "none", "edgecolor": "#D55E00", "linewidth": 1.4 * scale(size)}
         axes.add_patch(Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, **edge))
-        axes.set_xticks(range(len(cols)), [value_name(one) for one in cols])
-        axes.set_yticks(range(len(rows)), [value_name(one) for one in rows])
+        for set_ticks, values, most in ((axes.set_xticks, cols, MOST_ACROSS), (axes.set_yticks, rows, MOST_UP)):
+            shown = range(0, len(values), -(-len(values) // most))
+            set_ticks(shown, [value_name(values[at]) for at in shown])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel(label(x))

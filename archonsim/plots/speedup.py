@@ -10,7 +10,7 @@ import pandas as pd
 from archonsim.errors import ResultError, nearest
 from archonsim.plots.chart import Chart
 from archonsim.plots.frames import about_rows, check_alike, need_columns, shown
-from archonsim.plots.style import INK, Size, look, machine_fill, scale
+from archonsim.plots.style import INK, Size, brief, look, machine_fill, scale
 
 #: Height of a bar in inches, in a column.
 BAR_INCHES = 0.15
@@ -118,7 +118,7 @@ def plot_compare(
                     axes.plot(
                         [0], [middle], color=INK, marker="x", linestyle="", clip_on=False, gid=f"infeasible-{arch}-{middle:g}"
                     )
-        axes.set_yticks(range(len(workloads)), workloads)
+        axes.set_yticks(range(len(workloads)), map(brief, workloads))
         axes.set_ylim(len(workloads) - 0.5, -0.5)
         axes.set_xlim(0, top * 1.13)
         axes.axvline(1, color="black", linewidth=0.6 * scale(size), linestyle=":")
@@ -126,5 +126,5 @@ def plot_compare(
         axes.tick_params(axis="y", length=0)
         if "geometric mean" in workloads:
             axes.axhline(len(workloads) - 1.5, color="black", linewidth=0.4 * scale(size))
-        chart.legend(loc="outside lower center", ncols=len(over))
+        chart.legend(loc="outside lower center", ncols=min(len(over), 3))
     return chart

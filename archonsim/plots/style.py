@@ -22,6 +22,8 @@ class Size(StrEnum):
 
 #: Width in inches, and how much larger than in a column everything is drawn.
 _GEOMETRY: dict[Size, tuple[float, float]] = {Size.column: (3.35, 1.0), Size.page: (7.0, 1.0), Size.slide: (10.0, 1.6)}
+#: Letters of a name beside an axis.
+MOST_LETTERS = 34
 #: No slide is taller: 16:9.
 SLIDE_HEIGHT = 5.625
 _SCALED = (
@@ -102,6 +104,11 @@ MACHINES: dict[str, Fill] = {
 }
 _OTHERS = ("#E6B8A2", "#B3CDE3", "#CCEBC5", "#DECBE4", "#FED9A6", "#E5D8BD")
 _HATCHES = ("++++", "||||", "----", "oooo", "****", "\\\\//")
+
+
+def brief(name: str) -> str:
+    """Cut the middle out of a name that would leave no room for what it names."""
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 14]}…{name[-13:]}"
 
 
 def phase_fill(phase: str) -> Fill:

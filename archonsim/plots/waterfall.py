@@ -15,6 +15,8 @@ from archonsim.plots.frames import need_columns
 from archonsim.plots.style import INK, Size, look, scale
 
 BAR_INCHES = 0.17
+#: Share of the axis that a figure beside a bar needs, at most.
+ROOM = 0.3
 #: Owners that are work; all others are losses.
 WORK = ("macs", "adders")
 WORK_COLOR, LOSS_COLOR, TOTAL_COLOR = "#0072B2", "#E69F00", "#4D4D4D"
@@ -71,9 +73,11 @@ def plot_waterfall(frame: pd.DataFrame, *, name: str = "all", subtitle: str = ""
         axes.barh([len(table)], [total], height=0.72, color=TOTAL_COLOR, edgecolor=INK, label="taken")
         for place, (end, cycles) in enumerate(zip(table["cumulative"], table["cycles"], strict=True)):
             axes.plot([end, end], [place - 0.36, place + 1.36], color=INK, linewidth=0.4 * scale(size), marker="", linestyle="-")
-            at, side = (end, "left") if end < 0.8 * total else (end - cycles, "right")
-            gap = 0.012 * total * (1 if side == "left" else -1)
-            axes.text(at + gap, place, _figures(cycles, total), va="center", ha=side, size=5.8 * scale(size))
+            begin, gap = end - cycles, 0.012 * total
+            inside = end >= 0.8 * total and begin < ROOM * total
+            at, side = (end + gap, "left") if end < 0.8 * total else ((end if inside else begin) - gap, "right")
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0} if inside else None
+            axes.text(at, place, _figures(cycles, total), va="center", ha=side, size=5.8 * scale(size), bbox=box)
         axes.text(0.988 * total, len(table), _figures(total, total), va="center", ha="right", size=5.8 * scale(size), color="white")
         axes.set_yticks(range(len(table) + 1), [*titles, "cycles taken"])
         axes.set_ylim(len(table) + 0.5, -0.5)
@@ -85,4 +89,5 @@ def plot_waterfall(frame: pd.DataFrame, *, name: str = "all", subtitle: str = ""
 
 
 def _figures(cycles: float, total: float) -> str:
-    return f"{EngFormatter(places=2 if cycles >= 1e6 else 1, sep='')(cycles)} ({100 * cycles / total:.1f} %)"
+    places = 0 if cycles < 1e3 else 1 if cycles < 1e6 else 2
+    return f"{EngFormatter(places=places, sep='')(cycles)} ({100 * cycles / total:.1f} %)"

@@ -9,6 +9,7 @@ from typing import Any
 from archonsim import __version__
 from archonsim.report.files import rows_to_csv
 from archonsim.report.report import Number, Report
+from archonsim.report.text import synthetic_line
 from archonsim.spec.dram_device import say_dram
 from archonsim.spec.resources import Resources
 
@@ -78,7 +79,7 @@ class Comparison:
         lines += _differ("fidelities", [row.report.fidelity for row in done if row.report])
         lines += _differ("DRAMs", [say_dram(row.report.machine.get("dram", {})) for row in done if row.report])
         sources = {row.workload: row.report.provenance["mask_source"] for row in done if row.report}
-        lines += [f"{workload}: masks and weights are SYNTHETIC" for workload, source in sources.items() if source == "synthetic"]
+        lines += [line for workload, source in sources.items() for line in synthetic_line(workload, source)]
         if self.budget == "none":
             lines += _differ("numbers of PEs", [str(row.resources.pes) for row in done])
         return lines

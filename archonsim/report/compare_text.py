@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.report.compare import Comparison, Row
-from archonsim.report.text import number
+from archonsim.report.text import microjoules, number
 
 
 def _area(row: Row) -> str:
@@ -18,8 +18,8 @@ def _area(row: Row) -> str:
     return f"{area / 1e6:.3f}" + (f" (+{extra / 1e6:.3f})" if extra else "")
 
 
-def _energy(microjoules: float | None) -> str:
-    return "unknown" if microjoules is None else number(microjoules)
+def _energy(value: float | None) -> str:
+    return "unknown" if value is None else microjoules(value)
 
 
 def render_comparison(comparison: Comparison) -> RenderableType:

@@ -24,9 +24,8 @@ def run_frame(runs: Iterable[Tree]) -> pd.DataFrame:
         head = {key: run[key] for key in ("arch", "workload", "digest", "fidelity", "masks", "seed", "clock_mhz")}
         images = [(one["image"], one["layers"]) for one in run["per_image"]] or [(None, run["layers"])]
         rows += [head | {"image": image} | _phase(layer) for image, layers in images for layer in layers]
-    frame = pd.DataFrame(rows)
-    counted = [name for name in frame.columns if name.startswith(("stall_", "words."))]
-    frame[counted] = frame[counted].fillna(0)
+    counted = dict.fromkeys((name for row in rows for name in row if name.startswith(("stall_", "words."))), 0)
+    frame = pd.DataFrame([row | counted | row for row in rows])  # counts that a phase lacks are 0, and all stay whole
     return frame.astype({"block": "Int64", "image": "Int64", "energy_pj": "float64"})
 
 

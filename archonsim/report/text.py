@@ -27,6 +27,16 @@ def share(part: Number, whole: Number) -> str:
     return f"{100 * part / whole:.1f} %" if whole else ""
 
 
+def microjoules(value: Number) -> str:
+    """Write an energy with three digits or more."""
+    return f"{value:.3g}" if value < 100 else number(value)
+
+
+def synthetic_line(workload: str, mask_source: str) -> list[str]:
+    """Warn of masks that no network computed; nothing of others."""
+    return [f"{workload}: masks and weights are SYNTHETIC"] if mask_source == "synthetic" else []
+
+
 def provenance_lines(provenance: Provenance, digest: str) -> Iterator[str]:
     """Say where a workload comes from, and how far it can be trusted."""
     accuracy = provenance.test_accuracy
@@ -160,7 +170,7 @@ def _foot(report: Report) -> Text:
     dram = report.machine.get("dram", {})
     memory = f"DRAM {'unlimited' if report.fidelity == 'ideal' else say_dram(dram)}"
     text = Text(f"{number(report.total_cycles)} cycles = {report.time_ms:.3f} ms at {report.clock_mhz:g} MHz", style="bold")
-    energy = "" if report.energy_uj is None else f"; {number(report.energy_uj)} uJ"
+    energy = "" if report.energy_uj is None else f"; {microjoules(report.energy_uj)} uJ"
     text.append(f"; {number(report.total_macs)} MACs, {number(report.total_adds)} adds; {memory}{energy}", style="not bold")
     for word, lines in (("includes", report.includes), ("excludes", report.excludes)):
         for line in lines:

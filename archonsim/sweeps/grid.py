@@ -161,9 +161,9 @@ def make_grid(
         machine(arch)
     varied = tuple(parameter(name, values, archs) for name, values in parameters.items())
     same = tuple(parameter(name, (value,), archs, "--set") for name, value in fixed.items())
-    for one, other in itertools.combinations((*varied, *same), 2):
+    given = [*(("--param", one) for one in varied), *(("--set", one) for one in same)]
+    for (option, one), (other_option, other) in itertools.combinations(given, 2):
         if one.key == other.key and (one.arch is None or other.arch is None or one.arch == other.arch):
-            raise SpecError(
-                f"{one.name} and {other.name} overlap: both set {one.key} of {one.arch or other.arch or archs[0]}; keep one"
-            )
+            whose = one.arch or other.arch or archs[0]
+            raise SpecError(f"{option} {one.name} and {other_option} {other.name} overlap: both set {one.key} of {whose}; keep one")
     return Grid(archs=archs, workloads=workloads, masks=masks, parameters=varied, fixed=same)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from archonsim.errors import MaskError, SpecError, nearest
-from archonsim.plans import Images, as_fidelity, as_images
+from archonsim.machines.registry import machine_names
+from archonsim.plans import Images, as_fidelity, as_images, as_names
 from archonsim.simulate import Fidelity
 from archonsim.spec.load import Overrides, flat_items, override_pairs, read_toml
 from archonsim.sweeps.grid import Grid, make_grid
@@ -82,7 +83,7 @@ def ask(
         raise MaskError(f"--masks {','.join(listed)}: ideal fidelity uses no masks; use --fidelity cycle")
     ideal = exact == "ideal"
     question = Question(
-        archs=tuple(arch.split(",")) if isinstance(arch, str) else tuple(arch),
+        archs=tuple(as_names(arch, machine_names)),
         workloads=(str(workload),) if isinstance(workload, str | Path) else tuple(map(str, workload)),
         parameters=_parameters(params), fixed=override_pairs(set), masks=("",) if ideal else policies, fidelity=exact,
         images="" if ideal else "all" if numbers is None else ",".join(map(str, numbers)), seed=0 if ideal else seed,
@@ -129,6 +130,10 @@ def read_question(path: Path) -> Question:
     for key in ("arch", "workload"):
         if key not in table:
             raise SpecError(f"{path}: {key} is missing; a sweep file names at least arch and workload")
+    for key in ("arch", "workload", "masks"):
+        names = table.get(key, "")
+        if not all(isinstance(name, str) for name in (names if isinstance(names, list) else [names])):
+            raise SpecError(f"{path}: {key} is {names!r}; it must be a text, or a list of texts")
     for key in ("param", "set"):
         if not isinstance(table.get(key, {}), dict):
             raise SpecError(f"{path}: {key} is {table[key]!r}; it must be a table of dotted keys")

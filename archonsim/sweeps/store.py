@@ -8,6 +8,7 @@ stands is all that is kept in memory.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from array import array
@@ -70,10 +71,16 @@ class Store:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        self._journal.close()
+        with contextlib.suppress(OSError):  # a full disk refuses the line that `add` has complained about once more
+            self._journal.close()
 
     def __contains__(self, index: int) -> bool:
         return self._at[index] != MISSING
+
+    def unfinished(self, start: int) -> int | None:
+        """Return the first point from `start` on that is not finished, or the first of all; None if there is none."""
+        places = itertools.chain(range(start, len(self._at)), range(start))
+        return next((index for index in places if index not in self), None)
 
     def add(self, index: int, row: Row) -> None:
         """Write a finished point down, for good.
@@ -120,6 +127,12 @@ class Store:
             self._note(index, at)
             at += len(line)
         self._journal.truncate(at)
+
+
+def mask_sources(folder: Path) -> dict[str, str]:
+    """Return where the masks of a sweep's workloads come from, by the names that the table gives them."""
+    tree = _read_manifest(folder / MANIFEST_NAME)
+    return {name: origin["mask_source"] for name, origin in zip(tree["question"]["workloads"], tree["origins"], strict=True)}
 
 
 def _open_journal(path: Path) -> BinaryIO:

@@ -16,6 +16,8 @@ from typing import Any
 from archonsim import __version__
 from archonsim.errors import SpecError, WorkloadError
 from archonsim.machines.registry import machine, machine_spec
+from archonsim.plans import as_images
+from archonsim.simulate import choose_images
 from archonsim.spec.load import to_table
 from archonsim.sweeps.evaluate import Figures, Task, evaluate, identity, infeasible
 from archonsim.sweeps.grid import Point
@@ -58,6 +60,11 @@ class Forecast:
     seconds: float
     workers: int
     memory_mb: float
+
+    @property
+    def left(self) -> int:
+        """Points that are still to be run."""
+        return self.points - self.finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +130,11 @@ class Sweep:
         taken: list[float] = []
         begin = time.perf_counter()
         for sample in range(SAMPLES):
-            task = self._task(len(self.grid) * (2 * sample + 1) // (2 * SAMPLES))
-            if task is None or (taken and time.perf_counter() - begin > SAMPLE_SECONDS):
-                continue
+            if taken and time.perf_counter() - begin > SAMPLE_SECONDS:
+                break
+            task = self._next_task(len(self.grid) * (2 * sample + 1) // (2 * SAMPLES))
+            if task is None:
+                break
             for _ in range(1 if taken else 2):
                 since = time.perf_counter()
                 figures = evaluate(task)
@@ -159,6 +168,13 @@ class Sweep:
                 on_point(self.store.finished)
         on_point(self.store.finished)
         return write_tables(self.question, self.store.rows(), self.store.folder)
+
+    def _next_task(self, start: int) -> Task | None:
+        """Return what is to be run for the first unfinished point from `start` on; write impossible ones down on the way."""
+        while (index := self.store.unfinished(start)) is not None:
+            if (task := self._task(index)) is not None:
+                return task
+        return None
 
     def _tasks(self) -> Iterator[Task]:
         return (task for task in map(self._task, range(len(self.grid))) if task is not None)
@@ -223,7 +239,7 @@ def conduct(
     with open_runner(jobs, dask) as (runner, workers), Sweep(question, folder, resume=resume) as sweep:
         forecast = sweep.forecast(workers, here=dask is None, on_point=on_point)
         on_forecast(forecast)
-        return sweep.run(runner if forecast.seconds else serial, on_point)
+        return sweep.run(runner if forecast.left else serial, on_point)
 
 
 def _sha256(text: str) -> str:
@@ -234,6 +250,8 @@ def _sources(question: Question) -> dict[str, _Source]:
     sources: dict[str, _Source] = {}
     for text in question.workloads:
         work = find_workload(text)
+        if question.fidelity == "cycle":
+            choose_images(work, as_images(question.images))
         path, origin = str(Path(text).resolve()) if is_file(text) else text, work.provenance
         source = _Source(path, work.name, work.digest, identity(work), origin.mask_source, origin.note)
         for other, before in sources.items():

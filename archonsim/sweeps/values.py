@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
@@ -39,11 +40,13 @@ def parse_values(key: str, text: str) -> tuple[Any, ...]:
 
 
 def check_values(key: str, values: list[Any]) -> tuple[Any, ...]:
-    """Refuse no value at all, and one value twice."""
+    """Refuse no value at all, one value twice, and what is no number."""
     if not values:
         raise SpecError(f"--param {key}: no value; write {FORMS}")
     seen: set[Any] = set()
     for value in values:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SpecError(f"--param {key} is {value}; it must be a finite number")
         one = tuple(value) if isinstance(value, list) else value
         if one in seen:
             raise SpecError(f"--param {key}: {value!r} is there twice; each value makes points of its own, so name it once")

@@ -46,8 +46,10 @@ class MaskPolicy:
         Raises
         ------
         MaskError
-            The text is none of the known forms.
+            The text is none of the known forms, or the seed is no whole number from 0 on.
         """
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise MaskError(f"--seed is {seed!r}; it must be a whole number, 0 or more")
         policies = [cls._parse_one(part, seed) for part in text.split("/")]
         if len(policies) == 1 and policies[0]:
             return policies[0]

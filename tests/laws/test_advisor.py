@@ -177,3 +177,19 @@ def test_a_network_without_blocks_has_nothing_to_fuse() -> None:
     work = Workload(name="head", items=layers, provenance=network("fusionet_digits").provenance)
     with pytest.raises(WorkloadError, match="nothing to fuse"):
         advise(synthesize(work, seed=0)[0], machine("archon"), archon())
+
+
+def test_synthetic_masks_are_called_so_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "made.h5"
+    write_workload(path, *synthesize(network("fusionet_digits"), seed=1))
+    said = "made.h5: masks and weights are SYNTHETIC"
+    assert run_command(["advise", "-w", str(path)]) == 0
+    assert said in capsys.readouterr().out
+    assert run_command(["advise", "-w", str(path), "-f", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mask_source"] == "synthetic"
+    assert run_command(["sweep", "-a", "archon", "-w", str(path), "-o", str(tmp_path / "sweep")]) == 0
+    assert said in capsys.readouterr().out
+    asked = archonsim.run("archon", path), archonsim.compare("archon,dense", path), archonsim.sweep("archon", path)
+    for result in (*asked, archonsim.advise(path)):
+        assert said in result.summary()
+    assert "SYNTHETIC" not in archonsim.run("archon", WORKLOADS / "fusionet_digits.h5").summary()

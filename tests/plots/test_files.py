@@ -200,3 +200,62 @@ def test_sizes() -> None:
     for size, width in ((Size.column, 3.35), (Size.page, 7.0), (Size.slide, 10.0)):
         assert plots.plot_run(frame, size=size).get_size_inches()[0] == width
     assert plots.plot_run(frame, size=Size.slide).get_size_inches()[1] == pytest.approx(10 * 9 / 16)
+
+
+def test_what_does_not_fit_a_slide_is_refused() -> None:
+    rows = results.comparison()["rows"]
+    many = pd.DataFrame([{**row, "workload": f"network{number}"} for number in range(30) for row in rows])
+    plots.plot_compare(many, size=Size.page)
+    with pytest.raises(ResultError, match="too much for one slide"):
+        plots.plot_compare(many, size=Size.slide)
+
+
+def test_legends_and_names_stay_inside() -> None:
+    """Four machines to beat, and names longer than a column: the legend is not cut, the bars keep their room."""
+    rows = results.comparison()["rows"]
+    more = [{**row, "arch": name} for row in rows if row["arch"] == "dense" for name in ("systolic", "fuse")]
+    chart = plots.plot_compare(pd.DataFrame([{**row, "workload": "a_name_" * 20} for row in [*rows, *more]]))
+    chart.render("png")
+    box, (wide, _) = chart.legends[0].get_window_extent(), chart.canvas.get_width_height()
+    assert box.x0 >= 0
+    assert box.x1 <= wide
+    assert chart.axes[0].get_position().width > 0.25
+
+
+def test_curves_look_different_each() -> None:
+    base = results.fifo_sweep().query("status == 'ok'").iloc[[0]]
+    swept = pd.concat([base.assign(**{"pe.adders": number, "pe.rows": rows}) for number in range(32) for rows in (4, 8)])
+    chart = plots.plot_sweep(swept, "pe.rows", "cycles", "pe.adders")
+    looks = {(line.get_color(), line.get_linestyle()) for line in chart.axes[0].lines}
+    assert len(looks) == 32
+    with pytest.raises(ResultError, match="33 curves cannot be told apart"):
+        plots.plot_sweep(pd.concat([swept, base.assign(**{"pe.adders": 99, "pe.rows": 4})]), "pe.rows", "cycles", "pe.adders")
+
+
+def test_ticks_of_a_large_heat_map_have_room() -> None:
+    base = results.fifo_sweep().query("status == 'ok'").iloc[[0]]
+    swept = pd.concat([base.assign(**{"pe.adders": number, "pe.rows": rows}) for number in range(1, 26) for rows in range(1, 41)])
+    axes = plots.plot_heatmap(swept, "pe.adders", "pe.rows").axes[0]
+    assert len(axes.get_xticks()) <= 16
+    assert len(axes.get_yticks()) <= 14
+    assert [text.get_text() for text in axes.get_xticklabels()][:2] == ["1", "3"]
+
+
+def test_a_figure_inside_its_bar_where_there_is_no_room_beside_it() -> None:
+    """A waterfall whose longest owner begins at the axis: its figures do not run into the names."""
+    frame = pd.DataFrame({"name": "all", "owner": ["macs", "empty"], "cycles": [10, 990], "cumulative": [10, 1000]})
+    axes = plots.plot_waterfall(frame).axes[0]
+    said = {text.get_text(): text for text in axes.texts}
+    inside = said["990 (99.0 %)"]
+    assert inside.get_ha() == "right"
+    assert inside.get_position()[0] > 900
+    assert "10 (1.0 %)" in said
+
+
+def test_notes_on_many_workloads_are_counted() -> None:
+    rows = results.comparison()["rows"]
+    frame = pd.DataFrame([{**row, "workload": f"w{number}", "note": f"note {number}"} for number in range(5) for row in rows])
+    said = plots.about_rows(frame)
+    assert "note 2" in said
+    assert "note 3" not in said
+    assert said.endswith("notes on 2 more workloads")

@@ -87,9 +87,12 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "no key": ({"params": ["4,8"]}, "write KEY=VALUES"),
     "a value twice": ({"params": ["pe.rows=4,8,4"]}, "4 is there twice"),
     "a parameter twice": ({"params": ["pe.rows=4", "pe.rows=8"]}, "--param pe.rows is there twice"),
-    "overlap": ({"params": ["pe.rows=4,8", "archon.pe.rows=16"]}, "pe.rows and archon.pe.rows overlap"),
-    "overlap with --set": ({"set": ["pe.rows=16"]}, "overlap"),
+    "overlap": ({"params": ["pe.rows=4,8", "archon.pe.rows=16"]}, "--param pe.rows and --param archon.pe.rows overlap"),
+    "overlap with --set": ({"params": ["pe.rows=16"], "set": ["pe.rows=16"]}, "--param pe.rows and --set pe.rows overlap"),
     "wrong type": ({"params": ["pe.rows=4,many"]}, "--param pe.rows is 'many'; it must be a valid integer"),
+    "no number": ({"params": ["clock_mhz=100,nan"]}, "--param clock_mhz is nan; it must be a finite number"),
+    "bad seed": ({"seed": "x"}, "--seed is 'x'; it must be a whole number"),
+    "negative seed": ({"seed": -2}, "--seed is -2"),
     "wrong choice": ({"params": ["lane_order=left"]}, "--param lane_order is 'left'; it must be 'rotate' or 'fixed'"),
     "unknown arch": ({"arch": "archn"}, "unknown architecture 'archn'"),
     "no arch": ({"arch": []}, "--arch: none is given"),
@@ -139,7 +142,9 @@ def test_a_file_asks_what_options_ask(tmp_path: Path) -> None:
         (lambda text: text.replace("workload", "# workload"), "workload is missing"),
         (lambda text: text.replace("[param]", "[par"), "not a TOML file"),
         (lambda text: text.replace("pe.rows", "pe.row"), "no key 'pe.row'"),
-        (lambda text: text.replace('"fusionet_digits"', "7"), "wrong type"),
+        (lambda text: text.replace('"fusionet_digits"', "7"), "workload is 7; it must be a text, or a list of texts"),
+        (lambda text: "masks = [1]\n" + text, "masks is [1]; it must be a text"),
+        (lambda text: text.replace("arch =", 'seed = "x"\narch ='), "--seed is 'x'"),
         (lambda text: "param = 3\n" + text.partition("[param]")[0], "it must be a table"),
         (lambda text: 'masks = "x"\n' + text, "--masks is 'x'"),
     ],
@@ -152,3 +157,8 @@ def test_a_file_that_is_refused(edit: Callable[[str], str], needed: str, tmp_pat
     assert str(path) in str(caught.value)
     assert needed in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_architectures_are_named_as_in_a_comparison() -> None:
+    assert ask(["archon,dense"], "x").archs == ask("archon, dense", "x").archs == ("archon", "dense")
+    assert set(ask("all", "x").archs) >= {"archon", "dense", "sparse", "systolic", "fuse"}

@@ -17,8 +17,10 @@ import pytest
 
 import archonsim
 from archonsim.cli.app import run_command
+from archonsim.errors import MaskError
 from archonsim.stats.counts import STALLS
 from archonsim.sweeps import store, sweep
+from archonsim.sweeps.question import ask
 
 DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
 SWEEP = [sys.executable, "-m", "archonsim", "sweep"]
@@ -168,6 +170,40 @@ def test_a_line_that_a_kill_cut_off_runs_again(whole: Path, tmp_path: Path, caps
         assert run_command(command) == 0
         assert tables(tmp_path) == tables(whole)
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("keep", [4, 20])
+def test_a_resumed_sweep_forecasts_what_is_left(keep: int, whole: Path, tmp_path: Path) -> None:
+    """Whichever points are there: also those that a forecast runs first, and none but impossible ones."""
+    lines = _lines(whole)
+    (tmp_path / "sweep.json").write_bytes((whole / "sweep.json").read_bytes())
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[:keep]))
+    question = ask("archon", DIGITS, CYCLE[CYCLE.index("--param") + 1 :: 2])
+    with sweep.Sweep(question, tmp_path, resume=True) as resumed:
+        forecast = resumed.forecast(2)
+        assert forecast.points == len(rows_of(whole))
+        assert forecast.finished == resumed.store.finished > keep
+        assert forecast.seconds > 0
+
+
+def test_images_that_a_workload_lacks_are_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(MaskError, match=r"--images 99: fusionet_digits.h5 holds images 0 to 7"):
+        archonsim.sweep("archon", DIGITS, images=99, folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path) -> None:
+    limit = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); from archonsim.cli.app import run_command; "
+        "sys.exit(run_command(sys.argv[1:]))"
+    )
+    asked = ideal(tmp_path, "--param", "pe.adders=2..12", rows="2..20")
+    done = subprocess.run([sys.executable, "-c", limit, *asked], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert f"{tmp_path / 'journal.jsonl'}: cannot write: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run_command([*asked, "--resume"]) == 0
 
 
 def test_a_finished_sweep_runs_nothing_again(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:

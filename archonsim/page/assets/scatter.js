@@ -2,7 +2,8 @@
 // Points of a sweep: what lies on which axis is chosen; infeasible points are crosses below the axis.
 document.querySelectorAll('.interactive[data-kind="scatter"]').forEach((panel) => {
   const data = JSON.parse(panel.querySelector('script[type="application/json"]').textContent);
-  const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8f969e", "#999933"];
+  const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999933"];
+  const SCALE = [[70, 95, 180], [33, 145, 140], [217, 194, 46]], OTHER = "#8f969e"; // blue to yellow: also for the colour-blind
   const TOP = 12, BOTTOM = 58, HEIGHT = 420;
   const state = {};
   let stage = null;
@@ -26,14 +27,35 @@ document.querySelectorAll('.interactive[data-kind="scatter"]').forEach((panel) =
     return (row) => (isNumber(state.across) ? row[axis] : names.indexOf(row[axis]));
   }
 
+  // Few values have a colour each; many numbers share a scale; names beyond the palette are grey together.
+  function paint() {
+    const series = [...new Set(data.rows.map((row) => row[column(state.colour)]))];
+    const numbers = series.filter((one) => one !== null).sort((a, b) => a - b);
+    if (isNumber(state.colour) && series.length > PALETTE.length) {
+      const [low, high] = [numbers[0], numbers[numbers.length - 1]];
+      const of = (value) => (value === null ? OTHER : blend((value - low) / (high - low)));
+      const shown = [0, 0.25, 0.5, 0.75, 1].map((part) => numbers[Math.round(part * (numbers.length - 1))]);
+      return { of, keys: shown.map((one) => [short(one), of(one)]) };
+    }
+    const of = (value) => PALETTE[series.indexOf(value)] ?? OTHER;
+    const keys = series.slice(0, PALETTE.length).map((one) => [String(one), of(one)]);
+    const more = series.length - PALETTE.length;
+    return { of, keys: more > 0 ? [...keys, [`${more} others`, OTHER]] : keys };
+  }
+
+  function blend(part) {
+    const at = part * (SCALE.length - 1), first = Math.min(Math.floor(at), SCALE.length - 2);
+    return `rgb(${SCALE[first].map((low, channel) => Math.round(low + (at - first) * (SCALE[first + 1][channel] - low))).join(", ")})`;
+  }
+
   function refresh() {
     const at = places();
     const values = data.rows.map(at).filter((one) => one !== null);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const pad = (high - low || 1) * 0.06;
-    const series = [...new Set(data.rows.map((row) => String(row[column(state.colour)])))];
-    state.fill = (row) => PALETTE[series.indexOf(String(row[column(state.colour)])) % PALETTE.length];
-    legend(panel, series.slice(0, 12).map((name, number) => [name, PALETTE[number % PALETTE.length]]));
+    const fill = paint();
+    state.fill = (row) => fill.of(row[column(state.colour)]);
+    legend(panel, fill.keys);
     if (stage === null) stage = new Stage(panel, [low - pad, high + pad], () => HEIGHT, draw, pick);
     else { stage.full = [low - pad, high + pad]; stage.show(...stage.full); }
   }
