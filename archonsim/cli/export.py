@@ -160,5 +160,5 @@ def _command_line(given: dict[str, Any]) -> str:
     """Write the command with base names instead of paths: a file must not tell where it was made."""
     words = ["archonsim", "export"]
     for option, value in given.items():
-        words += [option] if value is True else [option, value.name if isinstance(value, Path) else str(value)]
+        words += [option] if value is True else [option, (value.name or str(value)) if isinstance(value, Path) else str(value)]
     return shlex.join(words)

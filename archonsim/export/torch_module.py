@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from archonsim.errors import WorkloadError
 
@@ -32,7 +32,7 @@ def own_copy(module: nn.Module) -> nn.Module:
 
 def _check_weights(module: nn.Module) -> None:
     for name, tensor in module.state_dict().items():
-        if isinstance(tensor, UninitializedTensorMixin):
+        if is_lazy(tensor):
             raise WorkloadError(f"{name}: has no values yet; run the module on an image once before it is exported")
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             continue

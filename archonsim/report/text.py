@@ -31,7 +31,8 @@ def provenance_lines(provenance: Provenance, digest: str) -> Iterator[str]:
     """Say where a workload comes from, and how far it can be trusted."""
     accuracy = provenance.test_accuracy
     if provenance.mask_source == "none":
-        yield f"{provenance.network}: {'weights, no masks' if digest else 'shapes only, no weights or masks'}"
+        weights = "UNTRAINED weights" if provenance.untrained else "weights"
+        yield f"{provenance.network}: {f'{weights}, no masks' if digest else 'shapes only, no weights or masks'}"
     else:
         what = (
             "SYNTHETIC, no network computed them"

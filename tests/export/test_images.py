@@ -108,6 +108,11 @@ def test_pictures_of_two_sizes_and_no_pictures_are_named(tmp_path: Path) -> None
         load_images(tmp_path, 0, 2, Preprocessing())
 
 
+def test_the_folder_one_stands_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder(tmp_path))
+    assert load_images(Path(), 0, 1, Preprocessing()).dataset == Path.cwd().name
+
+
 def test_numbers_are_written_as_ranges() -> None:
     assert number_ranges((0, 1, 2, 5, 7, 8)) == "0-2,5,7-8"
     assert number_ranges(()) == ""
