@@ -14,10 +14,11 @@ from archonsim.errors import SpecError
 from archonsim.explain.advice import Advice
 from archonsim.report.compare import Comparison
 from archonsim.report.report import Number, Report
-from archonsim.report.text import microjoules, number, synthetic_line
+from archonsim.report.text import microjoules, number, origin_line
 from archonsim.sweeps.store import mask_sources
 from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME
 from archonsim.sweeps.values import plain
+from archonsim.workload.workload import mask_origin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +75,7 @@ class Result:
             f"{number(stalls)} of them stalled",
             f"{number(report.total_macs)} MACs, {number(report.total_adds)} adds",
         ]
-        return "\n".join([*lines, *synthetic_line(report.workload, report.provenance["mask_source"])])
+        return "\n".join([*lines, *origin_line(report.workload, mask_origin(report.provenance))])
 
     def plot(self) -> Figure:
         """Draw cycles by layer and phase."""
@@ -165,7 +166,7 @@ class SweepResult:
                 f"with {', '.join([*chosen, *masks]) or 'the preset'}"
             )
         for workload, source in mask_sources(self.folder).items():
-            lines += synthetic_line(workload, source)
+            lines += origin_line(workload, source)
         return "\n".join(lines)
 
     def plot(
@@ -226,5 +227,5 @@ class AdviceResult:
             blocks = [one.block for one in self.advice.blocks if one.pays is verdict]
             lines += [f"{text}: {', '.join(blocks)}"] if blocks else []
         advice, wrong = self.advice, ", ".join(self.advice.disagreements) or "none"
-        lines += [f"closed form and simulator disagree on: {wrong}", *synthetic_line(advice.workload, advice.mask_source)]
+        lines += [f"closed form and simulator disagree on: {wrong}", *origin_line(advice.workload, advice.mask_source)]
         return "\n".join([f"{advice.workload} on {advice.arch}", *lines])

@@ -75,6 +75,8 @@ def export(
     given = _given(context)
     if network and (idle := [option for option in given if option in _ONLY_YOURS]):
         raise UserError(f"{idle[0]} is for --module and --onnx; a network of ours comes with its own")
+    if onnx and checkpoint:
+        raise UserError("--checkpoint is for --module and --network; an ONNX file comes with its own weights")
     if output is None and not list_:
         raise UserError("--output is missing: the workload file to write (or --list to only look)")
     try:
@@ -158,5 +160,5 @@ def _command_line(given: dict[str, Any]) -> str:
     """Write the command with base names instead of paths: a file must not tell where it was made."""
     words = ["archonsim", "export"]
     for option, value in given.items():
-        words += [option] if value is True else [option, value.name if isinstance(value, Path) else str(value)]
+        words += [option] if value is True else [option, (value.name or str(value)) if isinstance(value, Path) else str(value)]
     return shlex.join(words)

@@ -18,7 +18,7 @@ from archonsim.cli.options import Fidelity, Form
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.errors import SpecError
 from archonsim.report.files import to_json
-from archonsim.report.text import microjoules, number, synthetic_line
+from archonsim.report.text import microjoules, number, origin_line
 from archonsim.sweeps.question import Question, ask, read_question
 from archonsim.sweeps.store import mask_sources
 from archonsim.sweeps.sweep import Forecast, conduct
@@ -143,7 +143,7 @@ def _render(question: Question, folder: Path) -> RenderableType:
     what = f"the {len(fastest)} fastest of {number(done)}" if done > len(fastest) else f"{number(done)}"
     notes = Text(f"{what} points that run, of {number(len(question.grid))}; all are in {folder}", style="dim")
     for workload, source in mask_sources(folder).items():
-        for line in synthetic_line(workload, source):
+        for line in origin_line(workload, source):
             notes.append(f"\n{line}", style="yellow")
     for reason, count in reasons.most_common(REASONS):
         notes.append(f"\n{number(count)} infeasible: {reason}", style="yellow")

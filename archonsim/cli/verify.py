@@ -83,7 +83,7 @@ def _render(work: Workload, checks: list[BlockCheck], clip: bool) -> RenderableT
         )
     passed = all(check.passed for check in checks)
     what = "deliberately clipped variant (ReLU, then mask)" if clip else "masked fused sum"
-    title = Text(f"{what} against the trained network's own block outputs", style="bold")
+    title = Text(f"{what} against the network's own block outputs", style="bold")
     for line in provenance_lines(work.provenance, work.digest):
         title.append("\n" + line, style="not bold")
     failed = sum(not check.passed for check in checks)

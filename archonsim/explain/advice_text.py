@@ -9,7 +9,7 @@ from rich.text import Text
 
 from archonsim.explain.advice import Advice
 from archonsim.report.report import Number
-from archonsim.report.text import number, share, synthetic_line
+from archonsim.report.text import number, origin_line, share
 
 _VERDICT = {True: "fuse", False: "plain", None: "unknown"}
 
@@ -36,7 +36,7 @@ def render_advice(advice: Advice) -> RenderableType:
             Text(_VERDICT[one.pays], style="yellow" if one.agrees is False else ""),
         )  # fmt: skip
     head = Text(f"does fusing pay? {advice.arch} on {advice.workload}, masks: {advice.masks}", style="bold")
-    for line in synthetic_line(advice.workload, advice.mask_source):
+    for line in origin_line(advice.workload, advice.mask_source):
         head.append(f"\n{line}", style="yellow")
     notes = Text(
         "cycles of a block by the closed form and as simulated; the network saves what its neighbours gain, too", style="dim"

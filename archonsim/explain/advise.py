@@ -92,7 +92,7 @@ def advise(
         blocks.append(_judged(block, ways, reason, _estimates(kept, block, spec, policy, numbers)))
     return Advice(
         arch=machine.name, workload=workload.name, digest=workload.digest, masks=str(policy),
-        mask_source=workload.provenance.mask_source, seed=policy.seed, image_numbers=tuple(numbers),
+        mask_source=workload.provenance.masks_from, seed=policy.seed, image_numbers=tuple(numbers),
         total_cycles=as_is.total_cycles, machine=to_table(spec), blocks=tuple(blocks),
     )  # fmt: skip
 

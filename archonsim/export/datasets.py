@@ -64,19 +64,27 @@ def load_cifar(dataset: str, root: Path, split: str) -> tuple[Bytes, Labels]:
     Raises
     ------
     WorkloadError
-        The folder holds neither, or a part is missing.
+        The folder holds neither, or a part is missing or damaged.
     """
-    title, inner, files = CIFAR[dataset]
-    batches = root / inner
-    if batches.is_dir() or (root / files["test"][0]).is_file():
-        images, labels = _torchvision_cifar(batches if batches.is_dir() else root, dataset, split)
-    elif (root / f"{dataset}_labels.npz").is_file():
-        images, labels = _packed_cifar(root, dataset, split)
-    else:
-        raise WorkloadError(f"{root}: no {title} here; expected {inner}/ (torchvision) or {dataset}_labels.npz with its zips")
+    title = CIFAR[dataset][0]
+    try:
+        images, labels = _read_cifar(dataset, root, split)
+    except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError, OSError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise WorkloadError(f"{root}: the {split} split of {title} cannot be read, its files may be damaged ({said})") from error
     if len(images) != len(labels):
         raise WorkloadError(f"{root}: {len(images)} {split} images for {len(labels)} labels; is a part missing?")
     return images, labels
+
+
+def _read_cifar(dataset: str, root: Path, split: str) -> tuple[Bytes, Labels]:
+    title, inner, files = CIFAR[dataset]
+    batches = root / inner
+    if batches.is_dir() or (root / files["test"][0]).is_file():
+        return _torchvision_cifar(batches if batches.is_dir() else root, dataset, split)
+    if (root / f"{dataset}_labels.npz").is_file():
+        return _packed_cifar(root, dataset, split)
+    raise WorkloadError(f"{root}: no {title} here; expected {inner}/ (torchvision) or {dataset}_labels.npz with its zips")
 
 
 def load_digits(split: str) -> tuple[Bytes, Labels]:

@@ -12,7 +12,8 @@ import archonsim
 from archonsim.errors import WorkloadError
 from archonsim.export.datasets import NORMALISATION, load_dataset
 from archonsim.export.images import Images, as_images, number_ranges
-from archonsim.export.source import state_sha256
+from archonsim.export.nodes import first_line
+from archonsim.export.source import load_state, state_sha256
 from archonsim.export.tap import trace_network
 from archonsim.workload.networks import network as table_network
 from archonsim.workload.workload import Flavour, Provenance, Workload
@@ -33,7 +34,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return dict(content["meta"]), dict(content["model"])
     except Exception as error:
-        raise WorkloadError(f"{path}: not a checkpoint of workloads.train ({type(error).__name__}: {error})") from error
+        raise WorkloadError(f"{path}: not a checkpoint of workloads.train ({type(error).__name__}: {first_line(error)})") from error
 
 
 def load_network(name: str, checkpoint: Path) -> tuple[Network, dict[str, Any]]:
@@ -48,10 +49,7 @@ def load_network(name: str, checkpoint: Path) -> tuple[Network, dict[str, Any]]:
     if meta.get("network") != name or meta.get("flavour") not in get_args(Flavour):
         raise WorkloadError(f"{checkpoint}: holds {meta.get('network')!r}, flavour {meta.get('flavour')!r}; asked for {name!r}")
     network = Network(table_network(name), meta["flavour"])
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise WorkloadError(f"{checkpoint}: tensors do not fit {name}: {str(error).splitlines()[-1].strip()}") from error
+    load_state(network, state, checkpoint)
     round_weights(network)
     network.eval()
     return network, meta

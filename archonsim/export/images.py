@@ -153,7 +153,7 @@ def load_images(source: Path, first: int, count: int, preprocessing: Preprocessi
         pixels = _resized(whole[first : first + count], preprocessing)
     else:
         pixels, split = _read_pictures(source, first, count, preprocessing.resize), ""
-    dataset = known or source.name
+    dataset = known or source.resolve().name  # also of the folder "."
     ready = as_images(preprocessing.apply(pixels), dataset)
     return Images(
         pixels=ready.pixels, indices=tuple(range(first, first + count)), dataset=dataset, split=split,

@@ -140,7 +140,7 @@ def _linear(op: Op, call: Call, sources: list[Node]) -> Node:
 
 def _norm(op: Op, call: Call, sources: list[Node]) -> Node:
     mean, var = call.arguments.get("running_mean"), call.arguments.get("running_var")
-    if mean is None or var is None:
+    if mean is None or var is None or call.arguments.get("training"):  # each image's own statistics
         return _node("free", call, kind=call.operator)
     channels = sources[0].map[0]
     gain, shift = _floats(call.arguments.get("weight"), channels, 1.0), _floats(call.arguments.get("bias"), channels, 0.0)
@@ -186,6 +186,8 @@ def _with_constant(op: Op, call: Call, sources: list[Node]) -> Node:
     if len(sources) > 1 or len(call.inputs) > 1:
         if op == "free":
             raise unsupported(call, "it takes two computed values")
+        if call.arguments.get("alpha", 1) != 1:
+            raise unsupported(call, f"alpha is {call.arguments['alpha']}; write x + alpha * y")
         return _node(op, call)
     constant = call.arguments.get("other")
     short = call.operator.lower().strip("_").removeprefix("i").removeprefix("true")

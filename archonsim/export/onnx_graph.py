@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from onnx.external_data_helper import uses_external_data
 
 from archonsim.errors import WorkloadError
 from archonsim.export.graph import Graph, Node
@@ -97,12 +99,24 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
     except Exception as error:
         raise WorkloadError(f"{path}: not a whole ONNX model ({first_line(error)}); export it again") from error
-    for one in model.graph.initializer:
-        value = numpy_helper.to_array(one)
+    constants = {one.name: one for one in model.graph.initializer}
+    constants |= {node.output[0]: one.t for node in model.graph.node if node.op_type == "Constant" for one in node.attribute}
+    for name, one in constants.items():
+        value = numpy_helper.to_array(one) if one.data_type else np.zeros(0)
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             place = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(value)))
-            raise WorkloadError(f"{path}: {one.name}: value at {place} is {value[place]}; all must be finite")
+            raise WorkloadError(f"{path}: {name}: value at {place} is {value[place]}; all must be finite")
     return model
+
+
+def file_sha256(model: onnx.ModelProto, path: Path) -> str:
+    """Return the digest of an ONNX file, and of the weights that it keeps in files beside it, where it does."""
+    digest = hashlib.sha256(path.read_bytes())
+    beside = {one.name for one in onnx.load(path, load_external_data=False).graph.initializer if uses_external_data(one)}
+    for one in model.graph.initializer:
+        if one.name in beside:
+            digest.update(one.raw_data)
+    return digest.hexdigest()
 
 
 def input_size(model: onnx.ModelProto, path: Path) -> tuple[str, tuple[int | None, ...]]:
@@ -244,7 +258,8 @@ def _matmul(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[st
 
 def _norm(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
     names = ("weight", "bias", "running_mean", "running_var")
-    return {name: _at(values, place) for place, name in enumerate(names, 1)} | {"eps": given.get("epsilon", 1e-5)}
+    options = {"eps": given.get("epsilon", 1e-5), "training": given.get("training_mode", 0)}
+    return {name: _at(values, place) for place, name in enumerate(names, 1)} | options
 
 
 def _clip(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:

@@ -59,10 +59,11 @@ def module_source(module: nn.Module, image: Floats, model: str, relu6: Relu6 = "
 def onnx_source(path: Path, image: Floats, relu6: Relu6 = "exact") -> Source:
     """Trace an ONNX file on one image ``(1, C, H, W)``."""
     onnx_graph = _onnx_graph()
-    graph, runner = onnx_graph.trace_onnx(onnx_graph.read_onnx(path), path, image, relu6_as_relu=relu6 == "relu")
+    model = onnx_graph.read_onnx(path)
+    graph, runner = onnx_graph.trace_onnx(model, path, image, relu6_as_relu=relu6 == "relu")
     versions = (importlib.import_module(name).__version__ for name in ("onnxruntime", "onnx"))
     return Source(
-        graph=simplify(graph, runner), runner=runner, model=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        graph=simplify(graph, runner), runner=runner, model=path.name, sha256=onnx_graph.file_sha256(model, path),
         framework="onnxruntime {}, onnx {}".format(*versions),
     )  # fmt: skip
 
@@ -113,7 +114,7 @@ def make_module(name: str) -> nn.Module:
     try:
         made = getattr(importlib.import_module(place), attribute)
         made = made if isinstance(made, nn.Module) else made()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that is imported may read its own command line, and leave
         raise WorkloadError(f"--module {name}: {type(error).__name__}: {first_line(error)}") from error
     if not isinstance(made, nn.Module):
         raise WorkloadError(f"--module {name}: returns {type(made).__name__}; it must return a torch.nn.Module")
@@ -141,6 +142,17 @@ def load_checkpoint(module: nn.Module, path: Path) -> None:
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(one, torch.Tensor) for one in content.values()):
         raise WorkloadError(f"{path}: holds {type(content).__name__}, no state dict; save module.state_dict()")
+    load_state(module, content, path)
+
+
+def load_state(module: nn.Module, content: Mapping[str, Tensor], path: Path) -> None:
+    """Load the tensors of a checkpoint into a module.
+
+    Raises
+    ------
+    WorkloadError
+        Some are missing, unexpected or of another shape: the first three of each are named.
+    """
     own = module.state_dict()
     wrong = {
         "missing": [name for name in own if name not in content],

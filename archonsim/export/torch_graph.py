@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import inspect
+import io
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from archonsim.errors import WorkloadError
 from archonsim.export.graph import Graph, Node
 from archonsim.export.nodes import Call, first_line, make_node
+from archonsim.export.operators import operator
+from archonsim.export.torch_module import order_in_place, own_copy
 from archonsim.workload.tensors import Floats
 
 Shapes = dict[fx.Node, tuple[int, ...]]
@@ -85,28 +89,15 @@ def trace_module(module: nn.Module, image: Floats, *, relu6_as_relu: bool = Fals
     WorkloadError
         No tracer can, the module does not take the image, or it holds something that no workload can describe.
     """
-    module = copy.deepcopy(module).eval()
-    _check_weights(module)
+    module = own_copy(module)
     _check_takes(module, image)
     traced, tracer = _trace(module, torch.from_numpy(image))
+    order_in_place(traced, torch.from_numpy(image))
     graph = _Translation(traced, *_record(traced, torch.from_numpy(image))).graph()
     if relu6_as_relu:
         _replace_relu6(traced, graph)
         graph = _Translation(traced, *_record(traced, torch.from_numpy(image))).graph()
     return graph, TorchRunner(traced), tracer
-
-
-def _check_weights(module: nn.Module) -> None:
-    for name, tensor in module.state_dict().items():
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            continue
-        if tensor.dtype != torch.float32:
-            raise WorkloadError(
-                f"{name}: is {str(tensor.dtype).removeprefix('torch.')}; the exporter runs float32 modules (call .float() first)"
-            )
-        if not tensor.isfinite().all():
-            place = tuple(int(axis) for axis in (~tensor.isfinite()).nonzero()[0])
-            raise WorkloadError(f"{name}: value at {place} is {float(tensor[place])}; all must be finite")
 
 
 def _size(image: Floats) -> str:
@@ -126,7 +117,8 @@ def _trace(module: nn.Module, image: Tensor) -> tuple[fx.GraphModule, str]:
         return fx.symbolic_trace(module), "torch.fx"
     except Exception as failure:
         try:
-            traced = torch.export.export(module, (image,), strict=False).module()
+            with contextlib.redirect_stderr(io.StringIO()):  # what goes wrong is our error's one line
+                traced = torch.export.export(module, (image,), strict=False).module()
         except Exception as error:
             raise WorkloadError(
                 f"{type(module).__name__}: cannot be traced; torch.fx: {first_line(failure)}; torch.export: {first_line(error)}"
@@ -151,7 +143,7 @@ def _record(traced: fx.GraphModule, image: Tensor) -> tuple[Shapes, Constants]:
                     constants[n] = value
             return value
 
-    Recorder(traced).run(image)
+    Recorder(traced).run(image.clone())
     return shapes, constants
 
 
@@ -196,7 +188,7 @@ def _parameter_names(node: fx.Node) -> list[str]:
 
 def _operator_name(node: fx.Node, module: nn.Module | None = None) -> str:
     if module is not None:
-        return type(module).__name__
+        return type_before_parametrizations(module).__name__
     if isinstance(node.target, torch._ops.OpOverload):
         return node.target._schema.name.split("::")[1]
     return node.target if isinstance(node.target, str) else node.target.__name__
@@ -223,7 +215,7 @@ class _Translation:
 
     def call(self, node: fx.Node) -> Call:
         """Return a node as a call with PyTorch's names of its arguments."""
-        module = self.traced.get_submodule(str(node.target)) if node.op == "call_module" else None
+        module = self._module(node)
         arguments = self._arguments(node) if module is None else _module_arguments(module)
         return Call(
             name=node.name, label=self._label(node), operator=_operator_name(node, module), inputs=self._sources(node),
@@ -245,15 +237,25 @@ class _Translation:
             if source in self.shapes:
                 names += [] if source in self.constants else [source.name]
             elif source.op != "get_attr" and "getitem" in _operator_name(node):
+                self._check_splits(source)
                 names += self._sources(source)
         if node.op != "output" and len(node.all_input_nodes) == 1 and len(node.args) == 2 and node.args[0] is node.args[1]:
             names *= 2  # x + x
         return tuple(names)
 
+    def _check_splits(self, node: fx.Node) -> None:
+        """Refuse what makes a tuple by anything but splitting: it may multiply."""
+        name = _operator_name(node, self._module(node))
+        if operator(name, self._label(node)) != "split":
+            raise WorkloadError(f"{self._label(node)}: {name} is not supported here: it makes several values")
+
+    def _module(self, node: fx.Node) -> nn.Module | None:
+        return self.traced.get_submodule(str(node.target)) if node.op == "call_module" else None
+
     def _arguments(self, node: fx.Node) -> dict[str, Any]:
         given = dict(zip(_parameter_names(node), node.args, strict=False)) | node.kwargs
         if len(node.args) == 2 and node.args[1] in self.shapes and node.args[1] not in self.constants:
-            given = {"other": node.args[0], "constant_first": True}
+            given = node.kwargs | {"other": node.args[0], "constant_first": True}
         known = {name: self._value(value) for name, value in given.items()}
         return _renamed({name: value for name, value in known.items() if not isinstance(value, fx.Node)})
 

@@ -74,7 +74,7 @@ def find_layers(graph: Graph) -> dict[str, Unit | Layer]:
     Raises
     ------
     WorkloadError
-        A weight is not finite, or a layer has a shape that no workload can describe.
+        There is no layer, a weight is not finite, or a layer has a shape that no workload can describe.
     """
     name = _Names()
     found: dict[str, Unit | Layer] = {}
@@ -83,6 +83,8 @@ def find_layers(graph: Graph) -> dict[str, Unit | Layer]:
             found[node.name] = _unit(graph, node, name(node.label))
         elif node.op in _PLAIN:
             found[node.name] = _plain(graph, node, name(node.label))
+    if not found:
+        raise WorkloadError("nothing to export: the network has no layers")
     return found
 
 

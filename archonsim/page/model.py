@@ -159,8 +159,11 @@ def grouped(value: float) -> str:
 
 def trust(workload: str, mask_source: str, note: str) -> list[str]:
     """Say how far a workload may be trusted, where there is a doubt."""
-    synthetic = [f"{workload}: masks and weights are SYNTHETIC; no network computed them"] if mask_source == "synthetic" else []
-    return [*synthetic, *([f"{workload}: {note}"] if note else [])]
+    doubts = {
+        "synthetic": "masks and weights are SYNTHETIC; no network computed them",
+        "untrained": "weights and masks are of an UNTRAINED network",
+    }
+    return [f"{workload}: {said}" for said in (doubts.get(mask_source), note) if said]
 
 
 def data_link(text: str) -> str:

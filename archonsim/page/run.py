@@ -25,6 +25,7 @@ from archonsim.plots.style import stall_fill
 from archonsim.spec.load import to_toml
 from archonsim.stats.counts import STALLS
 from archonsim.stats.timeline import Timeline
+from archonsim.workload.workload import mask_origin
 
 Tree = dict[str, Any]
 
@@ -37,7 +38,7 @@ TIMELINE_HELP = (
 def warnings_of(run: Tree) -> list[str]:
     """What a reader must know before trusting a number."""
     origin = run["provenance"]
-    lines = trust(run["workload"], origin["mask_source"], origin["note"])
+    lines = trust(run["workload"], mask_origin(origin), origin["note"])
     if run["masks"] not in ("", "trace"):
         lines.append(f"What-if masks: {run['masks']}, seed {run['seed']}; not what the network's predictors said")
     if run["fidelity"] == "ideal":
@@ -48,7 +49,10 @@ def warnings_of(run: Tree) -> list[str]:
 def origin_of(run: Tree) -> list[tuple[str, str]]:
     """Where a workload comes from, and what ran it."""
     origin = run["provenance"]
-    masks = {"none": "none: shapes only", "synthetic": "SYNTHETIC"}.get(origin["mask_source"], f"{origin['mask_source']} network")
+    source = mask_origin(origin)
+    masks = {"none": "none: shapes only", "synthetic": "SYNTHETIC", "untrained": "UNTRAINED network"}.get(
+        source, f"{source} network"
+    )
     rows = [("workload", f"{run['workload']} ({origin['network']}, {origin['dataset']}, {origin['flavour']})"), ("masks", masks)]
     if origin["test_accuracy"] is not None:
         rows.append(("test accuracy", f"{100 * origin['test_accuracy']:.2f} % of {origin['test_images']} images, as exported"))

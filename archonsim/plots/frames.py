@@ -10,7 +10,7 @@ import pandas as pd
 
 from archonsim.errors import ResultError, nearest
 from archonsim.workload.what_if import MaskPolicy
-from archonsim.workload.workload import Workload
+from archonsim.workload.workload import Workload, mask_origin
 
 Tree = dict[str, Any]
 
@@ -38,7 +38,7 @@ def about_runs(runs: Sequence[Tree]) -> str:
         parts.append(f"images: {', '.join(str(one) for one in sorted(images))}")
     what_if = {run["masks"] for run in runs} - {"", "trace"}
     parts += [f"what-if masks: {one}" for one in sorted(what_if)]
-    known = {shown(run["workload"]): (run["provenance"]["mask_source"], run["provenance"]["note"]) for run in runs}
+    known = {shown(run["workload"]): (mask_origin(run["provenance"]), run["provenance"]["note"]) for run in runs}
     return " · ".join([*parts, *_sources(known)])
 
 
@@ -47,7 +47,7 @@ def about_workload(workload: Workload, images: Sequence[int], masks: MaskPolicy)
     origin = workload.provenance
     parts = [shown(workload.name), f"image {images[0]}" if len(images) == 1 else f"mean of {len(images)} images"]
     parts += [f"what-if masks: {masks}"] if masks.policy != "trace" else []
-    return " · ".join([*parts, *_sources({shown(workload.name): (origin.mask_source, origin.note)})])
+    return " · ".join([*parts, *_sources({shown(workload.name): (origin.masks_from, origin.note)})])
 
 
 def about_rows(frame: pd.DataFrame) -> str:
@@ -66,7 +66,10 @@ def about_rows(frame: pd.DataFrame) -> str:
 
 def _sources(known: dict[str, tuple[str, str]]) -> list[str]:
     """One part for all workloads with the same source of masks, one for each note."""
-    said = {"trained": "masks of trained networks", "synthetic": "SYNTHETIC masks, no network computed them", "none": "shapes only"}
+    said = {
+        "trained": "masks of trained networks", "untrained": "masks of UNTRAINED networks", "none": "shapes only",
+        "synthetic": "SYNTHETIC masks, no network computed them",
+    }  # fmt: skip
     by_source: dict[str, list[str]] = {}
     for workload, (source, _) in known.items():
         by_source.setdefault(source, []).append(workload)

@@ -9,9 +9,10 @@ from typing import Any
 from archonsim import __version__
 from archonsim.report.files import rows_to_csv
 from archonsim.report.report import Number, Report
-from archonsim.report.text import synthetic_line
+from archonsim.report.text import origin_line
 from archonsim.spec.dram_device import say_dram
 from archonsim.spec.resources import Resources
+from archonsim.workload.workload import mask_origin
 
 SCHEMA = 1
 
@@ -78,8 +79,8 @@ class Comparison:
         lines += _differ("clocks (MHz)", [f"{row.report.clock_mhz:g}" for row in done if row.report])
         lines += _differ("fidelities", [row.report.fidelity for row in done if row.report])
         lines += _differ("DRAMs", [say_dram(row.report.machine.get("dram", {})) for row in done if row.report])
-        sources = {row.workload: row.report.provenance["mask_source"] for row in done if row.report}
-        lines += [line for workload, source in sources.items() for line in synthetic_line(workload, source)]
+        sources = {row.workload: mask_origin(row.report.provenance) for row in done if row.report}
+        lines += [line for workload, source in sources.items() for line in origin_line(workload, source)]
         if self.budget == "none":
             lines += _differ("numbers of PEs", [str(row.resources.pes) for row in done])
         return lines
@@ -106,7 +107,7 @@ class Comparison:
             "energy_uj": report.energy_uj if report else None, "speedup": self.speedup(row), "rows": row.rows,
             "cols": row.cols, "pes": row.resources.pes, "buffer_kib": row.resources.buffer_kib,
             "area_mm2": None if area is None else area / 1e6, "extra_area_mm2": row.resources.extra_area_um2 / 1e6,
-            "digest": report.digest if report else "", "mask_source": report.provenance["mask_source"] if report else "",
+            "digest": report.digest if report else "", "mask_source": mask_origin(report.provenance) if report else "",
             "note": report.provenance["note"] if report else "", "reason": row.reason,
         }  # fmt: skip
 

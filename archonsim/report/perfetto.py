@@ -18,6 +18,7 @@ from archonsim.report.files import write_bytes
 from archonsim.report.report import LayerReport, Report
 from archonsim.spec.parts import WORD_BITS
 from archonsim.stats.timeline import Moves, Timeline
+from archonsim.workload.workload import mask_origin
 
 Event = dict[str, Any]
 
@@ -74,8 +75,8 @@ def trace(report: Report, timeline: Timeline) -> dict[str, Any]:
 
 def _masks(report: Report) -> str:
     """Say where masks come from, and what was made of them: weights and flipped masks of a synthetic trace are synthetic, too."""
-    source = str(report.provenance["mask_source"])
-    said = {"synthetic": "SYNTHETIC", "none": "none: shapes only"}.get(source, source)
+    source = mask_origin(report.provenance)
+    said = {"synthetic": "SYNTHETIC", "untrained": "UNTRAINED network", "none": "none: shapes only"}.get(source, source)
     return said if report.masks in ("", "trace") else f"{said}, what-if: {report.masks}, seed {report.seed}"
 
 

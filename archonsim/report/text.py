@@ -32,16 +32,18 @@ def microjoules(value: Number) -> str:
     return f"{value:.3g}" if value < 100 else number(value)
 
 
-def synthetic_line(workload: str, mask_source: str) -> list[str]:
-    """Warn of masks that no network computed; nothing of others."""
-    return [f"{workload}: masks and weights are SYNTHETIC"] if mask_source == "synthetic" else []
+def origin_line(workload: str, origin: str) -> list[str]:
+    """Warn of masks that no trained network computed; nothing of others."""
+    said = {"synthetic": "masks and weights are SYNTHETIC", "untrained": "weights and masks are of an UNTRAINED network"}
+    return [f"{workload}: {said[origin]}"] if origin in said else []
 
 
 def provenance_lines(provenance: Provenance, digest: str) -> Iterator[str]:
     """Say where a workload comes from, and how far it can be trusted."""
     accuracy = provenance.test_accuracy
     if provenance.mask_source == "none":
-        yield f"{provenance.network}: {'weights, no masks' if digest else 'shapes only, no weights or masks'}"
+        weights = "UNTRAINED weights" if provenance.untrained else "weights"
+        yield f"{provenance.network}: {f'{weights}, no masks' if digest else 'shapes only, no weights or masks'}"
     else:
         what = (
             "SYNTHETIC, no network computed them"

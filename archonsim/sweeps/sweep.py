@@ -253,7 +253,7 @@ def _sources(question: Question) -> dict[str, _Source]:
         if question.fidelity == "cycle":
             choose_images(work, as_images(question.images))
         path, origin = str(Path(text).resolve()) if is_file(text) else text, work.provenance
-        source = _Source(path, work.name, work.digest, identity(work), origin.mask_source, origin.note)
+        source = _Source(path, work.name, work.digest, identity(work), origin.masks_from, origin.note)
         for other, before in sources.items():
             if (before.name, before.identity) == (source.name, source.identity):
                 raise WorkloadError(f"--workload {other} and {text} are the same workload; name it once")

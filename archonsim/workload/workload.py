@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from archonsim.errors import WorkloadError
 from archonsim.workload.block import Block
@@ -63,6 +63,17 @@ class Provenance:
     preprocessing: str = ""
     framework: str = ""
     command: str = ""
+
+    @property
+    def masks_from(self) -> str:
+        """`mask_source`, or ``"untrained"`` where a network computed the masks that nobody trained."""
+        return mask_origin({"mask_source": self.mask_source, "untrained": self.untrained})
+
+
+def mask_origin(provenance: Mapping[str, Any]) -> str:
+    """Return :attr:`Provenance.masks_from` of a provenance that is plain data, as results store it."""
+    source = str(provenance["mask_source"])
+    return "untrained" if source == "trained" and provenance.get("untrained") else source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,3 +122,84 @@ def broken() -> nn.Module:
 def number() -> int:
     """Return something else than a module."""
     return 3
+
+
+def lazy() -> nn.Module:
+    """Hold a weight that only a first image would shape."""
+    return nn.Sequential(nn.LazyConv2d(4, 1))
+
+
+def leaving() -> nn.Module:
+    """Leave as a training script does that misses its arguments."""
+    raise SystemExit(2)
+
+
+class Attending(nn.Module):
+    """A module that returns a tuple, one of which goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.attention = nn.Conv2d(3, 4, 1), nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x).flatten(2).transpose(1, 2)
+        return self.attention(y, y, y)[0]
+
+
+class Reread(nn.Module):
+    """A ReLU in place, behind which its input is read again, twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.three = Inverted(3, 12, 3), Inverted(3, 12, 3), Inverted(3, 12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x)
+        y = functional.relu_(x)
+        return self.three(self.two.branch(y) + x)
+
+
+class Viewed(nn.Module):
+    """A ReLU in place on a view, of which the whole is read again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return functional.relu_(y.flatten(1)).sum() + y
+
+
+class Weighted(nn.Module):
+    """A sum with a factor that hides in an argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Inverted(3, 12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.add(x, self.block.branch(x), alpha=2)
+
+
+class Restless(nn.Module):
+    """A normalisation by each image's own statistics, in evaluation too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.bn, self.two = Inverted(3, 12, 3), nn.BatchNorm2d(3), Inverted(3, 12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.one.branch(x)
+        return self.two(functional.batch_norm(y, None, None, self.bn.weight, self.bn.bias, training=True))
+
+
+class RestlessInside(Restless):
+    """The same with running statistics at hand, on a block's last layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bn, y = self.bn, self.one.branch(x)
+        assert bn.running_mean is not None
+        assert bn.running_var is not None
+        y = functional.batch_norm(y, bn.running_mean.clone(), bn.running_var.clone(), bn.weight, bn.bias, training=True)
+        return self.two(y)

@@ -177,5 +177,9 @@ def test_checkpoints_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> 
     with pytest.raises(WorkloadError, match="asked for 'fusionet_c10'"):
         export_network("fusionet_c10", checkpoint(tmp_path, "pred"), images)
     path = checkpoint(tmp_path, "vanilla", claimed="pred")
-    with pytest.raises(WorkloadError, match="do not fit"):
+    with pytest.raises(WorkloadError, match=r"does not fit Network: missing .*predict"):
         export_network(NAME, path, images)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(WorkloadError, match="not a checkpoint") as caught:
+        export_network(NAME, tmp_path / "array.npy", images)
+    assert "\n" not in str(caught.value)

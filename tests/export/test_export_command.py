@@ -125,6 +125,10 @@ REFUSED = {
     "a factory of something else": (["--module", "tests.export.nets:number"], "returns int; it must return a torch.nn.Module"),
     "half a name": (["--module", "tests.export.nets"], "write PACKAGE.MODULE:FUNCTION"),
     "an unsupported operator": (["--module", "tests.export.nets:attention"], "1: operator 'Upsample' is not supported"),
+    "attention": (["--module", "tests.export.nets:Attending"], "operator 'MultiheadAttention' is not supported"),
+    "a weight without a shape": (["--module", "tests.export.nets:lazy"], "0.weight: has no values yet"),
+    "a factory that leaves": (["--module", "tests.export.nets:leaving"], "SystemExit: 2"),
+    "no layers": (["--module", "torch.nn:Identity"], "nothing to export: the network has no layers"),
     "two networks": (["--network", "fusionet_c10"], "give one of --network NAME"),
 }
 
@@ -151,3 +155,8 @@ def test_images_of_the_wrong_size_are_one_line(folder: Path, capsys: pytest.Capt
 def test_options_without_an_effect_on_networks_of_ours_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["export", "--network", "fusionet_digits", "--checkpoint", "x.pt", "-o", "y.h5", "--mean", "3"]) == 2
     assert "--mean is for --module and --onnx" in capsys.readouterr().err
+
+
+def test_an_onnx_file_takes_no_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["export", "--onnx", "x.onnx", "--checkpoint", "x.pt", "-o", "y.h5"]) == 2
+    assert "an ONNX file comes with its own weights" in capsys.readouterr().err

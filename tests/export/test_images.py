@@ -61,6 +61,19 @@ def test_the_original_archive_of_cifar_is_read(tmp_path: Path) -> None:
     assert (found.dataset, found.split) == ("cifar10", "test")
 
 
+@pytest.mark.parametrize("damage", [b"nonsense", b"", pickle.dumps({"other": 1}), pickle.dumps({b"data": [1, 2], b"labels": [0]})])
+def test_a_damaged_archive_of_cifar_is_one_line(damage: bytes, tmp_path: Path) -> None:
+    (tmp_path / "test_batch").write_bytes(damage)
+    with pytest.raises(WorkloadError, match="the test split of CIFAR-10 cannot be read") as caught:
+        load_images(tmp_path, 0, 1, Preprocessing())
+    assert "\n" not in str(caught.value)
+    (tmp_path / "test_batch").unlink()
+    np.savez(tmp_path / "cifar10_labels.npz", test_labels=np.zeros(3))
+    (tmp_path / "cifar10_test_00.zip").write_bytes(damage)
+    with pytest.raises(WorkloadError, match="the test split of CIFAR-10 cannot be read"):
+        load_images(tmp_path, 0, 1, Preprocessing())
+
+
 def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
     pictures, plain = folder(tmp_path), Preprocessing()
     for source, message, how in (
@@ -93,6 +106,11 @@ def test_pictures_of_two_sizes_and_no_pictures_are_named(tmp_path: Path) -> None
     (tmp_path / "b.png").write_text("text")
     with pytest.raises(WorkloadError, match=r"b\.png: not a picture that Pillow reads"):
         load_images(tmp_path, 0, 2, Preprocessing())
+
+
+def test_the_folder_one_stands_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder(tmp_path))
+    assert load_images(Path(), 0, 1, Preprocessing()).dataset == Path.cwd().name
 
 
 def test_numbers_are_written_as_ranges() -> None:

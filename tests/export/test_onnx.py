@@ -163,3 +163,31 @@ def test_damaged_and_unfit_files_are_refused_in_one_line(tmp_path: Path) -> None
         export_onnx(saved(bottleneck(dilation=2), tmp_path), IMAGES)
     with pytest.raises(WorkloadError, match="leave the batch open"):
         export_onnx(saved(bottleneck(batch=4), tmp_path), IMAGES)
+
+
+def test_the_hash_follows_weights_in_a_file_beside(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(bottleneck(), path, save_as_external_data=True, location="net.bin", size_threshold=0)
+    first = export_onnx(path, IMAGES).provenance.model_sha256
+    beside = bytearray((tmp_path / "net.bin").read_bytes())
+    beside[1] ^= 1
+    (tmp_path / "net.bin").write_bytes(beside)
+    assert export_onnx(path, IMAGES).provenance.model_sha256 != first
+
+
+def test_a_constant_that_is_no_number_is_named(tmp_path: Path) -> None:
+    model = bottleneck()
+    spoiled = numpy_helper.to_array(model.graph.initializer[2]).copy()
+    spoiled[3, 0, 1, 2] = np.inf
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["dw.weight"], value=numpy_helper.from_array(spoiled)))
+    del model.graph.initializer[2]
+    with pytest.raises(WorkloadError, match=r"dw.weight: value at \(3, 0, 1, 2\) is inf"):
+        export_onnx(saved(model, tmp_path), IMAGES)
+
+
+def test_a_normalisation_by_the_images_own_statistics_is_not_folded(tmp_path: Path) -> None:
+    model = bottleneck()
+    (norm,) = (node for node in model.graph.node if node.op_type == "BatchNormalization")
+    norm.attribute.append(helper.make_attribute("training_mode", 1))
+    norm.output.extend(["mean_now", "var_now"])
+    assert list(export_onnx(saved(model, tmp_path), IMAGES).blocks()) == []

@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,13 @@ from matplotlib.image import imread
 from archonsim import plots
 from archonsim.cli.app import run_command
 from archonsim.errors import ResultError
+from archonsim.page.comparison import comparison_page
+from archonsim.page.render import render as render_page
+from archonsim.page.run import run_page
+from archonsim.plans import plan_compare
 from archonsim.plots.style import MACHINES, PHASES, STALLS, Size, machine_fill, phase_fill, stall_fill
 from archonsim.report.files import to_json
+from archonsim.workload.what_if import MaskPolicy
 from tests import results
 
 
@@ -78,6 +84,26 @@ def test_a_simulation_can_be_drawn_directly(tmp_path: Path, capsys: pytest.Captu
 def test_synthetic_masks_are_called_so() -> None:
     assert "SYNTHETIC" in plots.about_runs([results.run()])
     assert "SYNTHETIC" in plots.plot_compare(plots.compare_frame(results.comparison())).subtitle
+
+
+def test_masks_of_untrained_networks_are_called_so() -> None:
+    known = results.workload()
+    origin = replace(known.provenance, mask_source="trained", untrained=True)
+    work = replace(known, provenance=origin)
+    comparison = plan_compare("archon", work).execute().to_dict(runs=True)
+    assert comparison["rows"][0]["mask_source"] == "untrained"
+    assert comparison["warnings"] == [f"{work.name}: weights and masks are of an UNTRAINED network"]
+    for said in (
+        plots.about_runs(comparison["runs"]),
+        plots.about_rows(plots.compare_frame(comparison)),
+        plots.about_workload(work, [0], MaskPolicy.parse("trace", 0)),
+        render_page(run_page(comparison["runs"][0])),
+        render_page(comparison_page(comparison)),
+    ):
+        assert "UNTRAINED" in said
+        assert "trained networks" not in said.replace("UNTRAINED", "")
+    told = replace(origin, untrained=False)
+    assert "masks of trained networks" in plots.about_workload(replace(work, provenance=told), [0], MaskPolicy.parse("trace", 0))
 
 
 def test_the_users_own_settings_neither_matter_nor_change() -> None:

@@ -87,6 +87,7 @@ def test_command_line(tmp_path: Path) -> None:
     assert (stopped.exit_code, "the same command goes on" in stopped.stderr) == (75, True)
     wrong = CliRunner().invoke(app, [*common, "--recipe", "gpu"])
     assert (wrong.exit_code, "no recipe for 'fusionet_digits'" in wrong.stderr) == (2, True)
+    assert len(wrong.stderr.splitlines()) == 1  # however long
 
 
 @pytest.mark.parametrize("path", tables.PAGES, ids=lambda path: path.name)
