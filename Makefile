@@ -14,6 +14,7 @@ demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
 	$(BIN)/archonsim verify --workload workloads/fusionet_c10.h5
 	$(BIN)/archonsim run --arch archon --workload workloads/fusionet_c10.h5 --output results/demo
+	$(BIN)/archonsim report --arch archon --workload workloads/fusionet_c10.h5 --output results/demo/report.html
 
 test: $(STAMP)-test
 	$(BIN)/python -m pytest
