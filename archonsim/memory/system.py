@@ -29,8 +29,9 @@ _REGIONS = {(direction, kind): number for number, (direction, kind) in enumerate
 
 
 def _dram(spec: DramSpec, clock_mhz: float) -> Server:
+    device = load_device(spec.device)  # looked at whatever the model, so that no wrong name goes unnoticed
     if spec.model == "banks":
-        return BankServer(load_device(spec.device), clock_mhz)
+        return BankServer(device, clock_mhz)
     rate = None if spec.model == "unlimited" else spec.words_per_cycle(clock_mhz)
     return RateServer(rate, spec.latency_cycles, spec.burst_words, spec.turnaround_cycles)
 

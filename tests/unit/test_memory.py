@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.engine.contract import FixedTile, Phase
 from archonsim.engine.dma_order import dma_order
+from archonsim.errors import SpecError
 from archonsim.memory.server import RateServer
 from archonsim.memory.system import MemorySystem
 from archonsim.spec.parts import DramSpec
@@ -63,6 +65,11 @@ def test_writes_wait_for_each_other_in_the_controller() -> None:
     assert free == [0, 10, 35, 50, 35]  # a write is safe once the queue has room: when the last batch is through
     assert memory.flush(60, lambda *_: None) == 62
     assert memory.counts == {"dram.turnarounds": 3}
+
+
+def test_a_wrong_device_is_refused_whatever_the_model() -> None:
+    with pytest.raises(SpecError, match="unknown DRAM device 'ddr9'"):
+        MemorySystem(DramSpec(gigabytes_per_second=4, latency_cycles=9, burst_words=4, device="ddr9"), {}, 500)
 
 
 def test_kinds_that_are_free_take_no_time_and_are_not_told_of() -> None:

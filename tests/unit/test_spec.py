@@ -36,6 +36,7 @@ from tests.strategies import archon
         ("pe.adders", "write KEY=VALUE"),
         ("pe.fifo_depth=3", "fifo_depth is 3 and candidates_per_adder 4"),
         ("pe.cols=65", "cols is 65; at most 64 columns are modelled"),
+        ("pe.rows=100000", "rows is 100000; at most 1024 rows are modelled"),
     ],
 )
 def test_bad_overrides(override: str, message: str) -> None:

@@ -8,6 +8,9 @@ from pydantic.dataclasses import dataclass
 
 from archonsim.spec.parts import CONFIG, BufferSpec, Count, DmaSpec, DramSpec, Rate, Share, Size
 
+#: More rows than any map here has pixels; a slip of the finger would otherwise compute for hours (own decision).
+MOST_ROWS = 1024
+
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class PeSpec:
@@ -46,6 +49,8 @@ class PeSpec:
     def __post_init__(self) -> None:
         if self.cols > 64:
             raise ValueError(f"cols is {self.cols}; at most 64 columns are modelled")
+        if self.rows > MOST_ROWS:
+            raise ValueError(f"rows is {self.rows}; at most {MOST_ROWS} rows are modelled")
         if self.fifo_depth < self.candidates_per_adder:
             raise ValueError(
                 f"fifo_depth is {self.fifo_depth} and candidates_per_adder {self.candidates_per_adder}: "
