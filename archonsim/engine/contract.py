@@ -10,7 +10,17 @@ from archonsim.stats.counts import Component, PhaseStats, Transfer
 
 
 class RunningTile(Protocol):
-    """A tile in the array. Its kernels give exact cycles; it never waits by itself."""
+    """A tile in the array. Its kernels give exact cycles; it never waits by itself.
+
+    Attributes
+    ----------
+    queued : int
+        Entries in the FIFOs of all PEs after the last chunk so far; 0 where there are no FIFOs.
+    """
+
+    @property
+    def queued(self) -> int:
+        """Entries in FIFOs."""
 
     def run(self, chunk: int, arrival: int, source: Component) -> int:
         """Compute chunk number `chunk`, whose stream data are there from cycle `arrival` on, the last of them from `source`.
@@ -121,6 +131,8 @@ class FixedTile:
 
 
 class _RunningFixedTile:
+    queued = 0
+
     def __init__(self, tile: FixedTile, start: int) -> None:
         self._tile, self._end = tile, start + tile.cycles
 

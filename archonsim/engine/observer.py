@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from archonsim.engine.contract import RunningTile
 from archonsim.memory.server import Server
 from archonsim.stats.counts import PhaseStats, Transfer
 from archonsim.stats.timeline import Moves, Timeline
@@ -29,6 +30,9 @@ class Observer:
 
     def moved(self, transfer: Transfer, words: int, server: Server) -> None:
         """`server` has reserved time for `words` of a transfer."""
+
+    def chunk_ends(self, at: int, running: RunningTile) -> None:
+        """The running tile is through with a chunk."""
 
     def stream_changes(self, at: int, by: int) -> None:
         """A chunk of the stream takes (+1) or gives back (-1) its place in the buffer."""
@@ -67,6 +71,7 @@ class Recorder(Observer):
         """Append to ``timeline.tiles``."""
         tiles = self.timeline.tiles
         tiles.end.append(at)
+        self._fifos_hold(at, 0)
         tiles.compute.append(stats.compute - self._compute_before)
         tiles.stalls.append(dict(stats.stalls - self._stalls_before))
 
@@ -92,6 +97,16 @@ class Recorder(Observer):
         moves.end.append(end)
         moves.words.append(words)
         moves.moved.append(server.in_bursts(words))
+
+    def chunk_ends(self, at: int, running: RunningTile) -> None:
+        """Append to ``timeline.fifo_entries``."""
+        self._fifos_hold(at, running.queued)
+
+    def _fifos_hold(self, at: int, entries: int) -> None:
+        level = self.timeline.fifo_entries
+        before = level.value[-1] if level.value else 0
+        if entries != before:
+            level.change(at, entries - before)
 
     def stream_changes(self, at: int, by: int) -> None:
         """Append to ``timeline.stream_chunks``."""

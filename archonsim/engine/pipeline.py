@@ -183,6 +183,7 @@ class PhaseRun:
                 if words:
                     self._stream.release(over)
                 yield over
+                self._observer.chunk_ends(self._now, running)
                 if words:
                     self._observer.stream_changes(self._now, -1)
             yield self._until(running.finish(self.stats))

@@ -27,6 +27,8 @@ class ArrayTile(FixedTile):
 
 
 class _RunningArrayTile:
+    queued = 0
+
     def __init__(self, inner: RunningTile, accesses: list[Transfer]) -> None:
         self._inner, self._accesses = inner, accesses
         self.run = inner.run

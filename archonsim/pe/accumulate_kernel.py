@@ -214,6 +214,12 @@ class Accumulator:
         return max(self.last_push, int(self._totals[1]) + self.stream.groups - 1)
 
     @property
+    def queued(self) -> int:
+        """Survivors in the FIFOs of all PEs, after the last beat so far."""
+        by_digit = np.bitwise_count(self._fifos[0]).sum(axis=(0, 1), dtype=np.int64)
+        return int((by_digit << np.arange(len(by_digit))).sum())
+
+    @property
     def broadcast_stall(self) -> int:
         """Cycles in which a beat waited for room in a FIFO."""
         return int(self._totals[2])

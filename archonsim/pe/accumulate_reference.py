@@ -59,6 +59,8 @@ class TileResult:
         1 + the last cycle in which a group retires.
     beat_cycles : list of int
         Cycle in which each beat was pushed.
+    queued : list of int
+        Entries in all FIFOs after each beat's push.
     broadcast_stall, weight_wait : int
         Cycles in which a beat waited for room, and for its weights.
     adds, macs, sums : int
@@ -67,6 +69,7 @@ class TileResult:
 
     cycles: int
     beat_cycles: list[int]
+    queued: list[int]
     broadcast_stall: int
     weight_wait: int
     adds: int
@@ -90,6 +93,7 @@ def run_tile(stream: BeatStream, survives: Sequence[Sequence[bool]], depth: int,
     pes = [ProcessingElement(stream.lanes, depth) for _ in survives]
     has_survivor: set[tuple[int, int]] = set()  # (PE, group)
     beat_cycles: list[int] = []
+    queued: list[int] = []
     group_end: dict[int, int] = {}
     broadcast_stall = weight_wait = 0
     cycle = 0
@@ -110,12 +114,15 @@ def run_tile(stream: BeatStream, survives: Sequence[Sequence[bool]], depth: int,
                     if any(new):
                         has_survivor.add((number, group))
                 beat_cycles.append(cycle)
+                queued.append(sum(len(fifo) for pe in pes for fifo in pe.fifos))
                 group_end[group] = cycle
                 beat += 1
         cycle += 1
     last = max(_last_retire(pe, number, has_survivor, group_end, stream.groups) for number, pe in enumerate(pes))
     macs = sum(bool(stream.is_mac[group]) for _, group in has_survivor)
-    return TileResult(1 + last, beat_cycles, broadcast_stall, weight_wait, sum(pe.adds for pe in pes), macs, len(has_survivor))
+    return TileResult(
+        1 + last, beat_cycles, queued, broadcast_stall, weight_wait, sum(pe.adds for pe in pes), macs, len(has_survivor)
+    )
 
 
 def _survivors_per_lane(stream: BeatStream, beat: int, survives: Sequence[Sequence[bool]]) -> list[list[int]]:

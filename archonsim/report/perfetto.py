@@ -153,9 +153,10 @@ def _counters(report: Report, timeline: Timeline, total: int) -> Iterator[Event]
         for direction in ("read", "write"):
             rates = rate(timeline.servers["dram"], direction, total, window)
             yield from _counter(f"DRAM {direction}", "GB/s", [round(value * gigabytes, 6) for value in rates], total, window)
-    if timeline.stream_chunks.at:
-        means = [round(value, 6) for value in mean_level(timeline.stream_chunks, total, window)]
-        yield from _counter("stream buffer", "chunks", means, total, window)
+    levels = (("stream buffer", "chunks", timeline.stream_chunks), ("adder FIFOs", "entries", timeline.fifo_entries))
+    for name, unit, level in levels:
+        if level.at:
+            yield from _counter(name, unit, [round(value, 6) for value in mean_level(level, total, window)], total, window)
 
 
 def _counter(name: str, unit: str, values: list[float], total: int, window: int) -> Iterator[Event]:

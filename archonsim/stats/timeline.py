@@ -114,6 +114,8 @@ class Timeline:
         ``dram``, and ``glb.read``, say, for a port.
     stream_chunks : Level
         Chunks of the stream that are in the buffer or on their way to it.
+    fifo_entries : Level
+        Survivors in the FIFOs of all PEs, sampled at the end of each chunk.
     """
 
     phases: Spans = field(default_factory=Spans)
@@ -122,3 +124,4 @@ class Timeline:
     dma: Spans = field(default_factory=Spans)
     servers: dict[str, Moves] = field(default_factory=dict)
     stream_chunks: Level = field(default_factory=Level)
+    fifo_entries: Level = field(default_factory=Level)

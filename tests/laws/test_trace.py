@@ -97,6 +97,16 @@ def test_every_event_is_one_that_viewers_know(name: str, overrides: tuple[str, .
 
 
 @each_case
+def test_fifos_are_shown_where_there_are_some(name: str, overrides: tuple[str, ...]) -> None:
+    _, timeline, events = traced(name, overrides)
+    shown = [one["args"]["entries"] for one in events if one["ph"] == "C" and one["name"] == "adder FIFOs"]
+    assert bool(shown) == (name == "archon")
+    if shown:
+        assert 0 < max(shown) <= max(timeline.fifo_entries.value) <= 64 * 6 * 5, "no more than PEs x lanes x depth"
+        assert shown[-1] == timeline.fifo_entries.value[-1] == 0
+
+
+@each_case
 def test_slices_nest_and_only_the_array_s_do(name: str, overrides: tuple[str, ...]) -> None:
     events = traced(name, overrides)[2]
     by_track: dict[int, list[Event]] = defaultdict(list)

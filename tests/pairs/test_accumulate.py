@@ -26,13 +26,15 @@ def test_every_cycle_and_count_agrees(case: TileCase, words: int, gap: int, data
         return
     first, size = case.stream.chunks(26, words)
     array = Accumulator(case.stream, case.table, case.depth, 0)
-    arrival, arrivals, pushed = 0, [], []
+    arrival, arrivals, pushed, queued = 0, [], [], []
     for chunk in range(len(size)):
         arrival += data.draw(st.integers(0, gap)) * int(size[chunk])
         arrivals += [arrival] * int(first[chunk + 1] - first[chunk])
         pushed.append(array.run(int(first[chunk]), int(first[chunk + 1]), arrival))
+        queued.append(array.queued)
     reference = run_tile(case.stream, case.survives, case.depth, arrivals)
     assert pushed == [reference.beat_cycles[beat - 1] for beat in first[1:]]
+    assert queued == [reference.queued[beat - 1] for beat in first[1:]]
     assert array.last_retire + 1 == reference.cycles
     assert array.broadcast_stall == reference.broadcast_stall
     assert array.weight_wait == reference.weight_wait

@@ -31,6 +31,8 @@ class ChunkTile:
 
 
 class _RunningChunkTile:
+    queued = 0
+
     def __init__(self, tile: ChunkTile, start: int) -> None:
         self._tile, self._now, self._waited = tile, start, 0
 

@@ -85,6 +85,11 @@ class _RunningFusedTile:
         self._waits["dram" if source == "dram" else "glb"] += self._array.weight_wait - before
         return end
 
+    @property
+    def queued(self) -> int:
+        """Survivors that wait for their adders."""
+        return self._array.queued
+
     def finish(self, stats: PhaseStats) -> int:
         array, stream = self._array, self._shared.stream
         end = array.last_retire + 1
