@@ -73,7 +73,7 @@ def test_the_page_runs_from_module_to_speedup(tmp_path: Path, capsys: pytest.Cap
     assert set(rows) <= set(outputs[commands[0]])
     assert any("10 of 11 candidate blocks fuse" in line for line in outputs[commands[1]])
     assert sum("PASS" in line for line in outputs[commands[2]]) == 11
-    assert [line.split()[1] for line in outputs[commands[4]] if line.startswith("mynet.h5")] == ["dense", "sparse", "archon"]
+    assert [line.split()[1] for line in outputs[commands[4]] if line.startswith("mynet.h5 ")] == ["dense", "sparse", "archon"]
     oracle, predicted = open_workload(tmp_path / "oracle.h5"), open_workload(tmp_path / "mynet.h5")
     assert (oracle.provenance.untrained, oracle.provenance.flavour) == (True, "pruned")
     assert (predicted.provenance.untrained, predicted.provenance.image_indices) == (True, "0-1")
