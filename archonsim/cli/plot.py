@@ -5,9 +5,10 @@ matplotlib and pandas are imported when a figure is drawn, so that no other comm
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -100,44 +101,32 @@ def speedup(
     write(chart, output, name or "speedup")
 
 
-def _breakdown(asked: Asked, quantity: str, by: By, size: Size, output: Path, name: str | None) -> None:
-    from archonsim import plots
+def _breakdown(quantity: Literal["cycles", "energy"]) -> Callable[..., None]:
+    """Make the command that stacks a quantity: the two differ in nothing else."""
 
-    runs = [asked.run()] if by is By.layer else asked.runs()
-    frame = plots.run_frame(runs)
-    chart = plots.plot_run(
-        frame, quantity="energy" if quantity == "energy" else "cycles", by=by.value, subtitle=plots.about_runs(runs),
-        size=plots.Size(size),
-    )  # fmt: skip
-    write(chart, output, name or quantity)
+    def command(
+        output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
+        fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0,
+        set_: ArchChanges = None,
+        by: Annotated[By, typer.Option(help="A bar for each layer or block of one run, or for each of several runs.")] = By.layer,
+        size: Where = Size.column, name: Name = None,
+    ) -> None:  # fmt: skip
+        from archonsim import plots
 
+        asked = Asked(
+            files=files or [], workload=workload, arch=arch, fidelity=fidelity, images=images, masks=masks, seed=seed, changes=set_
+        )
+        runs = [asked.run()] if by is By.layer else asked.runs()
+        chart = plots.plot_run(
+            plots.run_frame(runs), quantity=quantity, by=by.value, subtitle=plots.about_runs(runs), size=plots.Size(size)
+        )
+        write(chart, output, name or quantity)
 
-@app.command()
-def cycles(
-    output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
-    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None,
-    by: Annotated[By, typer.Option(help="A bar for each layer or block of one run, or for each of several runs.")] = By.layer,
-    size: Where = Size.column, name: Name = None,
-) -> None:  # fmt: skip
-    """Cycles by phase and stall, stacked; by layer or run."""
-    asked = Asked(
-        files=files or [], workload=workload, arch=arch, fidelity=fidelity, images=images, masks=masks, seed=seed, changes=set_
-    )
-    _breakdown(asked, "cycles", by, size, output, name)
+    return command
 
 
-@app.command()
-def energy(
-    output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
-    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None,
-    by: Annotated[By, typer.Option(help="A bar for each layer or block of one run, or for each of several runs.")] = By.layer,
-    size: Where = Size.column, name: Name = None,
-) -> None:  # fmt: skip
-    """Energy by phase, stacked; by layer or run."""
-    asked = Asked(
-        files=files or [], workload=workload, arch=arch, fidelity=fidelity, images=images, masks=masks, seed=seed, changes=set_
-    )
-    _breakdown(asked, "energy", by, size, output, name)
+app.command("cycles", help="Cycles by phase and stall, stacked; by layer or run.")(_breakdown("cycles"))
+app.command("energy", help="Energy by phase, stacked; by layer or run.")(_breakdown("energy"))
 
 
 @app.command()

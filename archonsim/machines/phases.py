@@ -44,6 +44,10 @@ class PhaseResult:
 
     @property
     def utilization(self) -> float:
-        """Share of the array's slots used: MACs per PE and cycle, or ternary additions per narrow adder and cycle."""
+        """Share of the array's slots used: MACs per PE and cycle, or ternary additions per narrow adder and cycle.
+
+        Cycles that a prediction hides in the phase before it are cycles of its own here, too.
+        """
         done, slots = (self.stats.adds, self.adders) if self.adders else (self.stats.macs, 1)
-        return done / (self.pes * slots * self.stats.cycles) if self.stats.cycles else 0.0
+        cycles = self.stats.cycles + self.stats.activity["overlap.hidden_cycles"]
+        return done / (self.pes * slots * cycles) if cycles else 0.0

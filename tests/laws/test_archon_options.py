@@ -149,6 +149,9 @@ def test_overlap_hides_a_prediction_behind_the_tiles_before_the_last() -> None:
     assert 0 < hidden == off[3].stats.compute - on[3].stats.compute
     assert on[0].stats.activity["overlap.hidden_cycles"] == 0
     assert total(on) < total(off)
+    unhindered = run(work, archon("overlap_prediction=true", *UNLIMITED))
+    assert unhindered[3].stats.cycles < run(work, archon(*UNLIMITED))[3].stats.cycles
+    assert all(0 < one.utilization <= 1 for one in unhindered), "additions done earlier count for the cycles they took there"
 
 
 # --- capacities
