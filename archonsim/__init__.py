@@ -1,6 +1,7 @@
 """Cycle-level simulator of ARCHON, the accelerator of predictive layer fusion (ICS'21).
 
-``run``, ``compare``, ``sweep`` and ``advise`` are the Python interface; they are imported when they are first used.
+``run``, ``compare``, ``sweep`` and ``advise`` are the Python interface; they are imported when they
+are first used.
 """
 
 from __future__ import annotations
@@ -8,11 +9,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from archonsim.version import __version__
 
 if TYPE_CHECKING:
     from archonsim.api import advise, compare, run, sweep
-    from archonsim.errors import ArchonsimError, MaskError, OutputError, SpecError, UserError, WorkloadError
+    from archonsim.errors import (
+        ArchonsimError,
+        MaskError,
+        OutputError,
+        SpecError,
+        UserError,
+        WorkloadError,
+    )
     from archonsim.results import AdviceResult, CompareResult, Result, SweepResult
 
 __all__ = [
@@ -35,7 +43,14 @@ __all__ = [
 
 _HOMES = {
     "archonsim.api": ("advise", "compare", "run", "sweep"),
-    "archonsim.errors": ("ArchonsimError", "MaskError", "OutputError", "SpecError", "UserError", "WorkloadError"),
+    "archonsim.errors": (
+        "ArchonsimError",
+        "MaskError",
+        "OutputError",
+        "SpecError",
+        "UserError",
+        "WorkloadError",
+    ),
     "archonsim.results": ("AdviceResult", "CompareResult", "Result", "SweepResult"),
 }
 

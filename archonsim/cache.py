@@ -1,8 +1,9 @@
 """Results that are worth keeping between runs: small JSON files named by what they depend on.
 
-The folder is ``$ARCHONSIM_CACHE_DIR``, else ``$XDG_CACHE_HOME/archonsim``, else ``~/.cache/archonsim``. A file appears whole or not
-at all (it is written beside its place and renamed), so any number of processes may read and write at once; a damaged file, or
-one that belongs to another question, counts as absent, and a folder that cannot be written costs time only.
+The folder is ``$ARCHONSIM_CACHE_DIR``, else ``$XDG_CACHE_HOME/archonsim``, else
+``~/.cache/archonsim``. A file appears whole or not at all (it is written beside its place and
+renamed), so any number of processes may read and write at once; a damaged file, or one that belongs
+to another question, counts as absent, and a folder that cannot be written costs time only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Machines and networks are found through entry points; the built-in ones take the same path as a plug-in."""
+"""Machines and networks are found through entry points.
+
+The built-in ones take the same path as a plug-in.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ def _group(group: str) -> dict[str, EntryPoint]:
     for point in entry_points(group=group):
         other = found.get(point.name)
         if other is not None and other.value != point.value:
-            raise SpecError(f"{point.name!r} is registered twice in {group}: as {other.value} and as {point.value}; uninstall one")
+            raise SpecError(
+                f"{point.name!r} is registered twice in {group}: as {other.value} and as"
+                f" {point.value}; uninstall one"
+            )
         found[point.name] = point
     return found
 
@@ -37,4 +43,7 @@ def load_plugin(group: str, name: str) -> Any:
     try:
         return point.load()
     except Exception as error:
-        raise SpecError(f"{group} entry point {name!r} = {point.value!r} does not load: {type(error).__name__}: {error}") from error
+        raise SpecError(
+            f"{group} entry point {name!r} = {point.value!r} does not load: {type(error).__name__}:"
+            f" {error}"
+        ) from error

@@ -1,6 +1,7 @@
 """What the Python interface returns: results that become data frames, lines of text or figures.
 
-pandas and matplotlib are imported when a frame or a figure is asked for, so that a run needs neither.
+pandas and matplotlib are imported when a frame or a figure is asked for, so that a run needs
+neither.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archonsim.errors import SpecError
-from archonsim.explain.advice import Advice
-from archonsim.report.compare import Comparison
-from archonsim.report.report import Number, Report
-from archonsim.report.text import microjoules, number, origin_line
+from archonsim.network.workload import mask_origin
+from archonsim.result.advice import Advice
+from archonsim.result.compare import Comparison
+from archonsim.result.report import Number, Report
+from archonsim.result.wording import microjoules, number, origin_line
 from archonsim.sweeps.store import mask_sources
 from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME
 from archonsim.sweeps.values import plain
-from archonsim.workload.workload import mask_origin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,11 +56,12 @@ class Result:
     def to_dataframe(self) -> DataFrame:
         """Return one row for each image, layer and phase.
 
-        What was run stands in each row (arch, workload, digest, fidelity, masks, seed, clock_mhz), so that frames of several
-        runs can be joined; then come the columns of ``result.csv``, energy in pJ, and 16-bit words moved, a column
-        ``words.dram.read.weight`` for each kind of traffic.
+        What was run stands in each row (arch, workload, digest, fidelity, masks, seed, clock_mhz),
+        so that frames of several runs can be joined; then come the columns of ``result.csv``,
+        energy in pJ, and 16-bit words moved, a column ``words.dram.read.weight`` for each kind of
+        traffic.
         """
-        from archonsim.report.frames import run_frame
+        from archonsim.result.frames import run_frame
 
         return run_frame([self.report.to_dict()])
 
@@ -71,15 +73,17 @@ class Result:
         masks = f", masks: {report.masks}" if report.masks else ""
         lines = [
             f"{report.arch} on {report.workload}, {report.fidelity} fidelity{masks}",
-            f"{number(report.total_cycles)} cycles = {report.time_ms:.3f} ms at {report.clock_mhz:g} MHz{energy}; "
-            f"{number(stalls)} of them stalled",
+            (
+                f"{number(report.total_cycles)} cycles = {report.time_ms:.3f} ms at"
+                f" {report.clock_mhz:g} MHz{energy}; {number(stalls)} of them stalled"
+            ),
             f"{number(report.total_macs)} MACs, {number(report.total_adds)} adds",
         ]
         return "\n".join([*lines, *origin_line(report.workload, mask_origin(report.provenance))])
 
     def plot(self) -> Figure:
         """Draw cycles by layer and phase."""
-        from archonsim.plots import plot_run
+        from archonsim.show.figures import plot_run
 
         return plot_run(self.to_dataframe())
 
@@ -97,8 +101,11 @@ class CompareResult:
     comparison: Comparison
 
     def to_dataframe(self) -> DataFrame:
-        """Return one row for each workload and machine: the columns of ``archonsim compare --format csv``."""
-        from archonsim.report.frames import compare_frame
+        """Return one row for each workload and machine.
+
+        The columns of ``archonsim compare --format csv``.
+        """
+        from archonsim.result.frames import compare_frame
 
         return compare_frame(self.comparison.to_dict())
 
@@ -110,12 +117,15 @@ class CompareResult:
             if row.report is None:
                 continue  # its reason is among the warnings
             times = "" if speedup is None else f", {speedup:.2f}x"
-            lines.append(f"{name}: {number(row.report.total_cycles)} cycles, {row.report.time_ms:.3f} ms{times}")
+            lines.append(
+                f"{name}: {number(row.report.total_cycles)} cycles, {row.report.time_ms:.3f}"
+                f" ms{times}"
+            )
         return "\n".join([*lines, *self.comparison.warnings()])
 
     def plot(self) -> Figure:
         """Draw speedups over the base."""
-        from archonsim.plots import plot_compare
+        from archonsim.show.figures import plot_compare
 
         return plot_compare(self.to_dataframe())
 
@@ -146,7 +156,10 @@ class SweepResult:
         return self.folder / PARQUET_NAME
 
     def to_dataframe(self) -> DataFrame:
-        """Return one row for each point, infeasible ones with their reason; columns as in ``docs/sweep.md``."""
+        """Return one row for each point, infeasible ones with their reason.
+
+        Columns as in ``docs/sweep.md``.
+        """
         import pandas
 
         return pandas.read_parquet(self.parquet)
@@ -156,23 +169,33 @@ class SweepResult:
         frame = self.to_dataframe()
         done = frame[frame["status"] == "ok"]
         infeasible = len(frame) - len(done)
-        lines = [f"{number(len(frame))} points" + (f", {number(infeasible)} of them infeasible" if infeasible else "")]
+        lines = [
+            f"{number(len(frame))} points"
+            + (f", {number(infeasible)} of them infeasible" if infeasible else "")
+        ]
         fastest = done.loc[done.groupby(["workload", "arch"], sort=False)["time_ms"].idxmin()]
         for row in fastest.to_dict("records"):
-            chosen = [f"{name}={row[name]}" for name in self.parameters if row[name] == row[name] and row[name] is not None]
+            chosen = [
+                f"{name}={row[name]}"
+                for name in self.parameters
+                if row[name] == row[name] and row[name] is not None
+            ]
             masks = [f"masks={row['masks']}"] if row["masks"] else []
             lines.append(
-                f"fastest of {row['workload']} on {row['arch']}: {number(row['cycles'])} cycles, {row['time_ms']:.3f} ms "
-                f"with {', '.join([*chosen, *masks]) or 'the preset'}"
+                f"fastest of {row['workload']} on {row['arch']}: {number(row['cycles'])} cycles,"
+                f" {row['time_ms']:.3f} ms with {', '.join([*chosen, *masks]) or 'the preset'}"
             )
         for workload, source in mask_sources(self.folder).items():
             lines += origin_line(workload, source)
         return "\n".join(lines)
 
     def plot(
-        self, x: str | None = None, y: str = "cycles", series: str | Sequence[str] | None = None,
+        self,
+        x: str | None = None,
+        y: str = "cycles",
+        series: str | Sequence[str] | None = None,
         where: Mapping[str, object] | None = None,
-    ) -> Figure:  # fmt: skip
+    ) -> Figure:
         """Draw a column over a parameter.
 
         Parameters
@@ -191,10 +214,12 @@ class SweepResult:
         UserError
             A column is unknown, or several points share one place.
         """
-        from archonsim.plots import plot_sweep, read_sweep
-        from archonsim.plots import where as choose
+        from archonsim.show.figures import plot_sweep, read_sweep
+        from archonsim.show.figures import where as choose
 
-        frame = choose(read_sweep(self.csv), {name: str(plain(value)) for name, value in (where or {}).items()})
+        frame = choose(
+            read_sweep(self.csv), {name: str(plain(value)) for name, value in (where or {}).items()}
+        )
         if not (x or self.parameters):
             raise SpecError("this sweep varied no parameter; name a column: plot(x=...)")
         across = x or self.parameters[0]
@@ -227,5 +252,8 @@ class AdviceResult:
             blocks = [one.block for one in self.advice.blocks if one.pays is verdict]
             lines += [f"{text}: {', '.join(blocks)}"] if blocks else []
         advice, wrong = self.advice, ", ".join(self.advice.disagreements) or "none"
-        lines += [f"closed form and simulator disagree on: {wrong}", *origin_line(advice.workload, advice.mask_source)]
+        lines += [
+            f"closed form and simulator disagree on: {wrong}",
+            *origin_line(advice.workload, advice.mask_source),
+        ]
         return "\n".join([f"{advice.workload} on {advice.arch}", *lines])

@@ -1,6 +1,7 @@
 """How fast a run is: the whole command, its memory, the kernels alone, and the first run of all.
 
-Run with ``make bench`` or ``python benchmarks/bench_run.py [WORKLOAD]``. Prints JSON with ``--json``.
+Run with ``make bench`` or ``python benchmarks/bench_run.py [WORKLOAD]``. Prints JSON with
+``--json``.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from pathlib import Path
 from archonsim.machines.archon.fused import main_phase
 from archonsim.machines.archon.residency import steps
 from archonsim.machines.registry import machine, machine_spec
+from archonsim.network.block import Block
 from archonsim.stats.counts import PhaseStats
-from archonsim.workload.block import Block
-from archonsim.workload.fused_weight import fuse
-from archonsim.workload.reader import open_workload
-from archonsim.workload.what_if import MaskPolicy
+from archonsim.trace.fused_weight import fuse
+from archonsim.trace.what_if import MaskPolicy
+from archonsim.tracefile.reader import open_workload
 
 DEFAULT = Path(__file__).parents[1] / "workloads" / "fusionet_c10.h5"
 RUNS = 5
@@ -33,7 +34,18 @@ def command(workload: Path, cache: str | None = None) -> tuple[float, float]:
     environment = dict(os.environ)
     if cache is not None:
         environment["NUMBA_CACHE_DIR"] = cache
-    line = [sys.executable, "-m", "archonsim", "run", "--arch", "archon", "--workload", str(workload), "--format", "json"]
+    line = [
+        sys.executable,
+        "-m",
+        "archonsim",
+        "run",
+        "--arch",
+        "archon",
+        "--workload",
+        str(workload),
+        "--format",
+        "json",
+    ]
     since = time.perf_counter()
     subprocess.run(line, check=True, capture_output=True, env=environment)
     seconds = time.perf_counter() - since
@@ -41,7 +53,10 @@ def command(workload: Path, cache: str | None = None) -> tuple[float, float]:
 
 
 def kernels(path: Path) -> dict[str, float]:
-    """CPU seconds of one image's main phases: survivor tables and accumulate kernels, all tiles of all blocks."""
+    """CPU seconds of one image's main phases.
+
+    Survivor tables and accumulate kernels, all tiles of all blocks.
+    """
     workload = open_workload(path)
     assert workload.trace is not None
     archon = machine("archon")

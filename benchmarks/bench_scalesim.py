@@ -1,9 +1,11 @@
-"""How fast SCALE-Sim's cycles come out here and there: the same layers, the same array, the same cycles.
+"""How fast SCALE-Sim's cycles come out here and there.
 
-Run with ``python benchmarks/bench_scalesim.py [NETWORK] [LAYERS]``: the first LAYERS pointwise layers of a network, 8 of
-``mobilenetv2_c10`` by default, output stationary on 32 x 32 PEs. SCALE-Sim runs where it is installed
-(``pip install "archonsim[bench]"``), unmodified, without traces, with unlimited bandwidth. Both are timed inside their own
-process, imports apart.
+The same layers, the same array, the same cycles.
+
+Run with ``python benchmarks/bench_scalesim.py [NETWORK] [LAYERS]``: the first LAYERS pointwise
+layers of a network, 8 of ``mobilenetv2_c10`` by default, output stationary on 32 x 32 PEs.
+SCALE-Sim runs where it is installed (``pip install "archonsim[bench]"``), unmodified, without
+traces, with unlimited bandwidth. Both are timed inside their own process, imports apart.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ import time
 from pathlib import Path
 
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.simulate import simulate
-from archonsim.workload.networks import network
-from archonsim.workload.scalesim_csv import CONV_COLUMNS, read_topology
+from archonsim.network.networks import network
+from archonsim.network.scalesim_csv import CONV_COLUMNS, read_topology
+from archonsim.runs.simulate import simulate
 
 ROWS = COLS = 32
 
@@ -55,7 +57,8 @@ InterfaceBandwidth = CALC
 UseRamulatorTrace = False
 """
 
-#: Columns of SCALE-Sim 3's layout file behind the layer's name; it is read and, without custom layouts, not used.
+#: Columns of SCALE-Sim 3's layout file behind the layer's name; it is read and, without custom
+#: layouts, not used.
 LAYOUT_COLUMNS = 20
 
 SCALESIM = """
@@ -72,9 +75,16 @@ sys.stderr.write(f"\\nseconds {time.perf_counter() - since}\\n")
 
 def write_inputs(folder: Path, name: str, count: int) -> Path:
     """Write topology, layout and configuration; return the topology."""
-    layers = [layer for layer in network(name).layers() if layer.kind == "conv" and layer.kernel_h == layer.groups == 1][:count]
+    layers = [
+        layer
+        for layer in network(name).layers()
+        if layer.kind == "conv" and layer.kernel_h == layer.groups == 1
+    ][:count]
     header = ", ".join(("Layer name", *CONV_COLUMNS))
-    lines = [f"L{at}, {one.in_h}, {one.in_w}, 1, 1, {one.in_channels}, {one.out_channels}, 1," for at, one in enumerate(layers)]
+    lines = [
+        f"L{at}, {one.in_h}, {one.in_w}, 1, 1, {one.in_channels}, {one.out_channels}, 1,"
+        for at, one in enumerate(layers)
+    ]
     topology = folder / "bench.csv"
     topology.write_text("\n".join((f"{header},", *lines, "")), "utf-8")
     layout = [f"L{at}, {', '.join(['1'] * LAYOUT_COLUMNS)}," for at in range(len(layers))]
@@ -84,14 +94,25 @@ def write_inputs(folder: Path, name: str, count: int) -> Path:
 
 
 def run_scalesim(folder: Path) -> tuple[float, list[int]]:
-    """Run SCALE-Sim in a process of its own; return its seconds and the compute cycles of each layer."""
-    done = subprocess.run([sys.executable, "-c", SCALESIM, str(folder)], capture_output=True, text=True)
+    """Run SCALE-Sim in a process of its own.
+
+    Return its seconds and the compute cycles of each layer.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", SCALESIM, str(folder)], capture_output=True, text=True
+    )
     if done.returncode:
-        sys.exit(f"SCALE-Sim failed: {done.stderr.strip().splitlines()[-1]} (its release 3.0.0 needs numpy < 2.4)")
+        sys.exit(
+            f"SCALE-Sim failed: {done.stderr.strip().splitlines()[-1]} (its release 3.0.0 needs"
+            " numpy < 2.4)"
+        )
     seconds = float(done.stderr.rsplit("seconds ", 1)[1])
     report = next(folder.rglob("COMPUTE_REPORT.csv"))
     with report.open(encoding="utf-8") as file:
-        rows = [{key.strip(): value for key, value in row.items() if key} for row in csv.DictReader(file)]
+        rows = [
+            {key.strip(): value for key, value in row.items() if key}
+            for row in csv.DictReader(file)
+        ]
     column = "Total Cycles" if "Total Cycles" in rows[0] else "Compute Cycles"
     return seconds, [int(float(row[column])) for row in rows]
 
@@ -99,7 +120,11 @@ def run_scalesim(folder: Path) -> tuple[float, list[int]]:
 def run_ours(topology: Path, fidelity: str) -> tuple[float, list[int]]:
     """Run the ``systolic`` machine; return its seconds and the cycles of each layer."""
     found = machine("systolic")
-    spec = machine_spec(found, None, (f"pe.rows={ROWS}", f"pe.cols={COLS}", "timing=scalesim", "dram.model=unlimited"))
+    spec = machine_spec(
+        found,
+        None,
+        (f"pe.rows={ROWS}", f"pe.cols={COLS}", "timing=scalesim", "dram.model=unlimited"),
+    )
     work = read_topology(topology)
     since = time.perf_counter()
     report = simulate(work, found, spec, fidelity=fidelity)  # type: ignore[arg-type]
@@ -120,8 +145,14 @@ def main(name: str = "mobilenetv2_c10", count: str = "8") -> int:
         seconds, cycles = run_scalesim(folder)
         sys.stdout.write(f"SCALE-Sim       {seconds:10.4f} s{sum(cycles):12} cycles\n")
         for fidelity, (taken, same) in ours.items():
-            agree = "same cycles, layer by layer" if same == cycles else f"cycles differ: {same} and {cycles}"
-            sys.stdout.write(f"SCALE-Sim / {fidelity}: {seconds / taken:.0f} times the time; {agree}\n")
+            agree = (
+                "same cycles, layer by layer"
+                if same == cycles
+                else f"cycles differ: {same} and {cycles}"
+            )
+            sys.stdout.write(
+                f"SCALE-Sim / {fidelity}: {seconds / taken:.0f} times the time; {agree}\n"
+            )
         return 0 if all(same == cycles for _, same in ours.values()) else 1
 
 

@@ -1,7 +1,9 @@
-"""How fast sweeps are: 1 000 points of the closed forms, and 64 of the stepped machine, in one process and in two.
+"""How fast sweeps are.
 
-Run with ``python benchmarks/bench_sweep.py``. Prints JSON with ``--json``. Each sweep is the whole command in a process of its
-own, forecast, journal and tables included.
+1 000 points of the closed forms, and 64 of the stepped machine, in one process and in two.
+
+Run with ``python benchmarks/bench_sweep.py``. Prints JSON with ``--json``. Each sweep is the whole
+command in a process of its own, forecast, journal and tables included.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-DIGITS, CIFAR = (str(ROOT / "workloads" / f"{name}.h5") for name in ("fusionet_digits", "fusionet_c10"))
+DIGITS, CIFAR = (
+    str(ROOT / "workloads" / f"{name}.h5") for name in ("fusionet_digits", "fusionet_c10")
+)
 
 SWEEPS = {
     "1000 ideal points, fusionet_c10 on archon": [
@@ -42,15 +46,28 @@ SWEEPS = {
 def measure(arguments: list[str], jobs: int) -> dict[str, object]:
     """Run one sweep; return wall seconds, peak memory of its largest process, and the table's bytes."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "archonsim", "sweep", *arguments, "-o", folder, "-j", str(jobs)]
+        command = [
+            sys.executable,
+            "-m",
+            "archonsim",
+            "sweep",
+            *arguments,
+            "-o",
+            folder,
+            "-j",
+            str(jobs),
+        ]
         since = time.perf_counter()
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         seconds = time.perf_counter() - since
         table = (Path(folder) / "results.csv").read_bytes()
     return {
-        "seconds": round(seconds, 1), "points": table.count(b"\n") - 1, "forecast": done.stderr.splitlines()[0],
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024), "table": table,
-    }  # fmt: skip
+        "seconds": round(seconds, 1),
+        "points": table.count(b"\n") - 1,
+        "forecast": done.stderr.splitlines()[0],
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+        "table": table,
+    }
 
 
 def main() -> None:
@@ -59,7 +76,10 @@ def main() -> None:
     for name, arguments in SWEEPS.items():
         runs = {jobs: measure(arguments, jobs) for jobs in (1, 2)}
         tables = {run.pop("table") for run in runs.values()}
-        result[name] = {**{f"{jobs} processes": run for jobs, run in runs.items()}, "identical": len(tables) == 1}
+        result[name] = {
+            **{f"{jobs} processes": run for jobs, run in runs.items()},
+            "identical": len(tables) == 1,
+        }
     if "--json" in sys.argv:
         sys.stdout.write(json.dumps(result, indent=1) + "\n")
         return

@@ -1,7 +1,8 @@
 """Questions that this simulator was built to answer, each with its table and figure.
 
-``python benchmarks/studies.py NAME`` asks one of them again (``all``: every one) and writes ``benchmarks/results/NAME.csv`` and
-``NAME.png``; ``benchmarks/README.md`` says what each shows. Seconds to minutes each, on two processes.
+``python benchmarks/studies.py NAME`` asks one of them again (``all``: every one) and writes
+``benchmarks/results/NAME.csv`` and ``NAME.png``; ``benchmarks/README.md`` says what each shows.
+Seconds to minutes each, on two processes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pandas as pd
 from rich.console import Console
 
 import archonsim
-from archonsim import plots
+from archonsim.show import figures as plots
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -36,25 +37,36 @@ class Sweep:
 
     def frame(self) -> pd.DataFrame:
         """Run it; the table says where the workload comes from."""
-        swept = archonsim.sweep(self.arch, FUSIONET, self.params, set=self.set, masks=self.masks, jobs=2)
+        swept = archonsim.sweep(
+            self.arch, FUSIONET, self.params, set=self.set, masks=self.masks, jobs=2
+        )
         return plots.read_sweep(swept.csv)
 
 
 def speedups() -> plots.Chart:
     """ICS'21's figure: modified networks on ARCHON against the original ones on the baselines, closed forms."""
     pairs = {
-        "fusionet_c10": "mobilenetv2_c10-ics21", "mobilenetv2mod_c10": "mobilenetv2_c10-ics21",
-        "mnasnetmod_c10": "mnasnet_c10-ics21", "shufflenetmod_c10": "shufflenet_c10-ics21",
-    }  # fmt: skip
+        "fusionet_c10": "mobilenetv2_c10-ics21",
+        "mobilenetv2mod_c10": "mobilenetv2_c10-ics21",
+        "mnasnetmod_c10": "mnasnet_c10-ics21",
+        "shufflenetmod_c10": "shufflenet_c10-ics21",
+    }
     workloads = list(dict.fromkeys([*pairs, *pairs.values()]))
-    compared = archonsim.compare(["dense", "sparse", "archon"], workloads, fidelity="ideal", set={"sparse.nnz": "ics21"})
+    compared = archonsim.compare(
+        ["dense", "sparse", "archon"], workloads, fidelity="ideal", set={"sparse.nnz": "ics21"}
+    )
     return plots.plot_compare(compared.to_dataframe(), baselines=pairs, size=plots.Size.page)
 
 
 def array() -> plots.Chart:
-    """Rows and columns of PEs, with a GLB of 1 MiB: the buffers of larger arrays' tiles do not fit the published 100 KiB."""
+    """Rows and columns of PEs, with a GLB of 1 MiB.
+
+    The buffers of larger arrays' tiles do not fit the published 100 KiB.
+    """
     sizes = [4, 8, 16, 32]
-    frame = Sweep(["archon"], {"pe.rows": sizes, "pe.cols": sizes}, set={"glb.words": 2**19}).frame()
+    frame = Sweep(
+        ["archon"], {"pe.rows": sizes, "pe.cols": sizes}, set={"glb.words": 2**19}
+    ).frame()
     return plots.plot_heatmap(frame, "pe.cols", "pe.rows")
 
 
@@ -74,23 +86,31 @@ def fifo() -> plots.Chart:
 def dram() -> plots.Chart:
     """DRAM bandwidth: where each machine leaves the line bytes / bandwidth.
 
-    ARCHON with a GLB of 2 MiB in both cases: in the published 100 KiB no block's fused weights fit, and both would be one.
+    ARCHON with a GLB of 2 MiB in both cases: in the published 100 KiB no block's fused weights fit,
+    and both would be one.
     """
     bandwidths = [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4]
     frame = Sweep(
-        ["archon", "dense", "sparse"], {"archon.weights": ["stream", "cache"], "dram.gigabytes_per_second": bandwidths},
+        ["archon", "dense", "sparse"],
+        {"archon.weights": ["stream", "cache"], "dram.gigabytes_per_second": bandwidths},
         set={"archon.glb.words": 2**20},
-    ).frame()  # fmt: skip
+    ).frame()
     key = "dram.gigabytes_per_second"
-    return plots.plot_sweep(frame, key, y="time_ms", series=["arch", "archon.weights"], asymptote=True, log="xy")
+    return plots.plot_sweep(
+        frame, key, y="time_ms", series=["arch", "archon.weights"], asymptote=True, log="xy"
+    )
 
 
-STUDIES: dict[str, Callable[[], plots.Chart]] = {one.__name__: one for one in (speedups, array, adders, fifo, dram)}
+STUDIES: dict[str, Callable[[], plots.Chart]] = {
+    one.__name__: one for one in (speedups, array, adders, fifo, dram)
+}
 
 
 def main() -> None:
     """Run what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("study", nargs="+", choices=[*STUDIES, "all"])
     asked = parser.parse_args().study
     for name in STUDIES if "all" in asked else asked:
@@ -100,7 +120,10 @@ def main() -> None:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.csv").write_text(chart.csv(), "utf-8")
         (RESULTS / f"{name}.png").write_bytes(chart.render("png"))
-        console.print(f"{name}: {time.perf_counter() - start:.0f} s, {RESULTS.relative_to(ROOT)}/{name}.csv and .png")
+        console.print(
+            f"{name}: {time.perf_counter() - start:.0f} s, {RESULTS.relative_to(ROOT)}/{name}.csv"
+            " and .png"
+        )
 
 
 if __name__ == "__main__":

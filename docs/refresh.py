@@ -1,9 +1,10 @@
 """Run the commands whose output README.md shows, and put what they print into it (``make readme``).
 
-A shown output stands between ``<!-- begin: COMMAND; lines 1-4, 9- -->`` and ``<!-- end -->``: line numbers as printed, from 1,
-left out lines become ``...``; without ``lines`` all of it; ``lines none`` only runs the command, for the files that it writes.
-Commands run in order, from the top of the repository; figures that they leave in ``results/figures`` are copied over those of the
-same name in ``docs/figures``.
+A shown output stands between ``<!-- begin: COMMAND; lines 1-4, 9- -->`` and ``<!-- end -->``: line
+numbers as printed, from 1, left out lines become ``...``; without ``lines`` all of it; ``lines
+none`` only runs the command, for the files that it writes. Commands run in order, from the top of
+the repository; figures that they leave in ``results/figures`` are copied over those of the same
+name in ``docs/figures``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "README.md"
-BLOCK = re.compile(r"<!-- begin: (?P<command>archonsim [^;]*?)(?:; lines (?P<lines>[^>]*?))? -->\n.*?<!-- end -->", re.DOTALL)
+BLOCK = re.compile(
+    r"<!-- begin: (?P<command>archonsim [^;]*?)(?:; lines (?P<lines>[^>]*?))? -->\n.*?<!-- end -->",
+    re.DOTALL,
+)
 
 
 def run(command: str) -> list[str]:

@@ -1,4 +1,7 @@
-"""What the tests of the dense and sparse machines share: published tables, random small mappings."""
+"""What the tests of the dense and sparse machines share.
+
+Published tables, random small mappings.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from archonsim.dataflow.mapper import TEMPLATE, divisors, mapping_of
 from archonsim.dataflow.mapping import Mapping
 from archonsim.dataflow.problem import Problem
 from archonsim.machines.dense import MACHINE as DENSE
-from archonsim.machines.dense.spec import DenseSpec
 from archonsim.machines.registry import machine_spec
+from archonsim.machines.row_stationary.spec import RowStationarySpec
 from archonsim.machines.sparse import MACHINE as SPARSE
 from archonsim.machines.sparse.spec import SparseSpec
 
@@ -22,7 +25,7 @@ SHARED = Path(__file__).parents[2] / "shared" / "reference" / "ics21"
 UNLIMITED = ("dram.model=unlimited", "glb.model=unlimited")
 
 
-def dense(*overrides: str) -> DenseSpec:
+def dense(*overrides: str) -> RowStationarySpec:
     """The dense preset with some keys changed."""
     return machine_spec(DENSE, None, overrides)
 
@@ -34,13 +37,19 @@ def sparse(*overrides: str) -> SparseSpec:
 
 def rows(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file; lines that begin with # are comments."""
-    return list(csv.DictReader(line for line in path.read_text("utf-8").splitlines() if not line.startswith("#")))
+    return list(
+        csv.DictReader(
+            line for line in path.read_text("utf-8").splitlines() if not line.startswith("#")
+        )
+    )
 
 
 def roomy() -> Hierarchy:
     """The dense machine's levels without limits: any mapping fits."""
     levels = (
-        Storage(name=one.name, keeps=one.keeps, block_words=one.block_words, access_pj=one.access_pj)
+        Storage(
+            name=one.name, keeps=one.keeps, block_words=one.block_words, access_pj=one.access_pj
+        )
         for one in dense().hierarchy().levels
     )
     return Hierarchy(levels=tuple(levels), cols=10**6, rows=10**6, mac_pj=2.2)
@@ -58,18 +67,29 @@ def mapped_problems(draw: st.DrawFn, largest: int = 6) -> tuple[Problem, Mapping
         sizes[dimension] *= bound
         bounds.append(bound)
     strides = {"stride_w": draw(st.integers(1, 3)), "stride_h": draw(st.integers(1, 3))}
-    return Problem(**{name.lower(): bound for name, bound in sizes.items()}, **strides), mapping_of(bounds)
+    return Problem(**{name.lower(): bound for name, bound in sizes.items()}, **strides), mapping_of(
+        bounds
+    )
 
 
 @st.composite
 def small_problems(draw: st.DrawFn) -> Problem:
     """A layer that the mapper searches in no time."""
     sizes = {name: draw(st.sampled_from([1, 2, 3, 4, 6, 8])) for name in "cmpq"}
-    return Problem(**sizes, r=draw(st.integers(1, 3)), s=draw(st.integers(1, 3)), stride_w=draw(st.integers(1, 2)))
+    return Problem(
+        **sizes,
+        r=draw(st.integers(1, 3)),
+        s=draw(st.integers(1, 3)),
+        stride_w=draw(st.integers(1, 2)),
+    )
 
 
 def factorizations(number: int, parts: int) -> list[tuple[int, ...]]:
     """All ordered products, made without the mapper's help."""
     if parts == 0:
         return [()] if number == 1 else []
-    return [(first, *rest) for first in divisors(number) for rest in factorizations(number // first, parts - 1)]
+    return [
+        (first, *rest)
+        for first in divisors(number)
+        for rest in factorizations(number // first, parts - 1)
+    ]

@@ -12,12 +12,12 @@ from archonsim.dataflow.mapper import divisors
 from archonsim.machines.archon import MACHINE
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.registry import machine_spec
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer, same_padding
 from archonsim.pe.beats import BeatStream, cut
 from archonsim.pe.survivor_kernel import survivor_table
-from archonsim.workload.block import Block
-from archonsim.workload.fused_weight import FusedWeight, fuse_tensors
-from archonsim.workload.layer import Layer, same_padding
-from archonsim.workload.tensors import LayerTensors
+from archonsim.trace.fused_weight import FusedWeight, fuse_tensors
+from archonsim.trace.tensors import LayerTensors
 
 
 def archon(*overrides: str) -> ArchonSpec:
@@ -29,29 +29,75 @@ UNLIMITED = ("dram.model=unlimited", "glb.model=unlimited", "prediction_glb.mode
 
 
 def make_block(
-    *, channels: int, mid: int, out: int, groups: int = 1, size: tuple[int, int] = (8, 8), kernel: int = 3, stride: int = 1,
-    residual: bool = False, shuffle: int = 0, index: int = 1, late: bool = False,
-) -> Block:  # fmt: skip
+    *,
+    channels: int,
+    mid: int,
+    out: int,
+    groups: int = 1,
+    size: tuple[int, int] = (8, 8),
+    kernel: int = 3,
+    stride: int = 1,
+    residual: bool = False,
+    shuffle: int = 0,
+    index: int = 1,
+    late: bool = False,
+) -> Block:
     """A PW-DW-PW block with 'same' padding; `late`: PW-PW-DW."""
     height, width = size
     padding = (*same_padding(height, kernel, stride), *same_padding(width, kernel, stride))
     common = {"batchnorm": True}
     pw1 = Layer(
-        name=f"b{index}.pw1", kind="conv", role="pw1", in_channels=channels, out_channels=mid, groups=groups, in_h=height,
-        in_w=width, activation="relu", **common,
-    )  # fmt: skip
+        name=f"b{index}.pw1",
+        kind="conv",
+        role="pw1",
+        in_channels=channels,
+        out_channels=mid,
+        groups=groups,
+        in_h=height,
+        in_w=width,
+        activation="relu",
+        **common,
+    )
     wide = out if late else mid
     dw = Layer(
-        name=f"b{index}.dw", kind="depthwise", role="dw", in_channels=wide, out_channels=wide, groups=wide, in_h=height, in_w=width,
-        kernel_h=kernel, kernel_w=kernel, stride_h=stride, stride_w=stride, padding=padding, activation="none" if late else "relu",
+        name=f"b{index}.dw",
+        kind="depthwise",
+        role="dw",
+        in_channels=wide,
+        out_channels=wide,
+        groups=wide,
+        in_h=height,
+        in_w=width,
+        kernel_h=kernel,
+        kernel_w=kernel,
+        stride_h=stride,
+        stride_w=stride,
+        padding=padding,
+        activation="none" if late else "relu",
         **common,
-    )  # fmt: skip
+    )
     pw2 = Layer(
-        name=f"b{index}.pw2", kind="conv", role="pw2", in_channels=mid, out_channels=out, groups=groups,
-        in_h=height if late else dw.out_h, in_w=width if late else dw.out_w, activation="relu" if late else "none", **common,
-    )  # fmt: skip
+        name=f"b{index}.pw2",
+        kind="conv",
+        role="pw2",
+        in_channels=mid,
+        out_channels=out,
+        groups=groups,
+        in_h=height if late else dw.out_h,
+        in_w=width if late else dw.out_w,
+        activation="relu" if late else "none",
+        **common,
+    )
     order = "pw-pw-dw" if late else "pw-dw-pw"
-    return Block(index=index, pw1=pw1, dw=dw, pw2=pw2, order=order, residual="add" if residual else "none", shuffle=shuffle)
+    return Block(
+        index=index,
+        pw1=pw1,
+        dw=dw,
+        pw2=pw2,
+        order=order,
+        residual="add" if residual else "none",
+        shuffle=shuffle,
+    )
 
 
 def random_tensors(rng: np.random.Generator, layer: Layer, density: float) -> LayerTensors:
@@ -59,7 +105,11 @@ def random_tensors(rng: np.random.Generator, layer: Layer, density: float) -> La
     weight = rng.normal(size=layer.weight_shape) * (rng.random(layer.weight_shape) < density)
     shift = rng.normal(size=layer.out_channels) * (rng.random(layer.out_channels) < 0.9)
     scale = rng.uniform(0.5, 2, layer.out_channels)
-    return LayerTensors(weight=weight.astype(np.float32), scale=scale.astype(np.float32), shift=shift.astype(np.float32))
+    return LayerTensors(
+        weight=weight.astype(np.float32),
+        scale=scale.astype(np.float32),
+        shift=shift.astype(np.float32),
+    )
 
 
 @dataclass(frozen=True)
@@ -96,25 +146,54 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
     lanes, per_lane = draw(st.integers(1, 7)), draw(st.integers(1, 4))
     rows, cols = draw(st.integers(1, 9)), draw(st.integers(1, 10))
     block = make_block(
-        channels=groups * draw(st.integers(1, 3)), mid=groups * draw(st.integers(1, 40)), out=groups * draw(st.integers(1, 3)),
-        groups=groups, size=(draw(st.integers(2, 12)), draw(st.integers(2, 12))), kernel=draw(st.sampled_from([1, 3, 5])),
-        stride=draw(st.sampled_from([1, 2])), late=draw(st.booleans()),
-    )  # fmt: skip
-    block = dataclasses.replace(block, shuffle=draw(st.sampled_from([0, *divisors(block.mid_channels)])))
+        channels=groups * draw(st.integers(1, 3)),
+        mid=groups * draw(st.integers(1, 40)),
+        out=groups * draw(st.integers(1, 3)),
+        groups=groups,
+        size=(draw(st.integers(2, 12)), draw(st.integers(2, 12))),
+        kernel=draw(st.sampled_from([1, 3, 5])),
+        stride=draw(st.sampled_from([1, 2])),
+        late=draw(st.booleans()),
+    )
+    block = dataclasses.replace(
+        block, shuffle=draw(st.sampled_from([0, *divisors(block.mid_channels)]))
+    )
     densities = draw(st.tuples(*[st.sampled_from([0.1, 0.3, 0.6, 1.0])] * 3))
-    one, two, three = (random_tensors(rng, layer, density) for layer, density in zip(block.layers, densities, strict=True))
+    one, two, three = (
+        random_tensors(rng, layer, density)
+        for layer, density in zip(block.layers, densities, strict=True)
+    )
     fused = fuse_tensors(block, (one, two, three))
     stream = cut(
-        fused, lanes=lanes, per_lane=per_lane,
-        lane_order=draw(st.sampled_from(["rotate", "fixed"])), skip_empty=draw(st.booleans()), bias=draw(st.booleans()),
-    )  # fmt: skip
+        fused,
+        lanes=lanes,
+        per_lane=per_lane,
+        lane_order=draw(st.sampled_from(["rotate", "fixed"])),
+        skip_empty=draw(st.booleans()),
+        bias=draw(st.booleans()),
+    )
     keep1, keep2 = (
-        (rng.random((layer.out_channels, layer.out_h, layer.out_w)) < draw(st.floats(0, 1))).astype(np.uint8)
+        (rng.random((layer.out_channels, layer.out_h, layer.out_w)) < draw(st.floats(0, 1))).astype(
+            np.uint8
+        )
         for layer in block.layers[:2]
     )
-    at = (draw(st.integers(0, block.dw.out_h - 1)) // rows * rows, draw(st.integers(0, block.dw.out_w - 1)) // cols * cols)
+    at = (
+        draw(st.integers(0, block.dw.out_h - 1)) // rows * rows,
+        draw(st.integers(0, block.dw.out_w - 1)) // cols * cols,
+    )
     table = survivor_table(keep1, keep2, block, fused, at, (rows, cols))
-    return TileCase(block, fused, stream, keep1, keep2, table, rows, cols, depth=per_lane + draw(st.integers(0, 5)))
+    return TileCase(
+        block,
+        fused,
+        stream,
+        keep1,
+        keep2,
+        table,
+        rows,
+        cols,
+        depth=per_lane + draw(st.integers(0, 5)),
+    )
 
 
 def replace_spec(spec: ArchonSpec, part: str, **changes: object) -> ArchonSpec:

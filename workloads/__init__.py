@@ -1,1 +1,4 @@
-"""Training of the networks whose masks archonsim simulates. Imports archonsim, never the reverse."""
+"""Training of the networks whose masks archonsim simulates.
+
+Imports archonsim, never the reverse.
+"""

@@ -1,10 +1,11 @@
 """Fitting predictors without gradients: a starting point that is good enough to stop at.
 
-Own decision. The recipe starts a predictor's normalisation from the real layer's and trains it. Both are affine maps of
-one number per channel, so the best one in the sense of least squares has a closed form: the regression of the real
-pre-activation on the ternary sums. It also answers where to cut: an activation is worth passing on where its expected
-value is positive. Blocks are fitted in order, each on what the ones before it really deliver; the kept weights of PW2
-and its normalisation are then fitted so that the block's output comes nearest to the network's without predictors. (Where
+Own decision. The recipe starts a predictor's normalisation from the real layer's and trains it.
+Both are affine maps of one number per channel, so the best one in the sense of least squares has a
+closed form: the regression of the real pre-activation on the ternary sums. It also answers where to
+cut: an activation is worth passing on where its expected value is positive. Blocks are fitted in
+order, each on what the ones before it really deliver; the kept weights of PW2 and its normalisation
+are then fitted so that the block's output comes nearest to the network's without predictors. (Where
 DW comes last, its normalisation alone.)
 """
 
@@ -29,7 +30,12 @@ _STEP_FACTORS = (0.15, 0.25, 0.35, 0.5, 0.7, 1.0)
 _TRIAL = 8
 
 
-def _fit(predictor: Predictor, real: ConvUnit, pairs: Callable[[slice], tuple[Tensor, Tensor]], chunks: Iterable[slice]) -> None:
+def _fit(
+    predictor: Predictor,
+    real: ConvUnit,
+    pairs: Callable[[slice], tuple[Tensor, Tensor]],
+    chunks: Iterable[slice],
+) -> None:
     """Choose the step of `predictor` on a first chunk, then its normalisation on all images.
 
     `pairs` returns, for some images, the predictor's input and the real pre-activation.
@@ -64,7 +70,9 @@ def _calibrate_block(block: Bottleneck, x: Tensor, wanted: Tensor) -> None:
 
     def second(at: slice) -> tuple[Tensor, Tensor]:
         predicted = one(x[at])
-        return block.between(predicted), unit2.preactivation(block.between(gate(unit1.preactivation(x[at]), predicted)))
+        return block.between(predicted), unit2.preactivation(
+            block.between(gate(unit1.preactivation(x[at]), predicted))
+        )
 
     last = block.block.layers[-1]
     pixels = last.in_h * last.in_w

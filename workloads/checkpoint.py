@@ -1,4 +1,7 @@
-"""Checkpoints that survive being interrupted at any moment: new files beside the old ones, then one rename."""
+"""Checkpoints that survive being interrupted at any moment.
+
+New files beside the old ones, then one rename.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,15 @@ import torch
 
 @dataclass(slots=True, kw_only=True)
 class Position:
-    """Where a run of a recipe stands: `step` of phase number `phase`; what the finished phases reached.
+    """Where a run of a recipe stands: `step` of phase number `phase`.
+
+    What the finished phases reached.
 
     Attributes
     ----------
     best : float
-        Best test accuracy of an epoch of the current phase, where the phase keeps the best; -1 before the first.
+        Best test accuracy of an epoch of the current phase, where the phase keeps the best; -1
+        before the first.
     seconds : float
         Time that the current phase has trained for.
     """
@@ -33,7 +39,8 @@ class Position:
 class CheckpointFolder:
     """A folder with ``latest.json`` and the tensor files that it names.
 
-    Model and optimiser are two files, so that neither grows beyond what a transfer of small files allows.
+    Model and optimiser are two files, so that neither grows beyond what a transfer of small files
+    allows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,10 +50,17 @@ class CheckpointFolder:
     def position(self) -> Position | None:
         """Return where the run stands; None for a fresh folder."""
         latest = self.path / "latest.json"
-        return Position(**json.loads(latest.read_text("utf-8"))["position"]) if latest.is_file() else None
+        return (
+            Position(**json.loads(latest.read_text("utf-8"))["position"])
+            if latest.is_file()
+            else None
+        )
 
     def load(self) -> tuple[Position, dict[str, Any], dict[str, Any]] | None:
-        """Return position, model state and optimiser state (with random generators); None for a fresh folder."""
+        """Return position, model state and optimiser state (with random generators).
+
+        None for a fresh folder.
+        """
         latest = self.path / "latest.json"
         if not latest.is_file():
             return None

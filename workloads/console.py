@@ -9,7 +9,10 @@ from rich.console import Console
 
 
 class ConsoleReporter:
-    """Progress on standard error: a line that overwrites itself on a terminal, a line every 30 seconds elsewhere."""
+    """Progress on standard error.
+
+    A line that overwrites itself on a terminal, a line every 30 seconds elsewhere.
+    """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -28,8 +31,13 @@ class ConsoleReporter:
         self._shown = now
         speed = (step - self._first) / max(now - self._started, 1e-9)
         left = (steps - step) / speed / 60
-        text = f"{phase}: step {step}/{steps}  loss {float(loss):.3f}  rate {rate:.4f}  {speed:.2f} steps/s  {left:.1f} min left"
-        self._console.print(text, end="\r" if live and step < steps else "\n", highlight=False, soft_wrap=True)
+        text = (
+            f"{phase}: step {step}/{steps}  loss {float(loss):.3f}  rate {rate:.4f}  {speed:.2f}"
+            f" steps/s  {left:.1f} min left"
+        )
+        self._console.print(
+            text, end="\r" if live and step < steps else "\n", highlight=False, soft_wrap=True
+        )
 
     def say(self, text: str) -> None:
         """Print a line."""

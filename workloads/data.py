@@ -53,7 +53,9 @@ def augment(x: Tensor, pad: int, flip: bool, one_shift: bool = False) -> Tensor:
     moves = torch.randint(0, 2 * pad + 1, (2, 1 if one_shift else n, 1)).expand(2, n, 1)
     rows = (moves[0] + torch.arange(height)).to(x.device)
     columns = (moves[1] + torch.arange(width)).to(x.device)
-    picked = padded[torch.arange(n, device=x.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+    picked = padded[
+        torch.arange(n, device=x.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]
+    ]
     return picked.permute(0, 3, 1, 2).contiguous()
 
 

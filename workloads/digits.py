@@ -1,4 +1,7 @@
-"""``python -m workloads.digits``: train the digits network from nothing and export it, in a few minutes on two cores."""
+"""``python -m workloads.digits``.
+
+Train the digits network from nothing and export it, in a few minutes on two cores.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ NETWORK = "fusionet_digits"
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="workload file to write")] = Path(__file__).parent / f"{NETWORK}.h5",
+    out: Annotated[Path, typer.Option(help="workload file to write")] = Path(__file__).parent
+    / f"{NETWORK}.h5",
     images: Annotated[int, typer.Option(help="test images with masks in the file")] = 8,
 ) -> None:
     """Train NETWORK by its recipe and write its workload file."""
@@ -40,7 +44,10 @@ def main(
         console.print(f"error: {error}")
         sys.exit(error.exit_code)
     accuracy = workload.provenance.test_accuracy
-    console.print(f"wrote {out}: {out.stat().st_size} bytes, {images} images, test accuracy {accuracy:.4f}, digest {digest}")
+    console.print(
+        f"wrote {out}: {out.stat().st_size} bytes, {images} images, test accuracy {accuracy:.4f},"
+        f" digest {digest}"
+    )
 
 
 if __name__ == "__main__":

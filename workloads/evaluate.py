@@ -10,7 +10,13 @@ from workloads.recipe import Recipe
 
 
 @torch.no_grad()
-def accuracy(network: Network, split: Split, batch: int = 100, limit: int | None = None, resolution: int | None = None) -> float:
+def accuracy(
+    network: Network,
+    split: Split,
+    batch: int = 100,
+    limit: int | None = None,
+    resolution: int | None = None,
+) -> float:
     """Return the share of (the first `limit`) images that `network` classifies correctly, in evaluation mode."""
     network.eval()
     count = len(split) if limit is None else min(limit, len(split))
@@ -22,7 +28,9 @@ def accuracy(network: Network, split: Split, batch: int = 100, limit: int | None
 
 
 @torch.no_grad()
-def estimate_statistics(network: Network, split: Split, recipe: Recipe, resolution: int | None = None, batch: int = 64) -> None:
+def estimate_statistics(
+    network: Network, split: Split, recipe: Recipe, resolution: int | None = None, batch: int = 64
+) -> None:
     """Replace all running statistics by plain averages over some training images, at full width.
 
     Training on slices of channels leaves statistics that fit no network in particular.

@@ -16,7 +16,9 @@ class Regression:
     def add(self, regressor: Tensor, target: Tensor) -> None:
         """Take a chunk ``(n, C, H, W)`` of both."""
         u, v = regressor.transpose(0, 1).flatten(1), target.transpose(0, 1).flatten(1)
-        moments = torch.stack([u.sum(1), v.sum(1), (u * u).sum(1), (u * v).sum(1), (v * v).sum(1)]).double()
+        moments = torch.stack(
+            [u.sum(1), v.sum(1), (u * u).sum(1), (u * v).sum(1), (v * v).sum(1)]
+        ).double()
         self.sums = moments if self.sums is None else self.sums + moments
         self.count += u.shape[1]
 
@@ -40,5 +42,8 @@ class Regression:
         assert bn.running_var is not None
         bn.running_mean.copy_(mean * gain)
         bn.running_var.copy_(var * gain * gain)
-        bn.weight.copy_(torch.where(gain > 0, slope / gain.clamp(min=1e-12), 0.0) * torch.sqrt(var * gain * gain + bn.eps))
+        bn.weight.copy_(
+            torch.where(gain > 0, slope / gain.clamp(min=1e-12), 0.0)
+            * torch.sqrt(var * gain * gain + bn.eps)
+        )
         bn.bias.copy_(target)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from archonsim.workload.layer import Layer
+from archonsim.network.layer import Layer
 from archonsim.zoo.network import Network
 from archonsim.zoo.predictor import Predictor
 from archonsim.zoo.unit import ConvUnit, Dense
@@ -34,12 +34,19 @@ def _decay(unit: ConvUnit | Dense, phase: Phase) -> float:
 
 
 def parameter_groups(network: Network, phase: Phase) -> list[dict[str, Any]]:
-    """Group what trains by weight decay: it acts on 1x1 and plain convolutions and dense layers alone."""
+    """Group what trains by weight decay.
+
+    It acts on 1x1 and plain convolutions and dense layers alone.
+    """
     decays: dict[int, float] = {}
     for module in network.modules():
         if isinstance(module, ConvUnit | Dense):
             decays[id(module.conv.weight)] = _decay(module, phase)
-        elif isinstance(module, Predictor) and module.kernel is not None and module.real_layer.kind != "depthwise":
+        elif (
+            isinstance(module, Predictor)
+            and module.kernel is not None
+            and module.real_layer.kind != "depthwise"
+        ):
             decays[id(module.kernel)] = 2 * phase.l2.get("predictors", 0.0)
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in network.parameters():
@@ -49,7 +56,9 @@ def parameter_groups(network: Network, phase: Phase) -> list[dict[str, Any]]:
 
 
 def freeze_real_branches(network: Network, roles: tuple[str, ...] = ()) -> None:
-    """Leave to training what the recipe trains beside predictors: last normalisations of blocks (a DW kernel, too), head, tail.
+    """Leave to training what the recipe trains beside predictors.
+
+    Last normalisations of blocks (a DW kernel, too), head, tail.
 
     Parameters
     ----------

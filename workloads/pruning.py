@@ -18,12 +18,21 @@ PRUNE_EVERY = 10
 TAIL_ROLES = frozenset({"tail_pw"})
 
 
-def prunable(network: Network, pointwise: float, depthwise: float, dense: Collection[str] = ()) -> Iterator[tuple[ConvUnit, float]]:
-    """Yield the layers to prune and the final share of zeros of each: all of the blocks, and the tail's 1x1 convolution.
+def prunable(
+    network: Network, pointwise: float, depthwise: float, dense: Collection[str] = ()
+) -> Iterator[tuple[ConvUnit, float]]:
+    """Yield the layers to prune and the final share of zeros of each.
+
+    All of the blocks, and the tail's 1x1 convolution.
 
     `dense` names blocks and roles that are left out.
     """
-    shares = {"pw1": pointwise, "dw": depthwise, "pw2": pointwise, **dict.fromkeys(TAIL_ROLES, pointwise)}
+    shares = {
+        "pw1": pointwise,
+        "dw": depthwise,
+        "pw2": pointwise,
+        **dict.fromkeys(TAIL_ROLES, pointwise),
+    }
     for module in network.modules():
         if isinstance(module, ConvUnit) and module.layer.role in shares:
             block = module.layer.name.split(".")[0]
@@ -56,11 +65,18 @@ def keep_largest(score: Tensor, sparsity: float) -> Tensor:
 
 
 def prune(phase: Phase, pruner: Pruner, step: int, schedule: Schedule) -> None:
-    """Prune after a step, `step` steps of the phase being done: tighter while the ramp lasts, then as it is."""
+    """Prune after a step, `step` steps of the phase being done.
+
+    Tighter while the ramp lasts, then as it is.
+    """
     epoch = (step - 1) // schedule.epoch_steps
     if epoch < phase.ramp_epochs:
         pruner.tighten(epoch / phase.ramp_epochs)
-    elif not phase.ramp_epochs and schedule.progress(step - PRUNE_EVERY) < phase.ramp and step % PRUNE_EVERY == 0:
+    elif (
+        not phase.ramp_epochs
+        and schedule.progress(step - PRUNE_EVERY) < phase.ramp
+        and step % PRUNE_EVERY == 0
+    ):
         pruner.tighten(schedule.progress(step) / phase.ramp)
     else:
         pruner.apply()
@@ -69,14 +85,18 @@ def prune(phase: Phase, pruner: Pruner, step: int, schedule: Schedule) -> None:
 class Pruner:
     """Holds the masks of one network and imposes them."""
 
-    def __init__(self, network: Network, pointwise: float, depthwise: float, dense: Collection[str] = ()) -> None:
+    def __init__(
+        self, network: Network, pointwise: float, depthwise: float, dense: Collection[str] = ()
+    ) -> None:
         self._targets = list(prunable(network, pointwise, depthwise, dense))
         # A network that was pruned before (resumed training) starts from the zeros that it has.
         self._masks = [unit.conv.weight.detach() != 0 for unit, _ in self._targets]
 
     def tighten(self, progress: float) -> None:
         """Choose the weights to keep anew, at this point of the ramp."""
-        self._masks = [magnitude_mask(unit, sparsity_at(progress, final)) for unit, final in self._targets]
+        self._masks = [
+            magnitude_mask(unit, sparsity_at(progress, final)) for unit, final in self._targets
+        ]
         self.apply()
 
     @torch.no_grad()

@@ -1,4 +1,6 @@
-"""``python -m workloads.queue``: train what is missing, the most valuable first, within a given time.
+"""``python -m workloads.queue``.
+
+Train what is missing, the most valuable first, within a given time.
 
 Call it as often as there is time: it goes on where it stopped, to the step.
 """
@@ -22,7 +24,8 @@ from workloads.recipe import Recipe
 from workloads.train import UNFINISHED
 from workloads.trainer import Reporter, Trainer, UnfinishedError
 
-#: In order of value: ARCHON's own network, the modified networks with a baseline to compare with, baselines, CIFAR-100.
+#: In order of value: ARCHON's own network, the modified networks with a baseline to compare with,
+#: baselines, CIFAR-100.
 ORDER = (
     "fusionet_c10",
     "mobilenetv2mod_c10",
@@ -45,7 +48,9 @@ def finished(recipe: Recipe, folder: Path) -> bool:
     return loaded is not None and loaded.phase == len(recipe.phases)
 
 
-def work_off(recipes: list[Recipe], data: Path | None, out: Path, reporter: Reporter, deadline: float | None) -> list[str]:
+def work_off(
+    recipes: list[Recipe], data: Path | None, out: Path, reporter: Reporter, deadline: float | None
+) -> list[str]:
     """Train what is not finished, in order.
 
     Returns
@@ -66,7 +71,10 @@ def work_off(recipes: list[Recipe], data: Path | None, out: Path, reporter: Repo
             continue
         if recipe.dataset not in splits:
             try:
-                splits[recipe.dataset] = load(recipe.dataset, "train", data), load(recipe.dataset, "test", data)
+                splits[recipe.dataset] = (
+                    load(recipe.dataset, "train", data),
+                    load(recipe.dataset, "test", data),
+                )
             except WorkloadError as error:
                 reporter.say(str(error))
                 splits[recipe.dataset] = None
@@ -84,11 +92,20 @@ def work_off(recipes: list[Recipe], data: Path | None, out: Path, reporter: Repo
 def main(
     data: Annotated[Path | None, typer.Option(help="folder of the data sets' files")] = None,
     out: Annotated[Path, typer.Option(help="folder for checkpoints")] = Path("checkpoints"),
-    minutes: Annotated[float | None, typer.Option(help="stop cleanly after so many minutes; call again to go on")] = None,
-    recipe: Annotated[str, typer.Option(help="gpu or paper, or a file's NAME in workloads/recipes")] = "gpu",
-    only: Annotated[list[str] | None, typer.Option(help="train this network alone (may be given several times)")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="stop cleanly after so many minutes; call again to go on")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="gpu or paper, or a file's NAME in workloads/recipes")
+    ] = "gpu",
+    only: Annotated[
+        list[str] | None, typer.Option(help="train this network alone (may be given several times)")
+    ] = None,
 ) -> None:
-    """Train all networks of ICS'21 that are not trained yet. Stop it at any time: the same command goes on."""
+    """Train all networks of ICS'21 that are not trained yet.
+
+    Stop it at any time: the same command goes on.
+    """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     console = Console(stderr=True, highlight=False)
     try:
@@ -101,7 +118,9 @@ def main(
         console.print(f"error: {error}")
         sys.exit(error.exit_code)
     if left_out:
-        console.print(f"error: left out for want of data: {', '.join(left_out)}; all others are trained")
+        console.print(
+            f"error: left out for want of data: {', '.join(left_out)}; all others are trained"
+        )
         sys.exit(WorkloadError.exit_code)
     console.print("all trained")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archonsim.errors import WorkloadError, nearest
-from archonsim.workload.workload import Flavour
+from archonsim.network.workload import Flavour
 
 #: Parts of a network that a penalty may name.
 PART = re.compile(r"head|tail|fc|se|blocks|predictors|b(\d+)(?:-b(\d+))?")
@@ -29,7 +29,8 @@ class Stage:
     fixed : bool
         The first channels at every step, instead of a window drawn for each step.
     widen : float
-        Share of the channels trained so far: before the stage, the others become perturbed copies of them. 0: no such thing.
+        Share of the channels trained so far: before the stage, the others become perturbed copies
+        of them. 0: no such thing.
     noise : float
         Strength of that perturbation.
     """
@@ -52,7 +53,8 @@ class Rate:
     values : tuple of float
         One for each epoch; for the shape ``values`` alone.
     shape : {"values", "cosine", "cubic"}
-        From `start` down to `end` over `period` epochs, then `end`. Cubic: ``(start - end) (1 - e / period)^3 + end``.
+        From `start` down to `end` over `period` epochs, then `end`. Cubic: ``(start - end) (1 - e /
+        period)^3 + end``.
     epochs : int
         Epochs that the piece lasts; 0: to the end.
     """
@@ -73,29 +75,35 @@ class Phase:
     ----------
     stages : tuple of Stage
     peak_rate, final_rate : float
-        Learning rate: linear warm-up over the share `warmup` of the steps, then a cosine down to `final_rate`.
+        Learning rate: linear warm-up over the share `warmup` of the steps, then a cosine down to
+        `final_rate`.
     rates : tuple of Rate
         Learning rates by epoch instead. An epoch then has as many steps as whole batches.
     weight_decay : float
-        Added to the gradient as so many times the weight; never for depthwise kernels, biases and normalisations.
+        Added to the gradient as so many times the weight; never for depthwise kernels, biases and
+        normalisations.
     l2 : dict of part to float
-        Instead of `weight_decay`: a penalty ``l2 * sum(w^2)`` in the loss (the gradient gets twice as much), by part:
-        ``head``, ``blocks``, ``b1`` or ``b1-b7`` (these before ``blocks``), ``se``, ``tail``, ``fc``, ``predictors``. A part
-        left out has none.
+        Instead of `weight_decay`: a penalty ``l2 * sum(w^2)`` in the loss (the gradient gets twice
+        as much), by part: ``head``, ``blocks``, ``b1`` or ``b1-b7`` (these before ``blocks``),
+        ``se``, ``tail``, ``fc``, ``predictors``. A part left out has none.
     clip : float
         Largest norm of the gradient; 0: any.
     ramp_epochs : int
-        Epochs over which sparsity grows, once an epoch; the weights to keep are chosen anew after every step of them.
+        Epochs over which sparsity grows, once an epoch; the weights to keep are chosen anew after
+        every step of them.
     keep : {"last", "best", "best_after_ramp"}
-        Which weights a phase ends with: the last ones, or those of the epoch that did best on the test images.
+        Which weights a phase ends with: the last ones, or those of the epoch that did best on the
+        test images.
     predictors : {"constant", "projected"}
-        Ternary kernels stay those of the pruned weights, or are trained and made ternary again after every step.
+        Ternary kernels stay those of the pruned weights, or are trained and made ternary again
+        after every step.
     frozen : tuple of str
         Roles of layers outside blocks whose kernels do not train (flavour ``pred``).
     ramp : float
         Share of the steps over which sparsity grows (flavour ``pruned``).
     refit : int
-        Training images from which all weights to keep are chosen and fitted before training starts, instead of a ramp.
+        Training images from which all weights to keep are chosen and fitted before training starts,
+        instead of a ramp.
     calibrate : int
         Training images from which predictors are fitted before they are trained (flavour ``pred``).
     """
@@ -123,7 +131,9 @@ class Phase:
     def __post_init__(self) -> None:
         for part in self.l2:
             if not PART.fullmatch(part):
-                raise WorkloadError(f"phase {self.flavour}: l2 has a part {part!r}; it must be {PARTS}")
+                raise WorkloadError(
+                    f"phase {self.flavour}: l2 has a part {part!r}; it must be {PARTS}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,15 +143,19 @@ class Recipe:
     Attributes
     ----------
     pad, flip, one_shift : int, bool, bool
-        Augmentation: largest shift in pixels, whether to mirror, whether all images of a batch are shifted alike.
+        Augmentation: largest shift in pixels, whether to mirror, whether all images of a batch are
+        shifted alike.
     dense : tuple of str
-        Blocks (``b0``) and roles (``tail_pw``) that are not pruned, beside the head and the classifier.
+        Blocks (``b0``) and roles (``tail_pw``) that are not pruned, beside the head and the
+        classifier.
     fused, autocast, channels_last : bool
         How to compute: on the CPU kernels; in bfloat16 where torch thinks it safe; in which layout.
     statistics_images : int
-        Training images over which normalisation statistics are averaged after each phase; 0 keeps the running ones.
+        Training images over which normalisation statistics are averaged after each phase; 0 keeps
+        the running ones.
     monitor_images : int
-        Test images that vanilla and pruned are measured on; 0: all. ``pred`` is always measured on all.
+        Test images that vanilla and pruned are measured on; 0: all. ``pred`` is always measured on
+        all.
     """
 
     name: str
@@ -176,7 +190,12 @@ def build_part(kind: type[Any], row: dict[str, Any], where: str) -> Any:
         if key not in known:
             raise WorkloadError(f"{where}: unknown key {key!r}{nearest(key, known)}")
     try:
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+        return kind(
+            **{
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in row.items()
+            }
+        )
     except TypeError as error:
         raise WorkloadError(f"{where}: {error}") from error
 
@@ -186,6 +205,11 @@ def parse_recipe(text: str, where: str) -> Recipe:
     table = tomllib.loads(text)
     phases = []
     for row in table.pop("phase", []):
-        stages = tuple(build_part(Stage, stage, f"{where}: stage of {row.get('flavour')}") for stage in row.pop("stage", []))
-        phases.append(build_part(Phase, {**row, "stages": stages}, f"{where}: phase {row.get('flavour')}"))
+        stages = tuple(
+            build_part(Stage, stage, f"{where}: stage of {row.get('flavour')}")
+            for stage in row.pop("stage", [])
+        )
+        phases.append(
+            build_part(Phase, {**row, "stages": stages}, f"{where}: phase {row.get('flavour')}")
+        )
     return build_part(Recipe, {**table, "phases": tuple(phases)}, where)  # type: ignore[no-any-return]

@@ -1,9 +1,10 @@
 """Pruning in one shot, with least squares in place of a long retraining.
 
-Own decision, for machines on which the gradual recipe would take days. Blocks are pruned in order. The 1x1 convolution
-before each block's first ReLU keeps the weights that matter most for its rows and fits them again to the unpruned rows;
-the depthwise one keeps its largest; and the 1x1 convolution behind the second ReLU is fitted to what the unpruned
-network's block puts out, from the features that the pruned block really has, dense first and then on the weights kept.
+Own decision, for machines on which the gradual recipe would take days. Blocks are pruned in order.
+The 1x1 convolution before each block's first ReLU keeps the weights that matter most for its rows
+and fits them again to the unpruned rows; the depthwise one keeps its largest; and the 1x1
+convolution behind the second ReLU is fitted to what the unpruned network's block puts out, from the
+features that the pruned block really has, dense first and then on the weights kept.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from archonsim.zoo.unit import ConvUnit, folded_norm
 from workloads.moments import Regression
 from workloads.pruning import TAIL_ROLES, keep_largest
 
-#: Pixels that a fit sees at most, images that are in memory at once, and the ridge in units of the mean variance.
+#: Pixels that a fit sees at most, images that are in memory at once, and the ridge in units of the
+#: mean variance.
 _SAMPLES, _CHUNK, _RIDGE = 32768, 16, 1e-3
 
 
@@ -40,10 +42,15 @@ class _Gram:
 
     def add(self, features: Tensor, targets: Tensor) -> None:
         """Take ``features : (n, F, H, W)`` and ``targets : (n, T, H, W)``."""
-        rows = [x.transpose(0, 1).reshape(self.groups, -1, x.shape[0] * x.shape[2] * x.shape[3]) for x in (features, targets)]
+        rows = [
+            x.transpose(0, 1).reshape(self.groups, -1, x.shape[0] * x.shape[2] * x.shape[3])
+            for x in (features, targets)
+        ]
         f, t = rows
         moments = [f @ f.transpose(1, 2), f @ t.transpose(1, 2), f.sum(2), t.sum(2)]
-        self.sums = moments if not self.sums else [a + b for a, b in zip(self.sums, moments, strict=True)]
+        self.sums = (
+            moments if not self.sums else [a + b for a, b in zip(self.sums, moments, strict=True)]
+        )
         self.count += f.shape[2]
 
     def centred(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -74,7 +81,10 @@ def _solve(covariance: Tensor, cross: Tensor, keep: Tensor) -> Tensor:
 
 
 def _refit_pw1(unit: ConvUnit, x: Tensor, sparsity: float) -> None:
-    """Prune PW1 and fit the kept weights to what it made before; its normalisation goes on meaning the same."""
+    """Prune PW1 and fit the kept weights to what it made before.
+
+    Its normalisation goes on meaning the same.
+    """
     assert unit.bn is not None
     groups = unit.layer.groups
     gram = _Gram(groups)
@@ -113,7 +123,9 @@ def _rewrite(unit: ConvUnit, fitted: Tensor, weight: Tensor, gram: _Gram, scale:
     unit.bn.bias.copy_(before)
 
 
-def refit_pw2(unit: ConvUnit, pairs: Iterator[tuple[Tensor, Tensor]], sparsity: float | None) -> None:
+def refit_pw2(
+    unit: ConvUnit, pairs: Iterator[tuple[Tensor, Tensor]], sparsity: float | None
+) -> None:
     """Fit PW2 and its normalisation to targets.
 
     Parameters
@@ -140,7 +152,8 @@ def refit_pw2(unit: ConvUnit, pairs: Iterator[tuple[Tensor, Tensor]], sparsity: 
             dense = torch.stack([_solve(covariance[g], cross[g], keep[g]) for g in range(groups)])
             keep = keep_largest((dense * deviation[:, None, :]).abs(), share)
     fitted = torch.stack([_solve(covariance[g], cross[g], keep[g]) for g in range(groups)])
-    # Weights of the size that a normalisation expects: the fit itself is tiny where features are many.
+    # Weights of the size that a normalisation expects: the fit itself is tiny where features are
+    # many.
     size = fitted.std() / weight.std().clamp(min=1e-9)
     fitted = fitted / size
     var = ((fitted @ covariance) * fitted).sum(2).flatten()
@@ -151,7 +164,9 @@ def refit_pw2(unit: ConvUnit, pairs: Iterator[tuple[Tensor, Tensor]], sparsity: 
     bn.bias.copy_(target.flatten())
 
 
-def _prune_block(block: Bottleneck, x: Tensor, output: Tensor, pointwise: float, depthwise: float) -> None:
+def _prune_block(
+    block: Bottleneck, x: Tensor, output: Tensor, pointwise: float, depthwise: float
+) -> None:
     """Prune one block that reads `x` and should make `output`."""
     before = Bottleneck(block.block, predicted=False).to(x.device).eval()
     before.load_state_dict(block.state_dict())
@@ -175,11 +190,18 @@ def _prune_block(block: Bottleneck, x: Tensor, output: Tensor, pointwise: float,
 
 def run_chunks(run: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     """Run a module on some images at a time."""
-    return torch.cat([run(*(x[start : start + _CHUNK] for x in maps)) for start in range(0, len(maps[0]), _CHUNK)])
+    return torch.cat(
+        [
+            run(*(x[start : start + _CHUNK] for x in maps))
+            for start in range(0, len(maps[0]), _CHUNK)
+        ]
+    )
 
 
 @torch.no_grad()
-def prune_by_refit(network: Network, images: Tensor, pointwise: float, depthwise: float, say: Callable[[str], None]) -> None:
+def prune_by_refit(
+    network: Network, images: Tensor, pointwise: float, depthwise: float, say: Callable[[str], None]
+) -> None:
     """Prune all blocks of a trained network, and the 1x1 convolution of its tail, in place.
 
     Parameters
@@ -195,8 +217,13 @@ def prune_by_refit(network: Network, images: Tensor, pointwise: float, depthwise
         Not every block of the network is PW1 - DW - PW2 and nothing else.
     """
     for name, module in network.items.items():
-        if isinstance(module, Compound) or (isinstance(module, Bottleneck) and module.block.order != "pw-dw-pw"):
-            raise WorkloadError(f"block {name}: pruning by least squares knows blocks of the order pw-dw-pw alone; prune by a ramp")
+        if isinstance(module, Compound) or (
+            isinstance(module, Bottleneck) and module.block.order != "pw-dw-pw"
+        ):
+            raise WorkloadError(
+                f"block {name}: pruning by least squares knows blocks of the order pw-dw-pw alone;"
+                " prune by a ramp"
+            )
     network.eval()
     reference = actual = images
     for name, module in network.items.items():

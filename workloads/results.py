@@ -26,7 +26,8 @@ class Result:
         Share of `test_images` test images.
     epochs : float
     seconds : int or None
-        Training time of this flavour alone, evaluation during training included; None where it was not noted.
+        Training time of this flavour alone, evaluation during training included; None where it was
+        not noted.
     device : str
     """
 
@@ -72,5 +73,7 @@ def read_results(folder: Path) -> dict[tuple[str, str], Result]:
                 result = Result(**{one.name: row[one.name] for one in fields(Result)})
                 found[result.network, result.flavour] = result
         except (ValueError, KeyError, TypeError) as error:
-            raise WorkloadError(f"{path}: no results of a training ({type(error).__name__}: {error})") from error
+            raise WorkloadError(
+                f"{path}: no results of a training ({type(error).__name__}: {error})"
+            ) from error
     return found

@@ -84,10 +84,15 @@ class Schedule:
         if at < phase.warmup:
             return phase.peak_rate * (0.05 + 0.95 * at / phase.warmup)
         rest = (at - phase.warmup) / (1 - phase.warmup)
-        return phase.final_rate + (phase.peak_rate - phase.final_rate) * 0.5 * (1 + math.cos(math.pi * rest))
+        return phase.final_rate + (phase.peak_rate - phase.final_rate) * 0.5 * (
+            1 + math.cos(math.pi * rest)
+        )
 
     def batch_at(self, step: int) -> Tensor:
-        """Indices of the images of a step: each epoch of a stage is a permutation that depends on the seed alone."""
+        """Indices of the images of a step.
+
+        Each epoch of a stage is a permutation that depends on the seed alone.
+        """
         stage, local = self.stage_at(step)
         first = local * stage.batch
         epochs = {(first + offset) // self.images for offset in (0, stage.batch - 1)}

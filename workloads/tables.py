@@ -1,7 +1,9 @@
-"""``python -m workloads.tables``: write the tables of results into docs/training.md and workloads/README.md.
+"""``python -m workloads.tables``.
 
-Everything in them is read from ``workloads/reached`` and ``workloads/*.h5``. A test fails when a page and its sources
-differ.
+Write the tables of results into docs/training.md and workloads/README.md.
+
+Everything in them is read from ``workloads/reached`` and ``workloads/*.h5``. A test fails when a
+page and its sources differ.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ from pathlib import Path
 
 import typer
 
-from archonsim.report.inspect import LayerContent, ReluContent, inspect_workload
-from archonsim.workload.reader import open_workload
+from archonsim.result.inspect import LayerContent, ReluContent, inspect_workload
+from archonsim.tracefile.reader import open_workload
 from workloads.book import experiments
 from workloads.results import FOLDER, Result, read_results
 
@@ -47,8 +49,14 @@ def results_table() -> str:
         renamed = one.published_flavour != one.flavour
         reached = ["as `pruned`", "", "", "", ""] if renamed else _reached(results.get(key))
         rows.append([f"`{one.network}`", one.published_flavour, _percent(one.accuracy), *reached])
-    rows += [[f"`{key[0]}`", key[1], "-", *_reached(result)] for key, result in results.items() if key not in shown]
-    return _table(["network", "flavour", "authors", "here", "recipe", "epochs", "time", "device"], rows)
+    rows += [
+        [f"`{key[0]}`", key[1], "-", *_reached(result)]
+        for key, result in results.items()
+        if key not in shown
+    ]
+    return _table(
+        ["network", "flavour", "authors", "here", "recipe", "epochs", "time", "device"], rows
+    )
 
 
 def files_table() -> str:
@@ -57,16 +65,43 @@ def files_table() -> str:
     for path in sorted(HERE.glob("*.h5")):
         workload = open_workload(path)
         found = inspect_workload(workload, file=path)
-        blocks = [block for block in found.blocks if block.relu1 is not None and block.relu2 is not None]
-        kept = [_kept([one for one in some if one]) for some in zip(*((block.relu1, block.relu2) for block in blocks), strict=True)]
-        fused = sum(block.fused_nonzero or 0 for block in blocks) / sum(block.fused_weights for block in blocks)
+        blocks = [
+            block for block in found.blocks if block.relu1 is not None and block.relu2 is not None
+        ]
+        kept = [
+            _kept([one for one in some if one])
+            for some in zip(*((block.relu1, block.relu2) for block in blocks), strict=True)
+        ]
+        fused = sum(block.fused_nonzero or 0 for block in blocks) / sum(
+            block.fused_weights for block in blocks
+        )
         about = workload.provenance
         accuracy = f"{_percent(about.test_accuracy)} of {about.test_images}"
         size = f"{path.stat().st_size / 1e6:.1f} MB"
-        densities = ", ".join(_percent(_density(found.layers, role), 0) for role in ("pw1", "dw", "pw2"))
-        shown = [about.flavour, accuracy, densities, _percent(fused), ", ".join(_percent(one, 1) for one in kept)]
-        rows.append([f"`{path.name}`", size, str(found.images), *shown, f"`{workload.digest[:16]}`"])
-    head = ["file", "size", "images", "flavour", "test accuracy", "non-zero PW1, DW, PW2", "fused", "kept by ReLU 1, 2", "digest"]
+        densities = ", ".join(
+            _percent(_density(found.layers, role), 0) for role in ("pw1", "dw", "pw2")
+        )
+        shown = [
+            about.flavour,
+            accuracy,
+            densities,
+            _percent(fused),
+            ", ".join(_percent(one, 1) for one in kept),
+        ]
+        rows.append(
+            [f"`{path.name}`", size, str(found.images), *shown, f"`{workload.digest[:16]}`"]
+        )
+    head = [
+        "file",
+        "size",
+        "images",
+        "flavour",
+        "test accuracy",
+        "non-zero PW1, DW, PW2",
+        "fused",
+        "kept by ReLU 1, 2",
+        "digest",
+    ]
     return _table(head, rows)
 
 

@@ -1,4 +1,7 @@
-"""``python -m workloads.train NETWORK``: train a network through vanilla, pruned and pred, resuming where it stands."""
+"""``python -m workloads.train NETWORK``.
+
+Train a network through vanilla, pruned and pred, resuming where it stands.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,27 @@ UNFINISHED = 75
 
 def main(
     network: Annotated[str, typer.Argument(help="a network of ICS'21, or fusionet_digits")],
-    recipe: Annotated[str, typer.Option(help="paper, gpu, or a file's NAME in workloads/recipes")] = "paper",
+    recipe: Annotated[
+        str, typer.Option(help="paper, gpu, or a file's NAME in workloads/recipes")
+    ] = "paper",
     data: Annotated[Path | None, typer.Option(help="folder of the data set's files")] = None,
     out: Annotated[Path, typer.Option(help="folder for checkpoints")] = Path("checkpoints"),
-    minutes: Annotated[float | None, typer.Option(help="stop cleanly after so many minutes; call again to go on")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="stop cleanly after so many minutes; call again to go on")
+    ] = None,
 ) -> None:
-    """Train NETWORK through vanilla, pruned and pred. Stop it at any time: the same command goes on."""
+    """Train NETWORK through vanilla, pruned and pred.
+
+    Stop it at any time: the same command goes on.
+    """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     console = Console(stderr=True, highlight=False)
     try:
         chosen = load_recipe(network, recipe)
         train, test = load(chosen.dataset, "train", data), load(chosen.dataset, "test", data)
-        trainer = Trainer(chosen, train, test, out / f"{network}-{recipe}", ConsoleReporter(), deadline)
+        trainer = Trainer(
+            chosen, train, test, out / f"{network}-{recipe}", ConsoleReporter(), deadline
+        )
         results = trainer.run()
     except UnfinishedError as stop:
         console.print(f"stopped at {stop}; the same command goes on")
@@ -42,7 +54,10 @@ def main(
         console.print(f"error: {error}")
         sys.exit(error.exit_code)
     for result in results:
-        console.print(f"{result['flavour']}: {result['test_accuracy']:.4f} of {result['test_images']} test images")
+        console.print(
+            f"{result['flavour']}: {result['test_accuracy']:.4f} of {result['test_images']} test"
+            " images"
+        )
 
 
 if __name__ == "__main__":

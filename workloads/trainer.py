@@ -18,7 +18,13 @@ from archonsim.zoo.fused import FusedSettings
 from archonsim.zoo.network import Network, build, round_weights
 from archonsim.zoo.widen import widen
 from workloads.calibrate import calibrate
-from workloads.checkpoint import CheckpointFolder, Position, load_tensors, save_network, save_tensors
+from workloads.checkpoint import (
+    CheckpointFolder,
+    Position,
+    load_tensors,
+    save_network,
+    save_tensors,
+)
 from workloads.data import Split, augment, shrink
 from workloads.evaluate import accuracy, estimate_statistics
 from workloads.parts import freeze_real_branches, parameter_groups, predictors, training_mode
@@ -66,7 +72,15 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
 class Trainer:
     """One run of one recipe in one folder."""
 
-    def __init__(self, recipe: Recipe, train: Split, test: Split, folder: Path, reporter: Reporter, deadline: float | None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: Split,
+        test: Split,
+        folder: Path,
+        reporter: Reporter,
+        deadline: float | None,
+    ) -> None:
         self.recipe, self.reporter, self.deadline = recipe, reporter, deadline
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cuda":
@@ -90,12 +104,18 @@ class Trainer:
         model, rest = (None, None) if loaded is None else loaded[1:]
         while position.phase < len(self.recipe.phases):
             phase = self.recipe.phases[position.phase]
-            # A phase starts from the same generator whether or not the run was interrupted just before it.
+            # A phase starts from the same generator whether or not the run was interrupted just
+            # before it.
             torch.manual_seed(self.recipe.seed + position.phase)
             network = self._network(phase, position, model)
             self._train(phase, network, position, rest)
             position.results.append(self._finish(phase, network, position))
-            position.phase, position.step, position.best, position.seconds = position.phase + 1, 0, -1.0, 0.0
+            position.phase, position.step, position.best, position.seconds = (
+                position.phase + 1,
+                0,
+                -1.0,
+                0.0,
+            )
             model, rest = network.state_dict(), {}
             self.checkpoints.save(position, model, rest)
             if self._late() and position.phase < len(self.recipe.phases):
@@ -106,7 +126,10 @@ class Trainer:
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def _network(self, phase: Phase, position: Position, model: dict[str, Any] | None) -> Network:
-        """Return the network of a phase as it stands: resumed, or made from the flavour before it."""
+        """Return the network of a phase as it stands.
+
+        Resumed, or made from the flavour before it.
+        """
         network = build(self.recipe.network, phase.flavour)
         if phase.predictors == "projected":
             for predictor, real in predictors(network):
@@ -115,7 +138,10 @@ class Trainer:
             missing, unexpected = network.load_state_dict(model, strict=False)
             strange = [name for name in missing if position.step or ".predictor" not in name]
             if strange or unexpected:
-                raise WorkloadError(f"{self.folder}: checkpoint does not fit {self.recipe.network}: {(strange + unexpected)[0]}")
+                raise WorkloadError(
+                    f"{self.folder}: checkpoint does not fit {self.recipe.network}:"
+                    f" {(strange + unexpected)[0]}"
+                )
         if self.recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network = network.to(self.device)
@@ -129,7 +155,9 @@ class Trainer:
 
     def _begin(self, phase: Phase, network: Network) -> None:
         """Do what comes before a phase's first step."""
-        chosen = torch.randperm(len(self.train))[: max(phase.refit, phase.calibrate)].to(self.device)
+        chosen = torch.randperm(len(self.train))[: max(phase.refit, phase.calibrate)].to(
+            self.device
+        )
         if phase.refit:
             shares = self.recipe.pointwise_sparsity, self.recipe.depthwise_sparsity
             prune_by_refit(network, self.train.batch(chosen), *shares, self.reporter.say)
@@ -144,13 +172,22 @@ class Trainer:
             if phase.predictors == "projected":
                 predictor.train_kernel(real)
 
-    def _train(self, phase: Phase, network: Network, position: Position, rest: dict[str, Any] | None) -> None:
+    def _train(
+        self, phase: Phase, network: Network, position: Position, rest: dict[str, Any] | None
+    ) -> None:
         schedule = Schedule(phase, len(self.train), self.recipe.seed)
         groups = parameter_groups(network, phase)
-        optimiser = torch.optim.SGD(groups, lr=phase.peak_rate, momentum=phase.momentum, nesterov=phase.nesterov)
+        optimiser = torch.optim.SGD(
+            groups, lr=phase.peak_rate, momentum=phase.momentum, nesterov=phase.nesterov
+        )
         pruner = None
         if phase.flavour != "vanilla":
-            pruner = Pruner(network, self.recipe.pointwise_sparsity, self.recipe.depthwise_sparsity, self.recipe.dense)
+            pruner = Pruner(
+                network,
+                self.recipe.pointwise_sparsity,
+                self.recipe.depthwise_sparsity,
+                self.recipe.dense,
+            )
         if rest and position.step:
             optimiser.load_state_dict(rest["optimiser"])
             torch.set_rng_state(rest["rng"])
@@ -163,13 +200,21 @@ class Trainer:
                     widen(network, stage.widen, stage.noise)
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.rate(position.step)
-                loss = self._step(phase, stage, network, schedule.batch_at(position.step), optimiser)
+                loss = self._step(
+                    phase, stage, network, schedule.batch_at(position.step), optimiser
+                )
                 position.step += 1
                 if pruner is not None:
                     prune(phase, pruner, position.step, schedule)
                 # The loss stays on its device: fetching it would wait for the step to end.
                 smooth = loss if smooth is None else smooth.lerp(loss, 0.02)
-                self.reporter.step(phase.flavour, position.step, schedule.steps, smooth, optimiser.param_groups[0]["lr"])
+                self.reporter.step(
+                    phase.flavour,
+                    position.step,
+                    schedule.steps,
+                    smooth,
+                    optimiser.param_groups[0]["lr"],
+                )
                 self._keep_best(phase, network, position, schedule)
                 stop = self._late() or asked()
                 if stop or time.monotonic() - saved > SAVE_EVERY:
@@ -180,7 +225,9 @@ class Trainer:
                     self.checkpoints.save(position, network.state_dict(), state)
                     saved = time.monotonic()
                 if stop:
-                    raise UnfinishedError(f"{phase.flavour}: step {position.step} of {schedule.steps}")
+                    raise UnfinishedError(
+                        f"{phase.flavour}: step {position.step} of {schedule.steps}"
+                    )
         position.seconds += time.monotonic() - clock
         self._check_loss(smooth, phase, position)
 
@@ -190,18 +237,29 @@ class Trainer:
             where = f"{self.folder}: {phase.flavour} diverged before step {position.step}"
             raise WorkloadError(f"{where}: the loss is {float(loss)}; lower its learning rate")
 
-    def _step(self, phase: Phase, stage: Stage, network: Network, index: Tensor, optimiser: torch.optim.Optimizer) -> Tensor:
+    def _step(
+        self,
+        phase: Phase,
+        stage: Stage,
+        network: Network,
+        index: Tensor,
+        optimiser: torch.optim.Optimizer,
+    ) -> Tensor:
         training_mode(network)
         for block in network.bottlenecks():
             block.fused = FusedSettings(stage.width, stage.fixed) if self.recipe.fused else None
-        x = augment(self.train.batch(index), self.recipe.pad, self.recipe.flip, self.recipe.one_shift)
+        x = augment(
+            self.train.batch(index), self.recipe.pad, self.recipe.flip, self.recipe.one_shift
+        )
         x = shrink(x, stage.resolution)
         if self.recipe.channels_last:
             x = x.to(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.autocast):
             logits = network(x)
         labels = self.train.labels[index]
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=phase.label_smoothing)
+        loss = functional.cross_entropy(
+            logits.float(), labels, label_smoothing=phase.label_smoothing
+        )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if phase.clip:
@@ -212,7 +270,9 @@ class Trainer:
                 predictor.project()
         return loss.detach()
 
-    def _keep_best(self, phase: Phase, network: Network, position: Position, schedule: Schedule) -> None:
+    def _keep_best(
+        self, phase: Phase, network: Network, position: Position, schedule: Schedule
+    ) -> None:
         """At the end of an epoch, remember the weights if none did better on the test images so far."""
         epoch, rest = divmod(position.step, schedule.epoch_steps)
         after = phase.ramp_epochs if phase.keep == "best_after_ramp" else 0
@@ -229,7 +289,9 @@ class Trainer:
     def _accuracy(self, network: Network, images: int) -> float:
         for block in network.bottlenecks():
             block.fused = FusedSettings() if self.recipe.fused else None
-        return accuracy(network, self.test, limit=images, batch=100 if self.device.type == "cpu" else 250)
+        return accuracy(
+            network, self.test, limit=images, batch=100 if self.device.type == "cpu" else 250
+        )
 
     def _finish(self, phase: Phase, network: Network, position: Position) -> dict[str, Any]:
         """Measure and store a finished flavour."""
@@ -243,9 +305,15 @@ class Trainer:
             network.use_half_words()
         else:
             if self.recipe.statistics_images:
-                estimate_statistics(network, self.train, self.recipe, batch=64 if self.device.type == "cpu" else 250)
+                estimate_statistics(
+                    network, self.train, self.recipe, batch=64 if self.device.type == "cpu" else 250
+                )
             images = min(self.recipe.monitor_images or images, images)
-        result = {"flavour": phase.flavour, "test_accuracy": self._accuracy(network, images), "test_images": images}
+        result = {
+            "flavour": phase.flavour,
+            "test_accuracy": self._accuracy(network, images),
+            "test_images": images,
+        }
         meta = {
             **result,
             "network": self.recipe.network,
@@ -255,8 +323,15 @@ class Trainer:
         }
         save_network(self.folder / f"{phase.flavour}.pt", meta, network.state_dict())
         self._best_file(phase).unlink(missing_ok=True)
-        self.reporter.say(f"{phase.flavour}: test accuracy {result['test_accuracy']:.4f} on {images} images")
+        self.reporter.say(
+            f"{phase.flavour}: test accuracy {result['test_accuracy']:.4f} on {images} images"
+        )
         epochs = sum(stage.epochs for stage in phase.stages)
-        done = {**meta, "epochs": epochs, "seconds": round(position.seconds), "device": device_name(self.device)}
+        done = {
+            **meta,
+            "epochs": epochs,
+            "seconds": round(position.seconds),
+            "device": device_name(self.device),
+        }
         write_results(self.folder, [*position.results, done])
         return done

@@ -1,4 +1,7 @@
-"""The ``archonsim`` command: one line for every error, exit code 2 for the user's fault, no traceback."""
+"""The ``archonsim`` command.
+
+One line for every error, exit code 2 for the user's fault, no traceback.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 
-from archonsim import __version__
 from archonsim.cli import (
     advise,
     archs,
@@ -29,13 +31,17 @@ from archonsim.cli import (
 )
 from archonsim.cli.entry import INTERRUPTED, fail
 from archonsim.errors import ArchonsimError
+from archonsim.version import __version__
 
 #: Base of the errors of the option parser, wherever the installed typer keeps it.
 UsageFault: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="archonsim",
-    help="Cycle-level simulator of ARCHON (predictive layer fusion) on the real ReLU masks of trained networks.",
+    help=(
+        "Cycle-level simulator of ARCHON (predictive layer fusion) on the real ReLU masks of"
+        " trained networks."
+    ),
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -67,7 +73,9 @@ def _version(asked: bool) -> None:
 @app.callback(invoke_without_command=True)
 def options(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Cycle-level simulator of ARCHON (predictive layer fusion) on the real ReLU masks of trained networks."""
     if context.invoked_subcommand is None:
@@ -84,7 +92,9 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code."""
     try:
         code = int(app(args=list(arguments), standalone_mode=False) or 0)
-        return fail(INTERRUPTED, 130) if code == 130 else code  # typer may turn Ctrl-C into an exit code of its own
+        return (
+            fail(INTERRUPTED, 130) if code == 130 else code
+        )  # typer may turn Ctrl-C into an exit code of its own
     except ArchonsimError as error:
         return fail(str(error), error.exit_code)
     except UsageFault as error:

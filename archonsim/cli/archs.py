@@ -13,19 +13,27 @@ from archonsim.cli.common import Format, emit
 from archonsim.cli.options import Form
 from archonsim.errors import SpecError
 from archonsim.machines.registry import Machine, machine, machine_names, machine_spec
-from archonsim.report.area_text import render_area
-from archonsim.report.files import rows_to_csv, to_json
+from archonsim.network.networks import network, network_names
+from archonsim.network.workload import Workload
+from archonsim.result.files import rows_to_csv, to_json
+from archonsim.show.terminal.area_text import render_area
 from archonsim.spec.load import flat_items, to_table, to_toml
-from archonsim.workload.networks import network, network_names
-from archonsim.workload.workload import Workload
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key, value in rows[0].items():
-        table.add_column(key, justify="right" if isinstance(value, int) and not isinstance(value, bool) else "left")
+        table.add_column(
+            key,
+            justify="right" if isinstance(value, int) and not isinstance(value, bool) else "left",
+        )
     for row in rows:
-        table.add_row(*(f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value) for value in row.values()))
+        table.add_row(
+            *(
+                f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value)
+                for value in row.values()
+            )
+        )
     return table
 
 
@@ -34,18 +42,25 @@ def _print(form: Format, rows: list[dict[str, Any]]) -> None:
 
 
 def archs(
-    name: Annotated[str | None, typer.Argument(help="Show this architecture's resolved description.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show this architecture's resolved description.")
+    ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a parameter first. Repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a parameter first. Repeatable."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file laid over the preset.")] = None,
-    area: Annotated[bool, typer.Option("--area", help="Show the architecture's area by component instead.")] = False,
+    area: Annotated[
+        bool, typer.Option("--area", help="Show the architecture's area by component instead.")
+    ] = False,
     form: Form = Format.table,
 ) -> None:
     """List architectures, or print one's resolved description as TOML (usable as --config), or its area."""
     if name is None:
         if area:
-            raise SpecError("--area: name an architecture, for example: archonsim archs archon --area")
+            raise SpecError(
+                "--area: name an architecture, for example: archonsim archs archon --area"
+            )
         _print(form, [{"name": one, "summary": machine(one).summary} for one in machine_names()])
         return
     found = machine(name)
@@ -55,7 +70,12 @@ def archs(
         return
     table = to_table(spec)
     flat = [{"key": key, "value": value} for key, value in flat_items(table)]
-    emit(form, lambda: Text(f"# {found.summary}\n{to_toml(table)}".rstrip()), lambda: to_json(table), lambda: rows_to_csv(flat))
+    emit(
+        form,
+        lambda: Text(f"# {found.summary}\n{to_toml(table)}".rstrip()),
+        lambda: to_json(table),
+        lambda: rows_to_csv(flat),
+    )
 
 
 def _print_area(form: Format, found: Machine, spec: Any) -> None:
@@ -63,20 +83,34 @@ def _print_area(form: Format, found: Machine, spec: Any) -> None:
     if parts.area_um2 is None:
         raise SpecError(f"--area: no areas of {found.name!r} are published")
     rows = [
-        {"component": part.component, "where": "PE" if part.in_pe else "chip", "instances": part.instances,
-         "um2": round(part.area_um2, 2), "all_um2": round(part.all_um2, 2), "in_total": part.counted}
+        {
+            "component": part.component,
+            "where": "PE" if part.in_pe else "chip",
+            "instances": part.instances,
+            "um2": round(part.area_um2, 2),
+            "all_um2": round(part.all_um2, 2),
+            "in_total": part.counted,
+        }
         for part in parts.parts
-    ]  # fmt: skip
-    sums = {"pe_um2": parts.pe_area_um2, "total_um2": parts.area_um2, "apart_um2": parts.extra_area_um2}
+    ]
+    sums = {
+        "pe_um2": parts.pe_area_um2,
+        "total_um2": parts.area_um2,
+        "apart_um2": parts.extra_area_um2,
+    }
     tree = {"arch": found.name, "components": rows, **sums}
     emit(form, lambda: render_area(parts), lambda: to_json(tree), lambda: rows_to_csv(rows))
 
 
 def _network_row(work: Workload) -> dict[str, Any]:
     return {
-        "name": work.name, "dataset": work.provenance.dataset, "blocks": sum(1 for _ in work.blocks()),
-        "layers": sum(1 for _ in work.layers()), "macs": work.macs, "params": work.params,
-    }  # fmt: skip
+        "name": work.name,
+        "dataset": work.provenance.dataset,
+        "blocks": sum(1 for _ in work.blocks()),
+        "layers": sum(1 for _ in work.layers()),
+        "macs": work.macs,
+        "params": work.params,
+    }
 
 
 def networks(
@@ -92,11 +126,16 @@ def networks(
         form,
         [
             {
-                "name": layer.name, "kind": layer.kind, "in": f"{layer.in_channels}x{layer.in_h}x{layer.in_w}",
-                "out": f"{layer.out_channels}x{layer.out_h}x{layer.out_w}", "kernel": f"{layer.kernel_h}x{layer.kernel_w}",
-                "stride": f"{layer.stride_h}x{layer.stride_w}", "groups": layer.groups, "macs": layer.macs,
+                "name": layer.name,
+                "kind": layer.kind,
+                "in": f"{layer.in_channels}x{layer.in_h}x{layer.in_w}",
+                "out": f"{layer.out_channels}x{layer.out_h}x{layer.out_w}",
+                "kernel": f"{layer.kernel_h}x{layer.kernel_w}",
+                "stride": f"{layer.stride_h}x{layer.stride_w}",
+                "groups": layer.groups,
+                "macs": layer.macs,
                 "params": work.params_of(layer),
             }
             for layer in work.layers()
         ],
-    )  # fmt: skip
+    )

@@ -1,4 +1,7 @@
-"""What several commands share: their help texts, writing a result, printing it in one of three formats."""
+"""What several commands share.
+
+Their help texts, writing a result, printing it in one of three formats.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,16 @@ import typer
 from rich.console import Console, RenderableType
 
 from archonsim.cli.progress import stderr
-from archonsim.report.files import write_result
+from archonsim.result.files import write_result
 
-PLAIN_HELP = "Store masks as they are: any HDF5 tool can decode them, and the file is several times as large."
-WORKLOAD_HELP = "A workload file (.h5), a SCALE-Sim topology (.csv), or a network known by name; the latter two are shapes only."
+PLAIN_HELP = (
+    "Store masks as they are: any HDF5 tool can decode them, and the file is several times as"
+    " large."
+)
+WORKLOAD_HELP = (
+    "A workload file (.h5), a SCALE-Sim topology (.csv), or a network known by name; the latter two"
+    " are shapes only."
+)
 
 
 class Format(StrEnum):
@@ -46,7 +55,12 @@ def save(folder: Path, name: str, json: str, csv: str) -> None:
     say_written(write_result(folder, name, json, csv))
 
 
-def emit(form: Format, table: Callable[[], RenderableType], json: Callable[[], str], csv: Callable[[], str]) -> None:
+def emit(
+    form: Format,
+    table: Callable[[], RenderableType],
+    json: Callable[[], str],
+    csv: Callable[[], str],
+) -> None:
     """Print a result in the format asked for."""
     if form is Format.table:
         show(table())

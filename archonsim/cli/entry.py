@@ -1,4 +1,7 @@
-"""Entry point of the ``archonsim`` script: light, so that Ctrl-C is caught also while everything else is imported."""
+"""Entry point of the ``archonsim`` script.
+
+Light, so that Ctrl-C is caught also while everything else is imported.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ def main() -> NoReturn:
         code = fail(INTERRUPTED, 130)
     except OSError as error:
         code = fail(f"output: {error.strerror}", 2)
-        with contextlib.suppress(OSError):  # or Python would complain again when it closes the stream
+        with contextlib.suppress(
+            OSError
+        ):  # or Python would complain again when it closes the stream
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)

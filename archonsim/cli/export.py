@@ -11,20 +11,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archonsim.cli.common import PLAIN_HELP, Format, emit
-from archonsim.cli.export_list import listing_csv, render_listing
 from archonsim.cli.progress import StepProgress, stderr
 from archonsim.errors import UserError
-from archonsim.report.files import to_json
-from archonsim.report.inspect import inspect_workload
-from archonsim.workload.workload import Workload
+from archonsim.network.workload import Workload
+from archonsim.result.files import to_json
+from archonsim.result.inspect import inspect_workload
+from archonsim.show.terminal.export_list import listing_csv, render_listing
 
 if TYPE_CHECKING:
     from archonsim.export.command import Request
 
 _YOURS = "--module and --onnx only."
 _ONLY_YOURS = (
-    "--input", "--resize", "--mean", "--std", "--predictors", "--calibration", "--relu6", "--name", "--note", "--untrained",
-)  # fmt: skip
+    "--input",
+    "--resize",
+    "--mean",
+    "--std",
+    "--predictors",
+    "--calibration",
+    "--relu6",
+    "--name",
+    "--note",
+    "--untrained",
+)
 _CHECKPOINT = "Trained weights: a state dict; for --network what workloads/train.py leaves."
 _IMAGES = "Folder of pictures, .npy of (N, C, H, W), or folder with CIFAR; the digits need none."
 
@@ -45,53 +54,109 @@ class Relu6(StrEnum):
 
 def export(
     context: typer.Context,
-    network: Annotated[str, typer.Option("--network", "-n", help="A network of ours by name, e.g. fusionet_c10.")] = "",
-    module: Annotated[str, typer.Option(help="Your PyTorch network: PACKAGE.MODULE:FUNCTION, which returns it.")] = "",
+    network: Annotated[
+        str, typer.Option("--network", "-n", help="A network of ours by name, e.g. fusionet_c10.")
+    ] = "",
+    module: Annotated[
+        str, typer.Option(help="Your PyTorch network: PACKAGE.MODULE:FUNCTION, which returns it.")
+    ] = "",
     onnx: Annotated[Path | None, typer.Option(help="Your ONNX file.")] = None,
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", "-c", help=_CHECKPOINT)] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The workload file to write.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The workload file to write.")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help=_IMAGES)] = None,
     count: Annotated[int, typer.Option(min=1, help="Images whose masks are stored.")] = 4,
     first: Annotated[int, typer.Option(min=0, help="Number of the first of them.")] = 0,
     input_: Annotated[
-        str, typer.Option("--input", metavar="CxHxW", help=f"Size of an image, without any: weights alone. {_YOURS}")
+        str,
+        typer.Option(
+            "--input",
+            metavar="CxHxW",
+            help=f"Size of an image, without any: weights alone. {_YOURS}",
+        ),
     ] = "",
-    resize: Annotated[str, typer.Option(metavar="HxW", help=f"Resize pictures, bilinear. {_YOURS}")] = "",
-    mean: Annotated[str, typer.Option(help=f"Subtracted from pixels (of 8 bits: 0..1), one or one a channel. {_YOURS}")] = "0",
+    resize: Annotated[
+        str, typer.Option(metavar="HxW", help=f"Resize pictures, bilinear. {_YOURS}")
+    ] = "",
+    mean: Annotated[
+        str,
+        typer.Option(
+            help=f"Subtracted from pixels (of 8 bits: 0..1), one or one a channel. {_YOURS}"
+        ),
+    ] = "0",
     std: Annotated[str, typer.Option(help=f"What they are then divided by. {_YOURS}")] = "1",
-    predictors: Annotated[Predictors, typer.Option(help=f"none: its own ReLUs; ternary: fit some. {_YOURS}")] = Predictors.none,
-    calibration: Annotated[int, typer.Option(min=1, help="Images, behind those stored, that predictors are fitted to.")] = 32,
-    relu6: Annotated[Relu6, typer.Option(help=f"exact: fuse where nothing reaches 6; relu: run ReLUs. {_YOURS}")] = Relu6.exact,
+    predictors: Annotated[
+        Predictors, typer.Option(help=f"none: its own ReLUs; ternary: fit some. {_YOURS}")
+    ] = Predictors.none,
+    calibration: Annotated[
+        int, typer.Option(min=1, help="Images, behind those stored, that predictors are fitted to.")
+    ] = 32,
+    relu6: Annotated[
+        Relu6, typer.Option(help=f"exact: fuse where nothing reaches 6; relu: run ReLUs. {_YOURS}")
+    ] = Relu6.exact,
     name: Annotated[str, typer.Option(help=f"Name of the network in the file. {_YOURS}")] = "",
     note: Annotated[str, typer.Option(help=f"Shown wherever the workload is. {_YOURS}")] = "",
-    untrained: Annotated[bool, typer.Option("--untrained", help=f"Label the weights as untrained. {_YOURS}")] = False,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help=f"Label the weights as untrained. {_YOURS}")
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help=PLAIN_HELP)] = False,
-    list_: Annotated[bool, typer.Option("--list", help="Write nothing; say block by block why it fuses or not.")] = False,
-    form: Annotated[Format, typer.Option("--format", "-f", help="What --list prints.")] = Format.table,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Write nothing; say block by block why it fuses or not.")
+    ] = False,
+    form: Annotated[
+        Format, typer.Option("--format", "-f", help="What --list prints.")
+    ] = Format.table,
 ) -> None:
     """Run images through a trained network and store masks, maps, weights and predictors as a workload file."""
     if sum(map(bool, (network, module, onnx))) != 1:
-        raise UserError("give one of --network NAME, --module PACKAGE.MODULE:FUNCTION and --onnx FILE")
+        raise UserError(
+            "give one of --network NAME, --module PACKAGE.MODULE:FUNCTION and --onnx FILE"
+        )
     given = _given(context)
     if network and (idle := [option for option in given if option in _ONLY_YOURS]):
-        raise UserError(f"{idle[0]} is for --module and --onnx; a network of ours comes with its own")
+        raise UserError(
+            f"{idle[0]} is for --module and --onnx; a network of ours comes with its own"
+        )
     if onnx and checkpoint:
-        raise UserError("--checkpoint is for --module and --network; an ONNX file comes with its own weights")
+        raise UserError(
+            "--checkpoint is for --module and --network; an ONNX file comes with its own weights"
+        )
     if output is None and not list_:
         raise UserError("--output is missing: the workload file to write (or --list to only look)")
     try:
         from archonsim.export import command
         from archonsim.export.images import Preprocessing
 
-        pixels = Preprocessing(resize=_size(resize, "--resize", 2), mean=_numbers(mean, "--mean"), std=_numbers(std, "--std"))
+        pixels = Preprocessing(
+            resize=_size(resize, "--resize", 2),
+            mean=_numbers(mean, "--mean"),
+            std=_numbers(std, "--std"),
+        )
         request = command.Request(
-            network=network, module=module, onnx=onnx, checkpoint=checkpoint, images=images, first=first, count=count,
-            calibration=calibration, size=_size(input_, "--input", 3), preprocessing=pixels, predictors=predictors.value,
-            relu6=relu6.value, name=name, note=note, untrained=untrained, command=_command_line(given),
-        )  # fmt: skip
+            network=network,
+            module=module,
+            onnx=onnx,
+            checkpoint=checkpoint,
+            images=images,
+            first=first,
+            count=count,
+            calibration=calibration,
+            size=_size(input_, "--input", 3),
+            preprocessing=pixels,
+            predictors=predictors.value,
+            relu6=relu6.value,
+            name=name,
+            note=note,
+            untrained=untrained,
+            command=_command_line(given),
+        )
         _list(request, form) if list_ else _export(request, output or Path(), plain)
     except ModuleNotFoundError as error:
-        raise UserError(f"archonsim export needs {error.name}, which is not installed: pip install 'archonsim[train]'") from error
+        raise UserError(
+            f"archonsim export needs {error.name}, which is not installed: pip install"
+            " 'archonsim[train]'"
+        ) from error
 
 
 def _list(request: Request, form: Format) -> None:
@@ -115,7 +180,10 @@ def _export(request: Request, output: Path, plain: bool) -> None:
             work, digest = opened.write(output, plain=plain, on_step=progress.step)
         candidates, framework = opened.examined.candidates, opened.examined.source.framework
         fuse = sum(one.fusable for one in candidates)
-        stderr.print(f"{work.name}, {framework}: {fuse} of {len(candidates)} candidate blocks fuse (--list says why)")
+        stderr.print(
+            f"{work.name}, {framework}: {fuse} of {len(candidates)} candidate blocks fuse (--list"
+            " says why)"
+        )
         _report_hits(work)
     stderr.print(f"wrote {output}: {work.images} images, digest {digest[:16]}…")
 
@@ -125,17 +193,26 @@ def _report_hits(work: Workload) -> None:
     if work.provenance.flavour != "pred" or not work.images:
         return
     for place, name in ((1, "relu1"), (2, "relu2")):
-        relus = [relu for block in inspect_workload(work).blocks if (relu := getattr(block, name)) is not None]
+        relus = [
+            relu
+            for block in inspect_workload(work).blocks
+            if (relu := getattr(block, name)) is not None
+        ]
         whole = sum(relus[1:], relus[0])
-        stderr.print(f"ReLU {place}: {100 * whole.hit_rate:.1f} % of the positive activations predicted, "
-                     f"{100 * whole.false_alarm_rate:.1f} % of the others kept (by block: archonsim inspect)")  # fmt: skip
+        stderr.print(
+            f"ReLU {place}: {100 * whole.hit_rate:.1f} % of the positive activations predicted, "
+            f"{100 * whole.false_alarm_rate:.1f} % of the others kept (by block: archonsim inspect)"
+        )
 
 
 def _size(text: str, option: str, parts: int) -> Any:
     if not text:
         return None
     if not re.fullmatch("x".join([r"[1-9]\d*"] * parts), text):
-        raise UserError(f"{option} is {text!r}; write {'CxHxW, e.g. 3x32x32' if parts == 3 else 'HxW, e.g. 32x32'}")
+        raise UserError(
+            f"{option} is {text!r}; write"
+            f" {'CxHxW, e.g. 3x32x32' if parts == 3 else 'HxW, e.g. 32x32'}"
+        )
     return tuple(int(one) for one in text.split("x"))
 
 
@@ -143,7 +220,9 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(one) for one in text.split(","))
     except ValueError:
-        raise UserError(f"{option} is {text!r}; write numbers, e.g. 0.5 or 0.485,0.456,0.406") from None
+        raise UserError(
+            f"{option} is {text!r}; write numbers, e.g. 0.5 or 0.485,0.456,0.406"
+        ) from None
 
 
 def _given(context: typer.Context) -> dict[str, Any]:
@@ -157,8 +236,15 @@ def _given(context: typer.Context) -> dict[str, Any]:
 
 
 def _command_line(given: dict[str, Any]) -> str:
-    """Write the command with base names instead of paths: a file must not tell where it was made."""
+    """Write the command with base names instead of paths.
+
+    A file must not tell where it was made.
+    """
     words = ["archonsim", "export"]
     for option, value in given.items():
-        words += [option] if value is True else [option, (value.name or str(value)) if isinstance(value, Path) else str(value)]
+        words += (
+            [option]
+            if value is True
+            else [option, (value.name or str(value)) if isinstance(value, Path) else str(value)]
+        )
     return shlex.join(words)

@@ -9,29 +9,49 @@ import typer
 
 from archonsim.cli.common import Format, emit
 from archonsim.cli.progress import StepProgress
-from archonsim.report.files import rows_to_csv, to_json
-from archonsim.report.inspect import RATES, Inspection, inspect_workload
-from archonsim.report.inspect_text import render_inspection
-from archonsim.simulate import choose_images
-from archonsim.workload.check import validate
-from archonsim.workload.find import find_workload, parse_images
+from archonsim.result.files import rows_to_csv, to_json
+from archonsim.result.inspect import RATES, Inspection, inspect_workload
+from archonsim.runs.simulate import choose_images
+from archonsim.show.terminal.inspect_text import render_inspection
+from archonsim.tracefile.check import validate
+from archonsim.tracefile.find import find_workload, parse_images
 
 
 def inspect(
-    workload: Annotated[str, typer.Argument(help="A workload file (.h5), or a network known by name (shapes only).")],
-    images: Annotated[str, typer.Option(help="Images whose masks are counted: all, or numbers such as 0 or 0,2-3.")] = "all",
+    workload: Annotated[
+        str, typer.Argument(help="A workload file (.h5), or a network known by name (shapes only).")
+    ],
+    images: Annotated[
+        str,
+        typer.Option(help="Images whose masks are counted: all, or numbers such as 0 or 0,2-3."),
+    ] = "all",
     form: Annotated[
-        Format, typer.Option("--format", "-f", help="What to print; csv has one row for each ReLU of each block.")
+        Format,
+        typer.Option(
+            "--format", "-f", help="What to print; csv has one row for each ReLU of each block."
+        ),
     ] = Format.table,
 ) -> None:
-    """Check a workload and show what it holds: shapes, densities, predictor hits and misses, accuracy, provenance, digest."""
+    """Check a workload and show what it holds.
+
+    Shapes, densities, predictor hits and misses, accuracy, provenance, digest.
+    """
     work = find_workload(workload)
     numbers = choose_images(work, parse_images(images)) if work.images else []
-    with StepProgress(f"inspect {work.name}", len(numbers) * sum(1 for _ in work.blocks())) as progress:
+    with StepProgress(
+        f"inspect {work.name}", len(numbers) * sum(1 for _ in work.blocks())
+    ) as progress:
         validate(work)
         file = Path(workload) if work.digest else None
-        inspection = inspect_workload(work, file=file, images=numbers, on_step=lambda: progress.step(""))
-    emit(form, lambda: render_inspection(inspection), lambda: to_json(inspection.to_dict()), lambda: _csv(inspection))
+        inspection = inspect_workload(
+            work, file=file, images=numbers, on_step=lambda: progress.step("")
+        )
+    emit(
+        form,
+        lambda: render_inspection(inspection),
+        lambda: to_json(inspection.to_dict()),
+        lambda: _csv(inspection),
+    )
 
 
 def _csv(inspection: Inspection) -> str:

@@ -11,30 +11,45 @@ from archonsim.cli.common import Format, emit, save
 from archonsim.cli.options import Changes, Config, Images
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile
 from archonsim.explain.ledger import MASKS, keep_ledger
-from archonsim.explain.ledger_text import render_ledger
-from archonsim.plans import plan_run
-from archonsim.report.files import to_json
+from archonsim.result.files import to_json
+from archonsim.runs.scenario import plan_run
+from archonsim.show.terminal.ledger_text import render_ledger
 
 
 def ledger(
-    workload: Annotated[str, typer.Option("--workload", "-w", help="A workload file (.h5) with predicted and true masks.")],
-    arch: Annotated[str, typer.Option("--arch", "-a", help="Architecture that errors cost cycles on.")] = "archon",
+    workload: Annotated[
+        str,
+        typer.Option(
+            "--workload", "-w", help="A workload file (.h5) with predicted and true masks."
+        ),
+    ],
+    arch: Annotated[
+        str, typer.Option("--arch", "-a", help="Architecture that errors cost cycles on.")
+    ] = "archon",
     images: Images = "0",
     set_: Changes = None,
     config: Config = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for ledger.json and ledger.csv.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for ledger.json and ledger.csv.")
+    ] = None,
     form: Annotated[
-        Format, typer.Option("--format", "-f", help="What to print; csv has one row for each ReLU of each block.")
+        Format,
+        typer.Option(
+            "--format", "-f", help="What to print; csv has one row for each ReLU of each block."
+        ),
     ] = Format.table,
 ) -> None:
     """Book hits, false alarms and misses of the ReLU predictors, the additions and cycles they cost, and the values they pass.
 
-    Costs are differences of runs: false alarms are taken away first, then misses restored, ReLU by ReLU.
+    Costs are differences of runs: false alarms are taken away first, then misses restored, ReLU by
+    ReLU.
     """
     plan = plan_run(arch, workload, overrides=set_ or [], config=config, images=images)
     say_if_kernels_compile()
     with StepProgress(f"ledger of {plan.workload.name}", plan.steps * len(MASKS)) as progress:
-        book = keep_ledger(plan.workload, plan.machine, plan.spec, images=plan.images, on_step=progress.step)
+        book = keep_ledger(
+            plan.workload, plan.machine, plan.spec, images=plan.images, on_step=progress.step
+        )
     if output is not None:
         save(output, "ledger", to_json(book.to_dict()), book.to_csv())
     emit(form, lambda: render_ledger(book), lambda: to_json(book.to_dict()), book.to_csv)

@@ -1,4 +1,6 @@
-"""``archonsim plot KIND``: figures for papers and slides, each as PNG, PDF and the CSV of what is drawn.
+"""``archonsim plot KIND``.
+
+Figures for papers and slides, each as PNG, PDF and the CSV of what is drawn.
 
 matplotlib and pandas are imported when a figure is drawn, so that no other command waits for them.
 """
@@ -19,9 +21,13 @@ from archonsim.cli.results import FILES_HELP, Archs, Asked, Exactness, Workloads
 from archonsim.errors import ResultError
 
 if TYPE_CHECKING:
-    from archonsim.plots import Chart
+    from archonsim.show.figures import Chart
 
-app = typer.Typer(name="plot", help="Draw results: PNG, PDF and the CSV of exactly what is drawn.", rich_markup_mode=None)
+app = typer.Typer(
+    name="plot",
+    help="Draw results: PNG, PDF and the CSV of exactly what is drawn.",
+    rich_markup_mode=None,
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -46,10 +52,15 @@ class By(StrEnum):
     run = "run"
 
 
-Files = Annotated[list[Path] | None, typer.Argument(metavar="[RESULT]...", help=FILES_HELP, show_default=False)]
+Files = Annotated[
+    list[Path] | None, typer.Argument(metavar="[RESULT]...", help=FILES_HELP, show_default=False)
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the three files.")]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the files; the kind by default.")]
-Where = Annotated[Size, typer.Option("--size", help="A paper's column (85 mm), its page (178 mm), or a slide (16:9).")]
+Where = Annotated[
+    Size,
+    typer.Option("--size", help="A paper's column (85 mm), its page (178 mm), or a slide (16:9)."),
+]
 
 
 def write(chart: Chart, output: Path, name: str) -> None:
@@ -76,28 +87,56 @@ def pairs(texts: list[str] | None, option: str) -> dict[str, str]:
 
 @app.command()
 def speedup(
-    output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
-    fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None,
+    output: Output,
+    files: Files = None,
+    workload: Workloads = None,
+    arch: Archs = None,
+    fidelity: Exactness = Fidelity.cycle,
+    images: Images = "0",
+    masks: Masks = "trace",
+    seed: Seed = 0,
+    set_: ArchChanges = None,
     of: Annotated[str, typer.Option(help="Machine whose speedup is shown.")] = "archon",
-    over: Annotated[str | None, typer.Option(help="Machines to beat, separated by commas; all others by default.")] = None,
-    against: Annotated[
-        list[str] | None, typer.Option(metavar="WORKLOAD=WORKLOAD", help="Machines to beat run the second in the first's place.")
+    over: Annotated[
+        str | None,
+        typer.Option(help="Machines to beat, separated by commas; all others by default."),
     ] = None,
-    size: Where = Size.column, name: Name = None,
-) -> None:  # fmt: skip
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORKLOAD=WORKLOAD",
+            help="Machines to beat run the second in the first's place.",
+        ),
+    ] = None,
+    size: Where = Size.column,
+    name: Name = None,
+) -> None:
     """Speedup over other machines, by network."""
-    from archonsim import plots
+    from archonsim.show import figures as plots
 
     asked = Asked(
-        files=files or [], workload=workload, arch=arch, fidelity=fidelity, images=images, masks=masks, seed=seed, changes=set_
+        files=files or [],
+        workload=workload,
+        arch=arch,
+        fidelity=fidelity,
+        images=images,
+        masks=masks,
+        seed=seed,
+        changes=set_,
     )
     trees = asked.trees()
     if len(trees) > 1 or "rows" not in trees[0]:
-        raise ResultError("speedups are drawn from one comparison; give one compare.json of `archonsim compare -o`")
+        raise ResultError(
+            "speedups are drawn from one comparison; give one compare.json of `archonsim"
+            " compare -o`"
+        )
     chart = plots.plot_compare(
-        plots.compare_frame(trees[0]), of=of, over=over.split(",") if over else None, baselines=pairs(against, "--against"),
+        plots.compare_frame(trees[0]),
+        of=of,
+        over=over.split(",") if over else None,
+        baselines=pairs(against, "--against"),
         size=plots.Size(size),
-    )  # fmt: skip
+    )
     write(chart, output, name or "speedup")
 
 
@@ -105,62 +144,127 @@ def _breakdown(quantity: Literal["cycles", "energy"]) -> Callable[..., None]:
     """Make the command that stacks a quantity: the two differ in nothing else."""
 
     def command(
-        output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
-        fidelity: Exactness = Fidelity.cycle, images: Images = "0", masks: Masks = "trace", seed: Seed = 0,
+        output: Output,
+        files: Files = None,
+        workload: Workloads = None,
+        arch: Archs = None,
+        fidelity: Exactness = Fidelity.cycle,
+        images: Images = "0",
+        masks: Masks = "trace",
+        seed: Seed = 0,
         set_: ArchChanges = None,
-        by: Annotated[By, typer.Option(help="A bar for each layer or block of one run, or for each of several runs.")] = By.layer,
-        size: Where = Size.column, name: Name = None,
-    ) -> None:  # fmt: skip
-        from archonsim import plots
+        by: Annotated[
+            By,
+            typer.Option(
+                help="A bar for each layer or block of one run, or for each of several runs."
+            ),
+        ] = By.layer,
+        size: Where = Size.column,
+        name: Name = None,
+    ) -> None:
+        from archonsim.show import figures as plots
 
         asked = Asked(
-            files=files or [], workload=workload, arch=arch, fidelity=fidelity, images=images, masks=masks, seed=seed, changes=set_
+            files=files or [],
+            workload=workload,
+            arch=arch,
+            fidelity=fidelity,
+            images=images,
+            masks=masks,
+            seed=seed,
+            changes=set_,
         )
         runs = [asked.run()] if by is By.layer else asked.runs()
         chart = plots.plot_run(
-            plots.run_frame(runs), quantity=quantity, by=by.value, subtitle=plots.about_runs(runs), size=plots.Size(size)
+            plots.run_frame(runs),
+            quantity=quantity,
+            by=by.value,
+            subtitle=plots.about_runs(runs),
+            size=plots.Size(size),
         )
         write(chart, output, name or quantity)
 
     return command
 
 
-app.command("cycles", help="Cycles by phase and stall, stacked; by layer or run.")(_breakdown("cycles"))
+app.command("cycles", help="Cycles by phase and stall, stacked; by layer or run.")(
+    _breakdown("cycles")
+)
 app.command("energy", help="Energy by phase, stacked; by layer or run.")(_breakdown("energy"))
 
 
 @app.command()
 def roofline(
-    output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
-    images: Images = "0", masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None, size: Where = Size.column,
+    output: Output,
+    files: Files = None,
+    workload: Workloads = None,
+    arch: Archs = None,
+    images: Images = "0",
+    masks: Masks = "trace",
+    seed: Seed = 0,
+    set_: ArchChanges = None,
+    size: Where = Size.column,
     name: Name = None,
-) -> None:  # fmt: skip
+) -> None:
     """One run under MAC, adder and weight-stream bounds."""
-    from archonsim import plots
+    from archonsim.show import figures as plots
 
-    asked = Asked(files=files or [], workload=workload, arch=arch, images=images, masks=masks, seed=seed, changes=set_)
+    asked = Asked(
+        files=files or [],
+        workload=workload,
+        arch=arch,
+        images=images,
+        masks=masks,
+        seed=seed,
+        changes=set_,
+    )
     run = asked.run()
-    chart = plots.plot_roofline(plots.run_frame([run]), run["machine"], subtitle=plots.about_runs([run]), size=plots.Size(size))
+    chart = plots.plot_roofline(
+        plots.run_frame([run]),
+        run["machine"],
+        subtitle=plots.about_runs([run]),
+        size=plots.Size(size),
+    )
     write(chart, output, name or "roofline")
 
 
 @app.command()
 def images(
-    output: Output, files: Files = None, workload: Workloads = None, arch: Archs = None,
+    output: Output,
+    files: Files = None,
+    workload: Workloads = None,
+    arch: Archs = None,
     numbers: Images = "all",
-    masks: Masks = "trace", seed: Seed = 0, set_: ArchChanges = None,
-    of: Annotated[str, typer.Option(help="Machine whose images are shown, where there are several.")] = "archon",
-    over: Annotated[str | None, typer.Option(help="Machine to beat: the baseline of speedups.")] = None,
-    size: Where = Size.column, name: Name = None,
-) -> None:  # fmt: skip
+    masks: Masks = "trace",
+    seed: Seed = 0,
+    set_: ArchChanges = None,
+    of: Annotated[
+        str, typer.Option(help="Machine whose images are shown, where there are several.")
+    ] = "archon",
+    over: Annotated[
+        str | None, typer.Option(help="Machine to beat: the baseline of speedups.")
+    ] = None,
+    size: Where = Size.column,
+    name: Name = None,
+) -> None:
     """Times of images; speedups with a bootstrap interval."""
-    from archonsim import plots
+    from archonsim.show import figures as plots
 
-    asked = Asked(files=files or [], workload=workload, arch=arch, images=numbers, masks=masks, seed=seed, changes=set_)
+    asked = Asked(
+        files=files or [],
+        workload=workload,
+        arch=arch,
+        images=numbers,
+        masks=masks,
+        seed=seed,
+        changes=set_,
+    )
     runs = asked.runs()
     mine = runs[0] if len(runs) == 1 and over is None else _the_run(runs, of)
     base = None if over is None else plots.run_frame([_the_run(runs, over)])
-    chart = plots.plot_images(plots.run_frame([mine]), base, subtitle=plots.about_runs([mine]), size=plots.Size(size))
+    chart = plots.plot_images(
+        plots.run_frame([mine]), base, subtitle=plots.about_runs([mine]), size=plots.Size(size)
+    )
     write(chart, output, name or "images")
 
 
@@ -168,7 +272,10 @@ def _the_run(runs: list[dict[str, object]], arch: str) -> dict[str, object]:
     found = [run for run in runs if run["arch"] == arch]
     if len(found) != 1:
         known = ", ".join(f"{run['arch']} on {run['workload']}" for run in runs)
-        raise ResultError(f"one run of {arch!r} is needed, and here are {len(found)}: {known}; choose with --of and --over")
+        raise ResultError(
+            f"one run of {arch!r} is needed, and here are {len(found)}: {known}; choose with --of"
+            " and --over"
+        )
     return found[0]
 
 
@@ -176,27 +283,48 @@ def _the_run(runs: list[dict[str, object]], arch: str) -> dict[str, object]:
 def waterfall(
     output: Output,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[WATERFALL]", help="waterfall.json of `archonsim waterfall -o`.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="[WATERFALL]",
+            help="waterfall.json of `archonsim waterfall -o`.",
+            show_default=False,
+        ),
     ] = None,
-    workload: Annotated[str | None, typer.Option("--workload", "-w", help="Simulate first: a workload file with masks.")] = None,
-    arch: Annotated[str | None, typer.Option("--arch", "-a", help="Architecture to simulate.")] = None,
-    images: Images = "0", masks: Masks = "trace", seed: Seed = 0,
+    workload: Annotated[
+        str | None,
+        typer.Option("--workload", "-w", help="Simulate first: a workload file with masks."),
+    ] = None,
+    arch: Annotated[
+        str | None, typer.Option("--arch", "-a", help="Architecture to simulate.")
+    ] = None,
+    images: Images = "0",
+    masks: Masks = "trace",
+    seed: Seed = 0,
     set_: Changes = None,
-    layer: Annotated[str, typer.Option(help="A layer or block, such as b1; all: the network.")] = "all",
-    size: Where = Size.column, name: Name = None,
-) -> None:  # fmt: skip
+    layer: Annotated[
+        str, typer.Option(help="A layer or block, such as b1; all: the network.")
+    ] = "all",
+    size: Where = Size.column,
+    name: Name = None,
+) -> None:
     """From necessary work to cycles taken, owner by owner."""
-    from archonsim import plots
-    from archonsim.plans import plan_run
+    from archonsim.runs.scenario import plan_run
+    from archonsim.show import figures as plots
 
     if (file is None) == (workload is None) or (workload is None) != (arch is None):
-        raise ResultError("give either a waterfall.json, or what to simulate: --workload and --arch")
+        raise ResultError(
+            "give either a waterfall.json, or what to simulate: --workload and --arch"
+        )
     if file is not None:
         found = plots.read_waterfall(file)
     else:
         assert workload is not None
         assert arch is not None
-        found = explained(plan_run(arch, workload, overrides=set_ or [], images=images, masks=masks, seed=seed)).to_dict()
+        found = explained(
+            plan_run(arch, workload, overrides=set_ or [], images=images, masks=masks, seed=seed)
+        ).to_dict()
     said = plots.about_runs([found | {"fidelity": "cycle", "images": len(found["image_numbers"])}])
-    chart = plots.plot_waterfall(plots.waterfall_frame(found), name=layer, subtitle=said, size=plots.Size(size))
+    chart = plots.plot_waterfall(
+        plots.waterfall_frame(found), name=layer, subtitle=said, size=plots.Size(size)
+    )
     write(chart, output, name or "waterfall")

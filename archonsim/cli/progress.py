@@ -7,7 +7,15 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from archonsim.pe.warm import kernels_are_cached
 
@@ -20,7 +28,10 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 def say_if_kernels_compile() -> None:
     """Warn of the first run in ``cycle`` fidelity, which is slower."""
     if not kernels_are_cached():
-        stderr.print("compiling kernels: the first run takes some 10 seconds longer, later ones do not", style="dim")
+        stderr.print(
+            "compiling kernels: the first run takes some 10 seconds longer, later ones do not",
+            style="dim",
+        )
 
 
 class StepProgress:
@@ -42,7 +53,12 @@ class StepProgress:
     def __enter__(self) -> StepProgress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
 
@@ -53,7 +69,11 @@ class StepProgress:
     def reach(self, done: int, name: str = "") -> None:
         """Say how many steps are done in all."""
         self._done = done
-        if self._bar is None and time.monotonic() - self._since > DELAY_SECONDS and sys.stderr.isatty():
+        if (
+            self._bar is None
+            and time.monotonic() - self._since > DELAY_SECONDS
+            and sys.stderr.isatty()
+        ):
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),

@@ -12,20 +12,25 @@ from archonsim.cli.common import WORKLOAD_HELP
 from archonsim.cli.options import Fidelity
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile
 from archonsim.errors import ResultError
-from archonsim.plans import ComparePlan, RunPlan, plan_compare
-from archonsim.report.compare import Comparison
+from archonsim.result.compare import Comparison
+from archonsim.runs.scenario import ComparePlan, RunPlan, plan_compare
 
 if TYPE_CHECKING:
-    from archonsim.explain.waterfall import Waterfall
+    from archonsim.result.waterfall import Waterfall
 
 Tree = dict[str, Any]
 
 FILES_HELP = "result.json of `archonsim run -o`, or compare.json of `archonsim compare -o`."
 
 Workloads = Annotated[
-    list[str] | None, typer.Option("--workload", "-w", help=f"Simulate first: {WORKLOAD_HELP[0].lower()}{WORKLOAD_HELP[1:]}")
+    list[str] | None,
+    typer.Option(
+        "--workload", "-w", help=f"Simulate first: {WORKLOAD_HELP[0].lower()}{WORKLOAD_HELP[1:]}"
+    ),
 ]
-Archs = Annotated[str | None, typer.Option("--arch", "-a", help="Architectures to simulate, separated by commas.")]
+Archs = Annotated[
+    str | None, typer.Option("--arch", "-a", help="Architectures to simulate, separated by commas.")
+]
 Exactness = Annotated[Fidelity, typer.Option("--fidelity", help="Of a simulation.")]
 
 
@@ -52,16 +57,23 @@ class Asked:
     def __post_init__(self) -> None:
         wanted = self.workload or self.arch
         if bool(self.files) == bool(wanted) or bool(self.workload) != bool(self.arch):
-            raise ResultError("give either result files, or what to simulate: --workload and --arch")
+            raise ResultError(
+                "give either result files, or what to simulate: --workload and --arch"
+            )
 
     def plan(self) -> ComparePlan:
         """Check what is to be simulated."""
         assert self.workload
         assert self.arch
         return plan_compare(
-            self.arch, self.workload, overrides=self.changes or [], fidelity=self.fidelity.value, images=self.images,
-            masks=self.masks, seed=self.seed,
-        )  # fmt: skip
+            self.arch,
+            self.workload,
+            overrides=self.changes or [],
+            fidelity=self.fidelity.value,
+            images=self.images,
+            masks=self.masks,
+            seed=self.seed,
+        )
 
     def simulate(self) -> Comparison:
         """Run it all."""
@@ -73,7 +85,7 @@ class Asked:
 
     def trees(self) -> list[Tree]:
         """Return all runs and comparisons, a simulation's as one comparison."""
-        from archonsim.plots import read_result
+        from archonsim.show.figures import read_result
 
         return [read_result(path) for path in self.files] or [self.simulate().to_dict(runs=True)]
 
@@ -85,11 +97,13 @@ class Asked:
         ResultError
             None could be made, or a comparison was saved without them.
         """
-        from archonsim.plots import runs_of
+        from archonsim.show.figures import runs_of
 
         trees = self.trees()
         names = [str(path) for path in self.files] or ["simulation"]
-        found = [run for tree, name in zip(trees, names, strict=True) for run in runs_of(tree, name)]
+        found = [
+            run for tree, name in zip(trees, names, strict=True) for run in runs_of(tree, name)
+        ]
         if not found:
             raise ResultError(f"not possible: {trees[0]['rows'][0]['reason']}")
         return found
@@ -104,7 +118,10 @@ class Asked:
         """
         runs = self.runs()
         if len(runs) > 1:
-            raise ResultError(f"this figure shows one run, and here are {len(runs)}; give one result.json, or one --arch")
+            raise ResultError(
+                f"this figure shows one run, and here are {len(runs)}; give one result.json, or one"
+                " --arch"
+            )
         return runs[0]
 
 
@@ -114,5 +131,14 @@ def explained(plan: RunPlan) -> Waterfall:
     from archonsim.explain.relax import runs
 
     say_if_kernels_compile()
-    with StepProgress(f"explain {plan.machine.name} on {plan.workload.name}", plan.steps * runs(plan.spec)) as progress:
-        return explain(plan.workload, plan.machine, plan.spec, images=plan.images, masks=plan.masks, on_step=progress.step)
+    with StepProgress(
+        f"explain {plan.machine.name} on {plan.workload.name}", plan.steps * runs(plan.spec)
+    ) as progress:
+        return explain(
+            plan.workload,
+            plan.machine,
+            plan.spec,
+            images=plan.images,
+            masks=plan.masks,
+            on_step=progress.step,
+        )

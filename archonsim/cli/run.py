@@ -10,18 +10,29 @@ import typer
 from rich.console import Group, RenderableType
 
 from archonsim.cli.common import Format, emit, save, table_width
-from archonsim.cli.options import Arch, Changes, Config, Energy, Fidelity, Form, Images, Masks, Seed, WorkloadName
+from archonsim.cli.options import (
+    Arch,
+    Changes,
+    Config,
+    Energy,
+    Fidelity,
+    Form,
+    Images,
+    Masks,
+    Seed,
+    WorkloadName,
+)
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.engine.observer import SILENT, Recorder
 from archonsim.errors import OutputError
-from archonsim.plans import plan_run
-from archonsim.report.energy_text import render_energy
-from archonsim.report.files import to_json
-from archonsim.report.perfetto import check_path, write_trace
-from archonsim.report.report import Report
-from archonsim.report.stats_text import render_stats
-from archonsim.report.text import render
-from archonsim.workload.workload import Workload
+from archonsim.network.workload import Workload
+from archonsim.result.files import to_json
+from archonsim.result.report import Report
+from archonsim.runs.scenario import plan_run
+from archonsim.show.terminal.energy_text import render_energy
+from archonsim.show.terminal.stats_text import render_stats
+from archonsim.show.terminal.text import render
+from archonsim.show.timeline.perfetto import check_path, write_trace
 
 
 class Breakdown(StrEnum):
@@ -34,35 +45,64 @@ def run(
     arch: Arch,
     workload: WorkloadName,
     fidelity: Annotated[
-        Fidelity, typer.Option(help="cycle steps the machine; ideal is the published closed-form model.")
+        Fidelity,
+        typer.Option(help="cycle steps the machine; ideal is the published closed-form model."),
     ] = Fidelity.cycle,
     images: Images = "0",
     masks: Masks = "trace",
     seed: Seed = 0,
     set_: Changes = None,
     mapping: Annotated[
-        str | None, typer.Option(help="Short for --set mapping=...: search, ics21 or a file (dense, sparse).")
+        str | None,
+        typer.Option(help="Short for --set mapping=...: search, ics21 or a file (dense, sparse)."),
     ] = None,
-    nnz: Annotated[str | None, typer.Option(help="Short for --set nnz=...: weights, density or ics21 (sparse).")] = None,
+    nnz: Annotated[
+        str | None,
+        typer.Option(help="Short for --set nnz=...: weights, density or ics21 (sparse)."),
+    ] = None,
     energy: Energy = None,
-    breakdown: Annotated[Breakdown | None, typer.Option(help="Add a table: energy by component, phase and data kind.")] = None,
+    breakdown: Annotated[
+        Breakdown | None,
+        typer.Option(help="Add a table: energy by component, phase and data kind."),
+    ] = None,
     config: Config = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for result.json and result.csv.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for result.json and result.csv.")
+    ] = None,
     trace: Annotated[
-        Path | None, typer.Option(help="Timeline of the first image for ui.perfetto.dev, such as out.json.gz; 1 us is 1 cycle.")
+        Path | None,
+        typer.Option(
+            help=(
+                "Timeline of the first image for ui.perfetto.dev, such as out.json.gz; 1 us is 1"
+                " cycle."
+            )
+        ),
     ] = None,
     stats: Annotated[
-        bool, typer.Option("--stats", help="Also print words by component and kind, DRAM rows, bank conflicts, SimPy events.")
+        bool,
+        typer.Option(
+            "--stats",
+            help="Also print words by component and kind, DRAM rows, bank conflicts, SimPy events.",
+        ),
     ] = False,
     form: Form = Format.table,
 ) -> None:
     """Simulate a workload on an architecture and print cycles by layer and phase."""
     recorder = _recorder(trace, fidelity)
-    short = [f"{key}={value}" for key, value in (("mapping", mapping), ("nnz", nnz)) if value is not None]
+    short = [
+        f"{key}={value}" for key, value in (("mapping", mapping), ("nnz", nnz)) if value is not None
+    ]
     plan = plan_run(
-        arch, workload, overrides=[*(set_ or []), *short], config=config, fidelity=fidelity.value, images=images, masks=masks,
-        seed=seed, energy=energy,
-    )  # fmt: skip
+        arch,
+        workload,
+        overrides=[*(set_ or []), *short],
+        config=config,
+        fidelity=fidelity.value,
+        images=images,
+        masks=masks,
+        seed=seed,
+        energy=energy,
+    )
     if fidelity is Fidelity.cycle:
         say_if_kernels_compile()
     with StepProgress(f"{arch} on {plan.workload.name}", plan.steps) as progress:
@@ -71,11 +111,21 @@ def run(
         save(output, "result", to_json(report.to_dict()), report.to_csv())
     if trace is not None and recorder is not None:
         write_trace(report, recorder.timeline, trace)
-        stderr.print(f"wrote {trace}: image {report.image_numbers[0]}; open it in https://ui.perfetto.dev", style="dim")
-    emit(form, lambda: _tables(report, plan.workload, breakdown, stats), lambda: to_json(report.to_dict()), report.to_csv)
+        stderr.print(
+            f"wrote {trace}: image {report.image_numbers[0]}; open it in https://ui.perfetto.dev",
+            style="dim",
+        )
+    emit(
+        form,
+        lambda: _tables(report, plan.workload, breakdown, stats),
+        lambda: to_json(report.to_dict()),
+        report.to_csv,
+    )
 
 
-def _tables(report: Report, work: Workload, breakdown: Breakdown | None, stats: bool) -> RenderableType:
+def _tables(
+    report: Report, work: Workload, breakdown: Breakdown | None, stats: bool
+) -> RenderableType:
     shown = [render(report, work.provenance, table_width())]
     if breakdown is Breakdown.energy:
         shown.append(render_energy(report))
@@ -90,7 +140,8 @@ def _recorder(path: Path | None, fidelity: Fidelity) -> Recorder | None:
         return None
     if fidelity is Fidelity.ideal:
         raise OutputError(
-            f"--trace {path}: ideal fidelity is a closed form in which nothing happens at a time; use --fidelity cycle"
+            f"--trace {path}: ideal fidelity is a closed form in which nothing happens at a time;"
+            " use --fidelity cycle"
         )
     check_path(path)
     return Recorder()

@@ -1,4 +1,7 @@
-"""``archonsim sweep``: a machine's parameters x workloads x architectures x masks into one table."""
+"""``archonsim sweep``.
+
+A machine's parameters x workloads x architectures x masks into one table.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ from archonsim.cli.common import WORKLOAD_HELP, Format, emit, say_written
 from archonsim.cli.options import Fidelity, Form
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.errors import SpecError
-from archonsim.report.files import to_json
-from archonsim.report.text import microjoules, number, origin_line
+from archonsim.result.files import to_json
+from archonsim.result.wording import microjoules, number, origin_line
 from archonsim.sweeps.question import Question, ask, read_question
 from archonsim.sweeps.store import mask_sources
 from archonsim.sweeps.sweep import Forecast, conduct
 from archonsim.sweeps.table import Row, read_rows
-from archonsim.workload.what_if import FORMS
+from archonsim.trace.what_if import FORMS
 
 #: Rows and reasons that the terminal shows.
 SHOWN, REASONS = 15, 5
@@ -31,39 +34,78 @@ SHOWN, REASONS = 15, 5
 
 def sweep(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="TOML file that holds the whole question, in place of the options.")
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="TOML file that holds the whole question, in place of the options.",
+        ),
     ] = None,
-    workload: Annotated[list[str] | None, typer.Option("--workload", "-w", help=f"{WORKLOAD_HELP} Repeatable.")] = None,
+    workload: Annotated[
+        list[str] | None, typer.Option("--workload", "-w", help=f"{WORKLOAD_HELP} Repeatable.")
+    ] = None,
     arch: Annotated[
-        list[str] | None, typer.Option("--arch", "-a", help="Architectures, separated by commas; or all. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--arch", "-a", help="Architectures, separated by commas; or all. Repeatable."
+        ),
     ] = None,
     param: Annotated[
         list[str] | None,
         typer.Option(
-            "--param", metavar="KEY=VALUES", help="What is varied: pe.rows=4,8,16, pe.adders=2..12, 8..64..8. Repeatable."
+            "--param",
+            metavar="KEY=VALUES",
+            help="What is varied: pe.rows=4,8,16, pe.adders=2..12, 8..64..8. Repeatable.",
         ),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="What is changed in every point. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="What is changed in every point. Repeatable."
+        ),
     ] = None,
-    masks: Annotated[list[str] | None, typer.Option(help=f"What-if masks: {FORMS}. Repeatable.")] = None,
-    fidelity: Annotated[Fidelity | None, typer.Option(help="One for all points; cycle by default.")] = None,
-    images: Annotated[str | None, typer.Option(help="Images to run: all, or numbers such as 0 or 0,2-3; 0 by default.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of random and flipped masks; 0 by default.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of table and journal.")] = Path("results/sweep"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the sweep in the folder ended.")] = False,
+    masks: Annotated[
+        list[str] | None, typer.Option(help=f"What-if masks: {FORMS}. Repeatable.")
+    ] = None,
+    fidelity: Annotated[
+        Fidelity | None, typer.Option(help="One for all points; cycle by default.")
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(help="Images to run: all, or numbers such as 0 or 0,2-3; 0 by default."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of random and flipped masks; 0 by default.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of table and journal.")
+    ] = Path("results/sweep"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the sweep in the folder ended.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes that run points.")] = 1,
-    dask: Annotated[str | None, typer.Option(help="Run points on a Dask cluster: tcp://HOST:PORT of its scheduler.")] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Run points on a Dask cluster: tcp://HOST:PORT of its scheduler."),
+    ] = None,
     form: Form = Format.table,
 ) -> None:
-    """Run all combinations and write one tidy table, results.csv and results.parquet; finished points survive any end.
+    """Run all combinations and write one tidy table, results.csv and results.parquet.
 
-    A KEY applies to all architectures, ARCH.KEY to one. A point that cannot run is a row with its reason.
+    Finished points survive any end.
+
+    A KEY applies to all architectures, ARCH.KEY to one. A point that cannot run is a row with its
+    reason.
     """
     given = {
-        "workload": workload, "arch": arch, "params": param, "set": set_, "masks": masks,
-        "fidelity": fidelity and fidelity.value, "images": images, "seed": seed,
-    }  # fmt: skip
+        "workload": workload,
+        "arch": arch,
+        "params": param,
+        "set": set_,
+        "masks": masks,
+        "fidelity": fidelity and fidelity.value,
+        "images": images,
+        "seed": seed,
+    }
     question = _question(file, {name: value for name, value in given.items() if value is not None})
     points, seen = len(question.grid), 0
     if question.fidelity == "cycle":
@@ -76,19 +118,37 @@ def sweep(
             progress.reach(finished)
 
         try:
-            paths = conduct(question, output, resume=resume, jobs=jobs, dask=dask, on_forecast=_tell, on_point=count)
+            paths = conduct(
+                question,
+                output,
+                resume=resume,
+                jobs=jobs,
+                dask=dask,
+                on_forecast=_tell,
+                on_point=count,
+            )
         except KeyboardInterrupt:
-            stderr.print(f"{seen} of {points} points are finished and kept in {output}: go on with the same command and --resume")
+            stderr.print(
+                f"{seen} of {points} points are finished and kept in {output}: go on with the same"
+                " command and --resume"
+            )
             raise
     say_written(paths)
-    emit(form, lambda: _render(question, output), lambda: to_json(list(read_rows(output))), lambda: paths[0].read_text("utf-8"))
+    emit(
+        form,
+        lambda: _render(question, output),
+        lambda: to_json(list(read_rows(output))),
+        lambda: paths[0].read_text("utf-8"),
+    )
 
 
 def _question(file: Path | None, given: dict[str, Any]) -> Question:
     """Read the question from a file, or from options; not from both."""
     if file is not None:
         if given:
-            raise SpecError(f"{file}: the file holds the whole question; drop --{min(given)}, or the file")
+            raise SpecError(
+                f"{file}: the file holds the whole question; drop --{min(given)}, or the file"
+            )
         return read_question(file)
     for name in ("workload", "arch"):
         if name not in given:
@@ -108,7 +168,10 @@ def _told(forecast: Forecast) -> str:
     if not forecast.left:
         return f"{points}: nothing left to run"
     workers = f"{forecast.workers} workers" if forecast.workers > 1 else "1 process"
-    return f"{points}; about {_time(forecast.seconds)} on {workers}, about {forecast.memory_mb:.0f} MB of memory here"
+    return (
+        f"{points}; about {_time(forecast.seconds)} on {workers}, about {forecast.memory_mb:.0f} MB"
+        " of memory here"
+    )
 
 
 def _time(seconds: float) -> str:
@@ -129,8 +192,15 @@ def _render(question: Question, folder: Path) -> RenderableType:
         reasons.update([] if ok else [row["reason"]])
         return ok
 
-    fastest = heapq.nsmallest(SHOWN, filter(feasible, read_rows(folder)), key=lambda row: row["time_ms"])
-    names = ["workload", "arch", *(["masks"] if len(question.masks) > 1 else []), *question.parameters]
+    fastest = heapq.nsmallest(
+        SHOWN, filter(feasible, read_rows(folder)), key=lambda row: row["time_ms"]
+    )
+    names = [
+        "workload",
+        "arch",
+        *(["masks"] if len(question.masks) > 1 else []),
+        *question.parameters,
+    ]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for name in names:
         table.add_column(name)
@@ -140,8 +210,14 @@ def _render(question: Question, folder: Path) -> RenderableType:
         energy = "" if row["energy_uj"] is None else microjoules(row["energy_uj"])
         shown = ["" if row[name] is None else str(row[name]) for name in names]
         table.add_row(*shown, number(row["cycles"]), f"{row['time_ms']:.3f}", energy)
-    what = f"the {len(fastest)} fastest of {number(done)}" if done > len(fastest) else f"{number(done)}"
-    notes = Text(f"{what} points that run, of {number(len(question.grid))}; all are in {folder}", style="dim")
+    what = (
+        f"the {len(fastest)} fastest of {number(done)}"
+        if done > len(fastest)
+        else f"{number(done)}"
+    )
+    notes = Text(
+        f"{what} points that run, of {number(len(question.grid))}; all are in {folder}", style="dim"
+    )
     for workload, source in mask_sources(folder).items():
         for line in origin_line(workload, source):
             notes.append(f"\n{line}", style="yellow")

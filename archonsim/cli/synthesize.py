@@ -9,26 +9,46 @@ import typer
 
 from archonsim.cli.common import PLAIN_HELP
 from archonsim.cli.progress import stderr
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.writer import write_workload
+from archonsim.network.networks import network
+from archonsim.trace.synthetic import synthesize
+from archonsim.tracefile.writer import write_workload
 
 
 def synthesize_command(
-    name: Annotated[str, typer.Argument(metavar="NETWORK", help="A network known by name; `archonsim networks` lists them.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK", help="A network known by name; `archonsim networks` lists them."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The workload file to write.")],
     seed: Annotated[int, typer.Option(min=0, help="Equal arguments give equal bytes.")] = 0,
     images: Annotated[int, typer.Option(min=1, help="Images to make masks for.")] = 1,
-    density1: Annotated[float, typer.Option(min=0, max=1, help="Share of activations that the first ReLU keeps.")] = 0.5,
-    density2: Annotated[float, typer.Option(min=0, max=1, help="Share of activations that the second ReLU keeps.")] = 0.5,
-    spatial: Annotated[int, typer.Option(min=0, help="Correlate masks over this many pixels on either side.")] = 0,
+    density1: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of activations that the first ReLU keeps.")
+    ] = 0.5,
+    density2: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of activations that the second ReLU keeps.")
+    ] = 0.5,
+    spatial: Annotated[
+        int, typer.Option(min=0, help="Correlate masks over this many pixels on either side.")
+    ] = 0,
     plain: Annotated[bool, typer.Option("--plain", help=PLAIN_HELP)] = False,
-    agreement: Annotated[float, typer.Option(min=0, max=1, help="Share of bits in which true and predicted masks agree.")] = 0.9,
+    agreement: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of bits in which true and predicted masks agree."),
+    ] = 0.9,
 ) -> None:
     """Write a workload with synthetic weights and masks, for studies; it says so everywhere."""
     with stderr.status(f"making synthetic masks for {name}"):
         work, trace = synthesize(
-            network(name), seed=seed, images=images, density1=density1, density2=density2, spatial=spatial, agreement=agreement
+            network(name),
+            seed=seed,
+            images=images,
+            density1=density1,
+            density2=density2,
+            spatial=spatial,
+            agreement=agreement,
         )
         digest = write_workload(output, work, trace, plain=plain)
     stderr.print(f"wrote {output} (SYNTHETIC masks, digest {digest[:16]}…)")

@@ -12,26 +12,36 @@ from rich.text import Text
 from archonsim.cli.common import Format, emit
 from archonsim.cli.options import Form, TracedWorkload
 from archonsim.cli.progress import StepProgress
-from archonsim.report.files import rows_to_csv, to_json
-from archonsim.report.text import number, provenance_lines
-from archonsim.simulate import choose_images
-from archonsim.verify import TOLERANCE, BlockCheck, verify
-from archonsim.workload.find import find_workload, parse_images
-from archonsim.workload.workload import Workload
+from archonsim.network.workload import Workload
+from archonsim.result.files import rows_to_csv, to_json
+from archonsim.result.wording import number, provenance_lines
+from archonsim.runs.simulate import choose_images
+from archonsim.runs.verify import TOLERANCE, BlockCheck, verify
+from archonsim.tracefile.find import find_workload, parse_images
 
 
 def verify_command(
     workload: TracedWorkload,
-    images: Annotated[str, typer.Option(help="Images to check: all, or numbers such as 0 or 0,2-3.")] = "all",
+    images: Annotated[
+        str, typer.Option(help="Images to check: all, or numbers such as 0 or 0,2-3.")
+    ] = "all",
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Largest error, relative to a block output's largest magnitude.")
+        float,
+        typer.Option(min=0, help="Largest error, relative to a block output's largest magnitude."),
     ] = TOLERANCE,
     clip: Annotated[
-        bool, typer.Option("--clip", help="Compute the deliberately wrong variant (ReLU, then mask): it must fail.")
+        bool,
+        typer.Option(
+            "--clip", help="Compute the deliberately wrong variant (ReLU, then mask): it must fail."
+        ),
     ] = False,
     accumulator_bits: Annotated[
         int | None,
-        typer.Option(min=2, max=48, help="Also count sums that adders of this width could not hold; ARCHON's have 20 bits."),
+        typer.Option(
+            min=2,
+            max=48,
+            help="Also count sums that adders of this width could not hold; ARCHON's have 20 bits.",
+        ),
     ] = None,
     form: Form = Format.table,
 ) -> None:
@@ -44,15 +54,27 @@ def verify_command(
     blocks = sum(block.predicted for block in work.blocks())
     with StepProgress(f"verify {work.name}", blocks * len(numbers)) as progress:
         checks = verify(
-            work, images=numbers, tolerance=tolerance, clip=clip, accumulator_bits=accumulator_bits, on_step=progress.step
+            work,
+            images=numbers,
+            tolerance=tolerance,
+            clip=clip,
+            accumulator_bits=accumulator_bits,
+            on_step=progress.step,
         )
     passed = all(check.passed for check in checks)
     tree = {
-        "workload": work.name, "digest": work.digest, "variant": "clipped" if clip else "masked", "tolerance": tolerance,
-        "passed": passed, "checks": [check.to_dict() for check in checks],
-    }  # fmt: skip
+        "workload": work.name,
+        "digest": work.digest,
+        "variant": "clipped" if clip else "masked",
+        "tolerance": tolerance,
+        "passed": passed,
+        "checks": [check.to_dict() for check in checks],
+    }
     emit(
-        form, lambda: _render(work, checks, clip), lambda: to_json(tree), lambda: rows_to_csv([check.to_dict() for check in checks])
+        form,
+        lambda: _render(work, checks, clip),
+        lambda: to_json(tree),
+        lambda: rows_to_csv([check.to_dict() for check in checks]),
     )
     raise typer.Exit(0 if passed else 1)
 
@@ -62,7 +84,11 @@ def _sums(checks: list[BlockCheck]) -> list[str]:
     uses = [check.accumulators for check in checks if check.accumulators]
     if not uses:
         return []
-    return [number(sum(use.sums for use in uses)), number(sum(use.overflows for use in uses)), str(max(use.bits for use in uses))]
+    return [
+        number(sum(use.sums for use in uses)),
+        number(sum(use.overflows for use in uses)),
+        str(max(use.bits for use in uses)),
+    ]
 
 
 def _render(work: Workload, checks: list[BlockCheck], clip: bool) -> RenderableType:
@@ -79,7 +105,13 @@ def _render(work: Workload, checks: list[BlockCheck], clip: bool) -> RenderableT
         good = all(check.passed for check in mine)
         verdict = Text("PASS", style="green") if good else Text("FAIL", style="bold red")
         table.add_row(
-            block, str(len(mine)), f"{worst.max_error:.3g}", f"{worst.scale:.3g}", f"{worst.relative:.2e}", verdict, *_sums(mine)
+            block,
+            str(len(mine)),
+            f"{worst.max_error:.3g}",
+            f"{worst.scale:.3g}",
+            f"{worst.relative:.2e}",
+            verdict,
+            *_sums(mine),
         )
     passed = all(check.passed for check in checks)
     what = "deliberately clipped variant (ReLU, then mask)" if clip else "masked fused sum"
@@ -87,6 +119,10 @@ def _render(work: Workload, checks: list[BlockCheck], clip: bool) -> RenderableT
     for line in provenance_lines(work.provenance, work.digest):
         title.append("\n" + line, style="not bold")
     failed = sum(not check.passed for check in checks)
-    end = Text(f"{'PASS' if passed else 'FAIL'}: tolerance {checks[0].tolerance:.2e} of the largest output", style="bold")
+    end = Text(
+        f"{'PASS' if passed else 'FAIL'}: tolerance {checks[0].tolerance:.2e} of the largest"
+        " output",
+        style="bold",
+    )
     end.append(f"; {len(checks) - failed} of {len(checks)} checks within it", style="not bold")
     return Group(title, Text(), table, Text(), end)

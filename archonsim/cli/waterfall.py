@@ -11,9 +11,9 @@ import typer
 from archonsim.cli.common import Format, emit, save
 from archonsim.cli.options import Arch, Changes, Config, Images, Masks, Seed, WorkloadName
 from archonsim.cli.results import explained
-from archonsim.explain.waterfall_text import render_waterfall
-from archonsim.plans import plan_run
-from archonsim.report.files import to_json
+from archonsim.result.files import to_json
+from archonsim.runs.scenario import plan_run
+from archonsim.show.terminal.waterfall_text import render_waterfall
 
 
 class Grain(StrEnum):
@@ -27,22 +27,51 @@ class Grain(StrEnum):
 def waterfall(
     arch: Arch,
     workload: WorkloadName,
-    by: Annotated[Grain, typer.Option(help="Show the network owner by owner, or a line for each layer or phase.")] = Grain.network,
+    by: Annotated[
+        Grain,
+        typer.Option(help="Show the network owner by owner, or a line for each layer or phase."),
+    ] = Grain.network,
     images: Images = "0",
     masks: Masks = "trace",
     seed: Seed = 0,
     set_: Changes = None,
     config: Config = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for waterfall.json and waterfall.csv.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for waterfall.json and waterfall.csv."),
+    ] = None,
     form: Annotated[
-        Format, typer.Option("--format", "-f", help="What to print; csv has one row for each owner, of whatever --by says.")
+        Format,
+        typer.Option(
+            "--format",
+            "-f",
+            help="What to print; csv has one row for each owner, of whatever --by says.",
+        ),
     ] = Format.table,
 ) -> None:
-    """Say which cycles were lost to what: from the work that must be done to the cycles taken, one owner for each.
+    """Say which cycles were lost to what.
 
-    The array's losses are counted; what memory costs is the difference of runs in which less and less of it is free.
+    From the work that must be done to the cycles taken, one owner for each.
+
+    The array's losses are counted; what memory costs is the difference of runs in which less and
+    less of it is free.
     """
-    fall = explained(plan_run(arch, workload, overrides=set_ or [], config=config, images=images, masks=masks, seed=seed))
+    fall = explained(
+        plan_run(
+            arch,
+            workload,
+            overrides=set_ or [],
+            config=config,
+            images=images,
+            masks=masks,
+            seed=seed,
+        )
+    )
     if output is not None:
         save(output, "waterfall", to_json(fall.to_dict()), fall.to_csv("phase"))
-    emit(form, lambda: render_waterfall(fall, by.value), lambda: to_json(fall.to_dict()), lambda: fall.to_csv(by.value))
+    emit(
+        form,
+        lambda: render_waterfall(fall, by.value),
+        lambda: to_json(fall.to_dict()),
+        lambda: fall.to_csv(by.value),
+    )

@@ -4,10 +4,10 @@
 
     source = "where they come from"
 
-    [[mapping]]
-    layer = "b1.pw1"                              # a layer by name, or
-    shape = [1, 16, 96, 32, 32, 1, 1, 1, 1]       # any layer with these N C M P Q R S, horizontal and vertical stride
-    levels = { dram = ["Q8"], glb = ["P32", "M2x", "Q4x"], array = ["M2y", "C4y"], weight_spad = ["C4"], psum_spad = ["M24"] }
+    [[mapping]] layer = "b1.pw1"                              # a layer by name, or shape = [1, 16,
+    96, 32, 32, 1, 1, 1, 1]       # any layer with these N C M P Q R S, horizontal and vertical
+    stride levels = { dram = ["Q8"], glb = ["P32", "M2x", "Q4x"], array = ["M2y", "C4y"],
+    weight_spad = ["C4"], psum_spad = ["M24"] }
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class MappingBook:
         if mapping is None:
             shape = ", ".join(map(str, problem.key))
             raise SpecError(
-                f"{self.where}: no mapping for layer {layer!r} of shape [{shape}]; add one, or use --set mapping=search"
+                f"{self.where}: no mapping for layer {layer!r} of shape [{shape}]; add one, or use"
+                " --set mapping=search"
             )
         where = f"{self.where}: layer {layer}"
         mapping.check_covers(problem, where)
@@ -69,7 +70,10 @@ class MappingBook:
 
 def _entry(entry: Any, where: str, book: MappingBook) -> None:
     if not isinstance(entry, dict) or not set(entry) <= {"layer", "shape", "levels", "source"}:
-        raise SpecError(f"{where}: an entry has the keys layer or shape, levels, and maybe source; found {entry!r}")
+        raise SpecError(
+            f"{where}: an entry has the keys layer or shape, levels, and maybe source; found"
+            f" {entry!r}"
+        )
     if ("layer" in entry) == ("shape" in entry):
         raise SpecError(f"{where}: give either layer or shape")
     if "levels" not in entry:
@@ -79,8 +83,15 @@ def _entry(entry: Any, where: str, book: MappingBook) -> None:
         book.by_layer[str(entry["layer"])] = mapping
         return
     shape = entry["shape"]
-    if not isinstance(shape, list) or len(shape) != 9 or not all(isinstance(one, int) and one > 0 for one in shape):
-        raise SpecError(f"{where}: shape is {shape!r}; it must be the nine numbers N, C, M, P, Q, R, S and the two strides")
+    if (
+        not isinstance(shape, list)
+        or len(shape) != 9
+        or not all(isinstance(one, int) and one > 0 for one in shape)
+    ):
+        raise SpecError(
+            f"{where}: shape is {shape!r}; it must be the nine numbers N, C, M, P, Q, R, S and the"
+            " two strides"
+        )
     book.by_shape.setdefault(tuple(shape), mapping)
 
 
@@ -94,7 +105,9 @@ def parse_book(tree: Any, where: str) -> MappingBook:
     """
     entries = tree.get("mapping") if isinstance(tree, dict) else None
     if not isinstance(entries, list) or not entries:
-        raise SpecError(f"{where}: a mapping file is a list of entries called mapping ([[mapping]] in TOML)")
+        raise SpecError(
+            f"{where}: a mapping file is a list of entries called mapping ([[mapping]] in TOML)"
+        )
     book = MappingBook(where, {}, {})
     for number, entry in enumerate(entries, start=1):
         _entry(entry, f"{where}: mapping {number}", book)
@@ -111,13 +124,18 @@ def open_book(name: str) -> MappingBook:
         It does not exist or is malformed.
     """
     if name in SHIPPED:
-        text = (resources.files("archonsim") / "data" / "mappings" / f"{name}.toml").read_text("utf-8")
+        text = (resources.files("archonsim") / "data" / "mappings" / f"{name}.toml").read_text(
+            "utf-8"
+        )
         return parse_book(tomllib.loads(text), f"mapping {name}")
     path = Path(name)
     if path.suffix == ".toml":
         return parse_book(read_toml(path), name)
     if path.suffix != ".json":
-        raise SpecError(f"mapping is {name!r}; it must be search, {', '.join(SHIPPED)}, or a file that ends in .toml or .json")
+        raise SpecError(
+            f"mapping is {name!r}; it must be search, {', '.join(SHIPPED)}, or a file that ends in"
+            " .toml or .json"
+        )
     try:
         tree = json.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -1,12 +1,17 @@
-"""Row-stationary mapper: the mapping of fewest cycles, then least energy, of everything that the constraints allow.
+"""Row-stationary mapper.
 
-The constraints are those under which ICS'21 searched at random. From the inside out: a run of output channels in the psum pad,
-for one output position; C and the filter's columns R in the weight pad; array axis Y: M, C and S; axis X: M and Q; GLB: P, then
-M, and C where there is one output pixel only; DRAM: the rest of C, M and Q. Loops divide their dimension. P, R and S stay whole,
-as in all published mappings; in the *free* space, which is also the way out where nothing fits, DRAM may split them, too.
+The mapping of fewest cycles, then least energy, of everything that the constraints allow.
 
-The search is exhaustive up to a bound: a mapping on n PEs takes at least MACs / n cycles, so mappings are tried in order of
-falling n, and no smaller n is looked at once that bound exceeds the best cycles found.
+The constraints are those under which ICS'21 searched at random. From the inside out: a run of
+output channels in the psum pad, for one output position; C and the filter's columns R in the weight
+pad; array axis Y: M, C and S; axis X: M and Q; GLB: P, then M, and C where there is one output
+pixel only; DRAM: the rest of C, M and Q. Loops divide their dimension. P, R and S stay whole, as in
+all published mappings; in the *free* space, which is also the way out where nothing fits, DRAM may
+split them, too.
+
+The search is exhaustive up to a bound: a mapping on n PEs takes at least MACs / n cycles, so
+mappings are tried in order of falling n, and no smaller n is looked at once that bound exceeds the
+best cycles found.
 """
 
 from __future__ import annotations
@@ -40,7 +45,13 @@ TEMPLATE: tuple[tuple[str, str, str], ...] = (
     ("psum_spad", "M", "time"),
 )
 _COLUMN = {slot: at for at, slot in enumerate(TEMPLATE)}
-_SPATIAL = (("glb", "M", "x"), ("glb", "Q", "x"), ("array", "M", "y"), ("array", "C", "y"), ("array", "S", "y"))
+_SPATIAL = (
+    ("glb", "M", "x"),
+    ("glb", "Q", "x"),
+    ("array", "M", "y"),
+    ("array", "C", "y"),
+    ("array", "S", "y"),
+)
 
 
 @cache
@@ -55,7 +66,9 @@ def splits(number: int, parts: int) -> tuple[tuple[int, ...], ...]:
     """All ways to write a number as an ordered product of `parts` factors."""
     if parts == 1:
         return ((number,),)
-    return tuple((first, *rest) for first in divisors(number) for rest in splits(number // first, parts - 1))
+    return tuple(
+        (first, *rest) for first in divisors(number) for rest in splits(number // first, parts - 1)
+    )
 
 
 def _spatial_choices(problem: Problem, hierarchy: Hierarchy) -> dict[int, list[tuple[int, ...]]]:
@@ -81,11 +94,17 @@ def _words(hierarchy: Hierarchy, name: str) -> float:
     return math.inf if words is None else words
 
 
-def _temporal(problem: Problem, hierarchy: Hierarchy, spatial: tuple[int, ...], *, free: bool) -> Iterator[list[int]]:
+def _temporal(
+    problem: Problem, hierarchy: Hierarchy, spatial: tuple[int, ...], *, free: bool
+) -> Iterator[list[int]]:
     """Complete one choice of spatial loops; what cannot fit a pad is left out early."""
     mx, qx, my, cy, sy = spatial
     one_pixel = problem.p == problem.q == 1
-    pads = _words(hierarchy, "psum_spad"), _words(hierarchy, "weight_spad"), _words(hierarchy, "ifmap_spad")
+    pads = (
+        _words(hierarchy, "psum_spad"),
+        _words(hierarchy, "weight_spad"),
+        _words(hierarchy, "ifmap_spad"),
+    )
     outer_s, outer_q = problem.s // sy, problem.q // qx
     if outer_s > 1 and not free:
         return
@@ -110,13 +129,19 @@ def _temporal(problem: Problem, hierarchy: Hierarchy, spatial: tuple[int, ...], 
 
 def _search(problem: Problem, hierarchy: Hierarchy, *, free: bool) -> list[int] | None:
     """Bounds of the best nest, or None if nothing fits."""
-    dims, levels, axes = loop_columns([(LEVELS.index(level), dimension, axis) for level, dimension, axis in TEMPLATE])
+    dims, levels, axes = loop_columns(
+        [(LEVELS.index(level), dimension, axis) for level, dimension, axis in TEMPLATE]
+    )
     best: tuple[int, float, list[int]] | None = None
     by_pes = _spatial_choices(problem, hierarchy)
     for pes in sorted(by_pes, reverse=True):
         if best is not None and problem.macs // pes > best[0]:
             break
-        rows = [row for choice in by_pes[pes] for row in _temporal(problem, hierarchy, choice, free=free)]
+        rows = [
+            row
+            for choice in by_pes[pes]
+            for row in _temporal(problem, hierarchy, choice, free=free)
+        ]
         if not rows:
             continue
         cycles, energies = costs(problem, dims, np.array(rows, np.int64), levels, axes, hierarchy)
@@ -127,7 +152,10 @@ def _search(problem: Problem, hierarchy: Hierarchy, *, free: bool) -> list[int] 
 
 
 def _order(cycles: Ints, energies: NDArray[np.float64]) -> Ints:
-    """Order of those that fit: fewest cycles, least energy, then the order in which they were made."""
+    """Order of those that fit.
+
+    Fewest cycles, least energy, then the order in which they were made.
+    """
     fits = cycles >= 0
     order: Ints = np.lexsort((energies[fits], cycles[fits]))
     return order
@@ -149,11 +177,21 @@ def find_mapping(problem: Problem, hierarchy: Hierarchy, *, free: bool = False) 
     SpecError
         Nothing fits the pads and the GLB.
     """
-    bounds = (None if free else _search(problem, hierarchy, free=False)) or _search(problem, hierarchy, free=True)
+    bounds = (None if free else _search(problem, hierarchy, free=False)) or _search(
+        problem, hierarchy, free=True
+    )
     if bounds is None:
-        sizes = ", ".join(f"{level.name} {level.words} words" for level in hierarchy.levels if level.words is not None)
-        shape = ", ".join(f"{name} {bound}" for name, bound in zip("NCMPQRS", problem.bounds, strict=True))
-        raise SpecError(f"no mapping of a layer with {shape} fits ({sizes}); make a pad or the GLB larger")
+        sizes = ", ".join(
+            f"{level.name} {level.words} words"
+            for level in hierarchy.levels
+            if level.words is not None
+        )
+        shape = ", ".join(
+            f"{name} {bound}" for name, bound in zip("NCMPQRS", problem.bounds, strict=True)
+        )
+        raise SpecError(
+            f"no mapping of a layer with {shape} fits ({sizes}); make a pad or the GLB larger"
+        )
     return mapping_of(bounds)
 
 
@@ -177,12 +215,24 @@ def constraint_broken(mapping: Mapping, problem: Problem) -> str:
     for level, loop in mapping.loops():
         if loop.bound == 1:
             continue
-        here = [dimension for name, dimension, axis in TEMPLATE if name == level and axis == loop.axis]
+        here = [
+            dimension for name, dimension, axis in TEMPLATE if name == level and axis == loop.axis
+        ]
         if (level, loop.dimension, loop.axis) not in allowed:
             kind = "in time" if loop.axis == "time" else f"along {loop.axis}"
-            return f"loop {loop} at {level} is not allowed: {kind} this level takes {', '.join(here) or 'no loop'}"
-        if (level, loop.dimension, loop.axis) == ("glb", "C", "time") and not problem.p == problem.q == 1:
-            return f"loop {loop} at glb is not allowed: input channels may loop there only where there is one output pixel"
+            return (
+                f"loop {loop} at {level} is not allowed: {kind} this level takes"
+                f" {', '.join(here) or 'no loop'}"
+            )
+        if (level, loop.dimension, loop.axis) == (
+            "glb",
+            "C",
+            "time",
+        ) and not problem.p == problem.q == 1:
+            return (
+                f"loop {loop} at glb is not allowed: input channels may loop there only where there"
+                " is one output pixel"
+            )
     return _order_broken(mapping)
 
 
@@ -191,6 +241,13 @@ def _order_broken(mapping: Mapping) -> str:
         loops = [loop for loop in level.loops if loop.bound > 1 and loop.axis == "time"]
         columns = [_COLUMN[level.name, loop.dimension, loop.axis] for loop in loops]
         if columns != sorted(set(columns)):
-            order = " ".join(dimension for name, dimension, axis in TEMPLATE if name == level.name and axis == "time")
-            return f"loops {', '.join(map(str, loops))} at {level.name} are out of order: from the outside in it is {order}"
+            order = " ".join(
+                dimension
+                for name, dimension, axis in TEMPLATE
+                if name == level.name and axis == "time"
+            )
+            return (
+                f"loops {', '.join(map(str, loops))} at {level.name} are out of order: from the"
+                f" outside in it is {order}"
+            )
     return ""

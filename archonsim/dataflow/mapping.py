@@ -1,6 +1,7 @@
 """A mapping as data: which loops run at which level of a hierarchy, in which order, in time or across the array.
 
-A loop is written ``"Q8"`` (dimension and bound, in time), ``"M2x"`` or ``"C4y"`` (across the array's axis X or Y); a level
+A loop is written ``"Q8"`` (dimension and bound, in time), ``"M2x"`` or ``"C4y"`` (across the
+array's axis X or Y); a level
 lists its loops from the outermost to the innermost, and in a file a mapping is a table of levels (TOML or JSON)::
 
     dram = ["Q8"]
@@ -50,12 +51,14 @@ class Loop:
         SpecError
             The text is no loop.
         """
-        match = re.fullmatch(r"([NCMPQRS])([1-9]\d*)([xy]?)", text) if isinstance(text, str) else None
+        match = (
+            re.fullmatch(r"([NCMPQRS])([1-9]\d*)([xy]?)", text) if isinstance(text, str) else None
+        )
         if match is None:
             dimensions = ", ".join(DIMENSIONS)
             raise SpecError(
-                f'{where}: loop {text!r} is not DIMENSION BOUND [x|y] such as "M24" or "M2x"; dimensions are {dimensions}, bounds '
-                "integers of at least 1"
+                f'{where}: loop {text!r} is not DIMENSION BOUND [x|y] such as "M24" or "M2x";'
+                f" dimensions are {dimensions}, bounds integers of at least 1"
             )
         return cls(match[1], int(match[2]), match[3] or "time")  # type: ignore[arg-type]
 
@@ -130,7 +133,11 @@ class Mapping:
     def bound(self, dimension: str, *axes: Axis) -> int:
         """Product of the bounds of one dimension's loops, on all axes or on some."""
         among = axes or ("time", "x", "y")
-        return math.prod(loop.bound for _, loop in self.loops() if loop.dimension == dimension and loop.axis in among)
+        return math.prod(
+            loop.bound
+            for _, loop in self.loops()
+            if loop.dimension == dimension and loop.axis in among
+        )
 
     def check_covers(self, problem: Problem, where: str) -> None:
         """Check that the loops of every dimension multiply to its bound.
@@ -143,5 +150,14 @@ class Mapping:
         for dimension, bound in zip(DIMENSIONS, problem.bounds, strict=True):
             found = self.bound(dimension)
             if found != bound:
-                at = ", ".join(f"{loop} at {level}" for level, loop in self.loops() if loop.dimension == dimension) or "no loop"
-                raise SpecError(f"{where}: {dimension} is {bound}, but its loops ({at}) multiply to {found}")
+                at = (
+                    ", ".join(
+                        f"{loop} at {level}"
+                        for level, loop in self.loops()
+                        if loop.dimension == dimension
+                    )
+                    or "no loop"
+                )
+                raise SpecError(
+                    f"{where}: {dimension} is {bound}, but its loops ({at}) multiply to {found}"
+                )

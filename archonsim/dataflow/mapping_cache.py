@@ -1,4 +1,7 @@
-"""The mapper's results, kept in memory and on disk by content: the same problem on the same hierarchy is searched once."""
+"""The mapper's results, kept in memory and on disk by content.
+
+The same problem on the same hierarchy is searched once.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,12 @@ KEPT = 2048
 
 
 def _key(problem: Problem, hierarchy: Hierarchy, free: bool) -> dict[str, Any]:
-    return {"version": VERSION, "problem": problem.key, "hierarchy": dataclasses.asdict(hierarchy), "free": free}
+    return {
+        "version": VERSION,
+        "problem": problem.key,
+        "hierarchy": dataclasses.asdict(hierarchy),
+        "free": free,
+    }
 
 
 @lru_cache(maxsize=KEPT)

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from archonsim.dataflow.hierarchy import Hierarchy
 from archonsim.dataflow.mapping import Mapping
-from archonsim.dataflow.nest_kernel import FILLS, PARTITION, READS, TILE, UPDATES, nest_cost, nest_costs, nest_counts
+from archonsim.dataflow.nest_kernel import (
+    FILLS,
+    PARTITION,
+    READS,
+    TILE,
+    UPDATES,
+    nest_cost,
+    nest_costs,
+    nest_counts,
+)
 from archonsim.dataflow.problem import DIMENSIONS, KINDS, Problem
 from archonsim.errors import SpecError
 
@@ -26,8 +35,8 @@ class Counts:
     Attributes
     ----------
     reads, updates, fills : int
-        Of one instance: words given to the level below (or read back to be added to), results that came from below, and
-        words that came from above.
+        Of one instance: words given to the level below (or read back to be added to), results that
+        came from below, and words that came from above.
     reductions : int
         Updates that were added to an earlier value.
     partition : int
@@ -90,7 +99,9 @@ class Limits(NamedTuple):
             keeps=np.array([[kind in level.keeps for kind in KINDS] for level in levels], np.bool_),
             blocks=np.array([level.block_words for level in levels], np.int64),
             access_pj=np.array([level.access_pj for level in levels], np.float64),
-            words=np.array([-1 if level.words is None else level.words for level in levels], np.int64),
+            words=np.array(
+                [-1 if level.words is None else level.words for level in levels], np.int64
+            ),
             reads=np.array([level.read_words_per_cycle or -1 for level in levels], np.int64),
             writes=np.array([level.write_words_per_cycle or -1 for level in levels], np.int64),
         )
@@ -98,13 +109,23 @@ class Limits(NamedTuple):
 
 def _arrays(mapping: Mapping, hierarchy: Hierarchy) -> tuple[Ints, Ints, Ints, Ints]:
     names = hierarchy.names
-    rows = [(DIMENSIONS.index(loop.dimension), loop.bound, names.index(level), _AXES[loop.axis]) for level, loop in mapping.loops()]
+    rows = [
+        (DIMENSIONS.index(loop.dimension), loop.bound, names.index(level), _AXES[loop.axis])
+        for level, loop in mapping.loops()
+    ]
     table = np.array(rows, np.int64).reshape(-1, 4)
     dims, bounds, levels, axes = (np.ascontiguousarray(column) for column in table.T)
     return dims, bounds, levels, axes
 
 
-def evaluate(problem: Problem, mapping: Mapping, hierarchy: Hierarchy, where: str = "mapping", *, own_inputs: bool = False) -> Cost:
+def evaluate(
+    problem: Problem,
+    mapping: Mapping,
+    hierarchy: Hierarchy,
+    where: str = "mapping",
+    *,
+    own_inputs: bool = False,
+) -> Cost:
     """Count what a mapped problem does.
 
     Parameters
@@ -116,50 +137,85 @@ def evaluate(problem: Problem, mapping: Mapping, hierarchy: Hierarchy, where: st
     where : str
         Opens error messages.
     own_inputs : bool
-        Count a depthwise layer's inputs as what they are, one map for each channel. The published analysis lets all channels
-        share one, and so do its mappings: with maps of their own they may exceed the pads, which is not checked then.
+        Count a depthwise layer's inputs as what they are, one map for each channel. The published
+        analysis lets all channels share one, and so do its mappings: with maps of their own they
+        may exceed the pads, which is not checked then.
 
     Raises
     ------
     SpecError
-        The mapping does not cover the problem, is wider than the array, or a tile exceeds its level: by how much.
+        The mapping does not cover the problem, is wider than the array, or a tile exceeds its
+        level: by how much.
     """
     mapping.check_covers(problem, where)
     _check_array(mapping, hierarchy, where)
     dims, bounds, levels, axes = _arrays(mapping, hierarchy)
     limits = Limits.of(hierarchy)
     table = np.empty((len(hierarchy.levels), 3, 5), np.int64)
-    nest_counts(dims, bounds, levels, axes, problem.stride_w, problem.stride_h, limits.keeps, own_inputs, table)
+    nest_counts(
+        dims,
+        bounds,
+        levels,
+        axes,
+        problem.stride_w,
+        problem.stride_h,
+        limits.keeps,
+        own_inputs,
+        table,
+    )
     if not own_inputs:
         _check_capacity(hierarchy, table, limits, where)
     cycles, energy = nest_cost(
-        bounds, levels, axes, table, limits.keeps, limits.blocks, limits.access_pj, hierarchy.mac_pj, limits.words,
-        limits.reads, limits.writes,
-    )  # fmt: skip
+        bounds,
+        levels,
+        axes,
+        table,
+        limits.keeps,
+        limits.blocks,
+        limits.access_pj,
+        hierarchy.mac_pj,
+        limits.words,
+        limits.reads,
+        limits.writes,
+    )
     counts = {}
     for at, level in enumerate(hierarchy.levels):
         instances = int(bounds[(axes > 0) & (levels < at)].prod())
         for kind in level.keeps:
             row = table[at, KINDS.index(kind)]
-            counts[level.name, kind] = _counts(row, kind, instances, level.block_words, level.access_pj)
-    return Cost(int(cycles), mapping.pes_used, float(energy), hierarchy.mac_pj * problem.macs, counts)
+            counts[level.name, kind] = _counts(
+                row, kind, instances, level.block_words, level.access_pj
+            )
+    return Cost(
+        int(cycles), mapping.pes_used, float(energy), hierarchy.mac_pj * problem.macs, counts
+    )
 
 
 def _counts(row: Ints, kind: str, instances: int, block: int, access_pj: float) -> Counts:
     reads, updates, fills = int(row[READS]), int(row[UPDATES]), int(row[FILLS])
     return Counts(
-        reads=reads, updates=updates, fills=fills, reductions=reads if kind == "output" else 0,
-        partition=int(row[PARTITION]), tile=int(row[TILE]), instances=instances,
+        reads=reads,
+        updates=updates,
+        fills=fills,
+        reductions=reads if kind == "output" else 0,
+        partition=int(row[PARTITION]),
+        tile=int(row[TILE]),
+        instances=instances,
         energy_pj=-(-(reads + updates + fills) // block) * access_pj * instances,
-    )  # fmt: skip
+    )
 
 
 def _check_array(mapping: Mapping, hierarchy: Hierarchy, where: str) -> None:
     for axis, name, limit in (("x", "columns", hierarchy.cols), ("y", "rows", hierarchy.rows)):
         used = mapping.extent(axis)  # type: ignore[arg-type]
         if used > limit:
-            loops = ", ".join(f"{loop} at {level}" for level, loop in mapping.loops() if loop.axis == axis)
-            raise SpecError(f"{where}: axis {axis} has {limit} {name} of PEs, and its loops ({loops}) take {used}")
+            loops = ", ".join(
+                f"{loop} at {level}" for level, loop in mapping.loops() if loop.axis == axis
+            )
+            raise SpecError(
+                f"{where}: axis {axis} has {limit} {name} of PEs, and its loops ({loops}) take"
+                f" {used}"
+            )
 
 
 def _check_capacity(hierarchy: Hierarchy, table: Ints, limits: Limits, where: str) -> None:
@@ -169,7 +225,10 @@ def _check_capacity(hierarchy: Hierarchy, table: Ints, limits: Limits, where: st
         if level.words is not None and need > level.words:
             parts = " + ".join(f"{words} of {kind}" for kind, words in held.items())
             over = need - level.words
-            raise SpecError(f"{where}: {level.name} holds {level.words} words, its tiles need {need} ({parts}): {over} too many")
+            raise SpecError(
+                f"{where}: {level.name} holds {level.words} words, its tiles need {need} ({parts}):"
+                f" {over} too many"
+            )
 
 
 def costs(
@@ -188,9 +247,20 @@ def costs(
     """
     limits = Limits.of(hierarchy)
     result: tuple[Ints, NDArray[np.float64]] = nest_costs(
-        dims, candidates, levels, axes, problem.stride_w, problem.stride_h, limits.keeps, limits.blocks, limits.access_pj,
-        hierarchy.mac_pj, limits.words, limits.reads, limits.writes,
-    )  # fmt: skip
+        dims,
+        candidates,
+        levels,
+        axes,
+        problem.stride_w,
+        problem.stride_h,
+        limits.keeps,
+        limits.blocks,
+        limits.access_pj,
+        hierarchy.mac_pj,
+        limits.words,
+        limits.reads,
+        limits.writes,
+    )
     return result
 
 

@@ -3,14 +3,15 @@
 The conventions are Timeloop's (the 2021 release, with which ICS'21 was evaluated):
 
 - A level fetches what its tile needs beyond the tile of the step before. A step that moves a tile forward along one axis by
-  less than its extent fetches the new part only; any other step fetches the whole tile (state is not kept when a direction
-  is reversed).
+  less than its extent fetches the new part only; any other step fetches the whole tile (state is
+  not kept when a direction is reversed).
 - A word fetched by several PEs for the same indices is read once at the level above (multicast); windows that merely overlap
   are not shared. Partial sums of PEs that differ in reduced indices are added up on their way.
 - Operands of a MAC are read in every cycle; the first update of an output needs no read.
 
-Arrays: a nest has loops ``dims, bounds, levels, axes`` (outermost first); ``axes`` is 0 for time, 1 and 2 for the array. Axes of
-a tensor: weights (C, M, R, S), inputs (C, column, row, N), outputs (M, P, Q, N).
+Arrays: a nest has loops ``dims, bounds, levels, axes`` (outermost first); ``axes`` is 0 for time, 1
+and 2 for the array. Axes of a tensor: weights (C, M, R, S), inputs (C, column, row, N), outputs (M,
+P, Q, N).
 """
 
 from __future__ import annotations
@@ -18,9 +19,17 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-#: Tensor axis of each dimension (N, C, M, P, Q, R, S) by data kind (weight, input, output); -1 where it does not index. The last
-#: row is an input with a map of its own for each output channel.
-AXIS = np.array([[-1, 0, 1, -1, -1, 2, 3], [3, 0, -1, 1, 2, 1, 2], [3, -1, 0, 1, 2, -1, -1], [3, -1, 0, 1, 2, 1, 2]], np.int64)
+#: Tensor axis of each dimension (N, C, M, P, Q, R, S) by data kind (weight, input, output); -1
+#: where it does not index. The last row is an input with a map of its own for each output channel.
+AXIS = np.array(
+    [
+        [-1, 0, 1, -1, -1, 2, 3],
+        [3, 0, -1, 1, 2, 1, 2],
+        [3, -1, 0, 1, 2, -1, -1],
+        [3, -1, 0, 1, 2, 1, 2],
+    ],
+    np.int64,
+)
 OWN_INPUT = 3
 
 #: Columns of the counts.
@@ -61,7 +70,10 @@ def _moves(kind, tensor, dims, steps, stride_w, stride_h):  # type: ignore[no-un
 
 @njit(cache=True)
 def _extents(axis, distance, bounds, levels, first):  # type: ignore[no-untyped-def]
-    """Extent of a tile along the four axes of its tensor: that of the loops at levels `first` and inward."""
+    """Extent of a tile along the four axes of its tensor.
+
+    That of the loops at levels `first` and inward.
+    """
     extents = np.ones(4, np.int64)
     for at in range(len(bounds)):
         if levels[at] >= first and axis[at] >= 0:
@@ -96,7 +108,10 @@ def _fetched(axis, distance, bounds, levels, axes, first, extents):  # type: ign
 
 @njit(cache=True)
 def _partition(kind, axis, distance, bounds, levels, axes, first, extents):  # type: ignore[no-untyped-def]
-    """Words of the tensor that one instance of level `first` sees in all; its share of what the array sees, for windows."""
+    """Words of the tensor that one instance of level `first` sees in all.
+
+    Its share of what the array sees, for windows.
+    """
     if kind != 1:
         words = extents.prod()
         for at in range(len(bounds)):
@@ -125,9 +140,12 @@ def _copies(axis, bounds, levels, axes, above, first):  # type: ignore[no-untype
 
 @njit(cache=True)
 def nest_counts(dims, bounds, levels, axes, stride_w, stride_h, keeps, own_inputs, counts):  # type: ignore[no-untyped-def]
-    """Fill ``counts : (levels, 3 kinds, 5) int64`` with words per instance, given ``keeps : (levels, 3) bool``.
+    """Fill ``counts : (levels, 3 kinds, 5) int64`` with words per instance, given ``keeps .
 
-    ``own_inputs`` says whether every output channel has an input map of its own (depthwise), or all share the inputs.
+    (levels, 3) bool``.
+
+    ``own_inputs`` says whether every output channel has an input map of its own (depthwise), or all
+    share the inputs.
     """
     counts[:] = 0
     depth = keeps.shape[0]
@@ -157,9 +175,12 @@ def nest_counts(dims, bounds, levels, axes, stride_w, stride_h, keeps, own_input
 
 @njit(cache=True)
 def nest_cost(bounds, levels, axes, counts, keeps, blocks, access_pj, mac_pj, words, reads, writes):  # type: ignore[no-untyped-def]
-    """Return (cycles, energy in pJ) of a nest whose counts are known; cycles are -1 where a tile exceeds its level's words.
+    """Return (cycles, energy in pJ) of a nest whose counts are known.
 
-    ``words``, ``reads`` and ``writes : (levels,) int64`` hold capacities and port widths, -1 for no limit.
+    Cycles are -1 where a tile exceeds its level's words.
+
+    ``words``, ``reads`` and ``writes : (levels,) int64`` hold capacities and port widths, -1 for no
+        limit.
     """
     compute, pes = 1, 1
     for at in range(len(bounds)):
@@ -192,14 +213,41 @@ def nest_cost(bounds, levels, axes, counts, keeps, blocks, access_pj, mac_pj, wo
 
 
 @njit(cache=True)
-def nest_costs(dims, candidates, levels, axes, stride_w, stride_h, keeps, blocks, access_pj, mac_pj, words, reads, writes):  # type: ignore[no-untyped-def]
-    """Return (cycles, energies) of many nests that differ in their bounds, ``candidates : (n, loops)``."""
+def nest_costs(  # type: ignore[no-untyped-def]
+    dims,
+    candidates,
+    levels,
+    axes,
+    stride_w,
+    stride_h,
+    keeps,
+    blocks,
+    access_pj,
+    mac_pj,
+    words,
+    reads,
+    writes,
+):
+    """Return (cycles, energies) of many nests that differ in their bounds, ``candidates .
+
+    (n, loops)``.
+    """
     cycles = np.empty(len(candidates), np.int64)
     energies = np.empty(len(candidates), np.float64)
     counts = np.empty((keeps.shape[0], 3, 5), np.int64)
     for one in range(len(candidates)):
         nest_counts(dims, candidates[one], levels, axes, stride_w, stride_h, keeps, False, counts)
         cycles[one], energies[one] = nest_cost(
-            candidates[one], levels, axes, counts, keeps, blocks, access_pj, mac_pj, words, reads, writes
+            candidates[one],
+            levels,
+            axes,
+            counts,
+            keeps,
+            blocks,
+            access_pj,
+            mac_pj,
+            words,
+            reads,
+            writes,
         )
     return cycles, energies

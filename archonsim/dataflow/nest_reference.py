@@ -26,7 +26,12 @@ def _box(kind: str, problem: Problem, low: Indices, high: Indices, own_inputs: b
     columns = tuple(at["P"] * problem.stride_w + at["R"] for at in (low, high))
     rows = tuple(at["Q"] * problem.stride_h + at["S"] for at in (low, high))
     channel = "M" if own_inputs else "C"
-    return ((low[channel], high[channel]), (columns[0], columns[1]), (rows[0], rows[1]), (low["N"], high["N"]))
+    return (
+        (low[channel], high[channel]),
+        (columns[0], columns[1]),
+        (rows[0], rows[1]),
+        (low["N"], high["N"]),
+    )
 
 
 def _size(box: Box) -> int:
@@ -34,7 +39,10 @@ def _size(box: Box) -> int:
 
 
 def _new(before: Box | None, now: Box) -> int:
-    """Words of a tile that the one before does not hold; all of them unless it moved forward along one axis."""
+    """Words of a tile that the one before does not hold.
+
+    All of them unless it moved forward along one axis.
+    """
     if before is None:
         return _size(now)
     moved = [(old, new) for old, new in zip(before, now, strict=True) if old != new]
@@ -68,13 +76,17 @@ def step_counts(
         for level in reversed(hierarchy.keepers(kind)):
             asked *= _copies(kind, loops, level, below, own_inputs)
             boxes = _tiles(kind, problem, loops, level, own_inputs)
-            fetched = sum(_new(before, now) for before, now in zip([None, *boxes], boxes, strict=False))
+            fetched = sum(
+                _new(before, now) for before, now in zip([None, *boxes], boxes, strict=False)
+            )
             counts[names[level], kind] = (asked, fetched, _size(boxes[0]))
             asked, below = fetched, level
     return counts
 
 
-def _tiles(kind: str, problem: Problem, loops: list[tuple[int, Loop]], level: int, own_inputs: bool) -> list[Box]:
+def _tiles(
+    kind: str, problem: Problem, loops: list[tuple[int, Loop]], level: int, own_inputs: bool
+) -> list[Box]:
     """Tiles of the first instance of a level, in order of time."""
     extents: dict[tuple[int, ...], tuple[Indices, Indices]] = {}
     for values, at in _walk(loops):
@@ -84,12 +96,25 @@ def _tiles(kind: str, problem: Problem, loops: list[tuple[int, Loop]], level: in
         step = tuple(value for place, value in outer if loops[place][1].axis == "time")
         low, high = extents.setdefault(step, (dict(at), dict(at)))
         for dimension, value in at.items():
-            low[dimension], high[dimension] = min(low[dimension], value), max(high[dimension], value)
-    return [_box(kind, problem, low, high, own_inputs) for _, (low, high) in sorted(extents.items())]
+            low[dimension], high[dimension] = (
+                min(low[dimension], value),
+                max(high[dimension], value),
+            )
+    return [
+        _box(kind, problem, low, high, own_inputs) for _, (low, high) in sorted(extents.items())
+    ]
 
 
-def _copies(kind: str, loops: list[tuple[int, Loop]], above: int, below: int, own_inputs: bool) -> int:
+def _copies(
+    kind: str, loops: list[tuple[int, Loop]], above: int, below: int, own_inputs: bool
+) -> int:
     """Instances of the level below that differ in an index of the tensor."""
-    relevant = {"weight": "CMRS", "output": "MPQN", "input": "MPQRSN" if own_inputs else "CPQRSN"}[kind]
-    between = [loop for level, loop in loops if above <= level < below and loop.axis != "time" and loop.dimension in relevant]
+    relevant = {"weight": "CMRS", "output": "MPQN", "input": "MPQRSN" if own_inputs else "CPQRSN"}[
+        kind
+    ]
+    between = [
+        loop
+        for level, loop in loops
+        if above <= level < below and loop.axis != "time" and loop.dimension in relevant
+    ]
     return len(set(itertools.product(*(range(loop.bound) for loop in between))))

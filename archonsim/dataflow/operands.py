@@ -1,4 +1,6 @@
-"""What the folds of a layer read and write: DRAM words in order, and accesses of the three on-chip buffers.
+"""What the folds of a layer read and write.
+
+DRAM words in order, and accesses of the three on-chip buffers.
 
 Folds run in a fixed order (own decision): the operand of the outer loop is held while the inner loop sweeps the other one::
 
@@ -6,10 +8,12 @@ Folds run in a fixed order (own decision): the operand of the outer loop is held
     ws   for filters: for terms          sums wait in the output buffer for the next terms
     is   for pixels: for terms           likewise
 
-Each buffer is double buffered: half of it works while the other half fills. An operand of a group that fits the whole buffer is
-read from DRAM once; otherwise its slice is read again in each sweep. Sums that do not fit half the output buffer go to DRAM and
-back. A fold whose slices do not fit half a buffer is cut in time. Input words are counted once for a sweep of the map: what
-neighbouring windows share stays on chip, unlike SCALE-Sim, which reads every im2col duplicate and the padding of edge folds.
+Each buffer is double buffered: half of it works while the other half fills. An operand of a group
+that fits the whole buffer is read from DRAM once; otherwise its slice is read again in each sweep.
+Sums that do not fit half the output buffer go to DRAM and back. A fold whose slices do not fit half
+a buffer is cut in time. Input words are counted once for a sweep of the map: what neighbouring
+windows share stays on chip, unlike SCALE-Sim, which reads every im2col duplicate and the padding of
+edge folds.
 """
 
 from __future__ import annotations
@@ -21,11 +25,12 @@ from numpy.typing import NDArray
 
 from archonsim.dataflow.systolic import Folds, Gemm
 from archonsim.errors import WorkloadError
-from archonsim.workload.layer import Layer
+from archonsim.network.layer import Layer
 
 Words = NDArray[np.int64]
 
-#: Folds of a layer, or parts of them, that are followed one by one: more would not fit an ordinary machine's memory.
+#: Folds of a layer, or parts of them, that are followed one by one: more would not fit an ordinary
+#: machine's memory.
 MOST_PIECES = 20_000_000
 
 
@@ -83,7 +88,10 @@ def _fold_sizes(total: int, size: int) -> Words:
 
 
 def _held(slices: Words, sweeps: int, *, held: bool) -> Words:
-    """Reads of the outer loop's operand, (outer, inner): its slice stays for the whole inner loop, or is read in each fold."""
+    """Reads of the outer loop's operand, (outer, inner).
+
+    Its slice stays for the whole inner loop, or is read in each fold.
+    """
     reads = np.repeat(slices[:, None], sweeps, axis=1)
     if held:
         reads[:, 1:] = 0
@@ -91,7 +99,10 @@ def _held(slices: Words, sweeps: int, *, held: bool) -> Words:
 
 
 def _swept(slices: Words, sweeps: int, *, held: bool) -> Words:
-    """Reads of the inner loop's operand, (outer, inner): all of it stays after the first sweep, or is read in each."""
+    """Reads of the inner loop's operand, (outer, inner).
+
+    All of it stays after the first sweep, or is read in each.
+    """
     reads = np.repeat(slices[None, :], sweeps, axis=0)
     if held:
         reads[1:] = 0
@@ -101,7 +112,10 @@ def _swept(slices: Words, sweeps: int, *, held: bool) -> Words:
 def _reads(layer: Layer, gemm: Gemm, folds: Folds, buffers: BufferSizes) -> tuple[Words, Words]:
     """Input and weight words that each fold reads from DRAM, (outer, inner) each."""
     r, c = _fold_sizes(folds.along_rows, folds.rows), _fold_sizes(folds.along_cols, folds.cols)
-    map_words, weight_words = layer.in_channels // layer.groups * layer.in_h * layer.in_w, gemm.filters * gemm.terms
+    map_words, weight_words = (
+        layer.in_channels // layer.groups * layer.in_h * layer.in_w,
+        gemm.filters * gemm.terms,
+    )
     map_fits, weights_fit = map_words <= buffers.ifmap, weight_words <= buffers.filter
     if folds.dataflow == "os":
         slices = shares(map_words, len(r))
@@ -141,22 +155,33 @@ def group_demand(layer: Layer, gemm: Gemm, folds: Folds, buffers: BufferSizes) -
     inputs, weights = _reads(layer, gemm, folds, buffers)
     if folds.dataflow == "os":
         outputs, none = np.outer(r, c), np.zeros((len(r), len(c)), np.int64)
-        return _in_parts(layer, Demand(*(one.ravel() for one in (cycles, inputs, weights, outputs, none, none))), buffers)
+        return _in_parts(
+            layer,
+            Demand(*(one.ravel() for one in (cycles, inputs, weights, outputs, none, none))),
+            buffers,
+        )
     sums = _sums(folds.time * c, len(r), buffers.ofmap)
-    return _in_parts(layer, Demand(*(one.ravel() for one in (cycles.T, inputs, weights, *sums))), buffers)
+    return _in_parts(
+        layer, Demand(*(one.ravel() for one in (cycles.T, inputs, weights, *sums))), buffers
+    )
 
 
 def _check_pieces(layer: Layer, pieces: int) -> None:
     if pieces > MOST_PIECES:
         raise WorkloadError(
-            f"layer {layer.name!r}: falls into {pieces} folds or parts of folds; cycle fidelity follows at most {MOST_PIECES}: "
-            "take a larger array, larger memories, or ideal fidelity"
+            f"layer {layer.name!r}: falls into {pieces} folds or parts of folds; cycle fidelity"
+            f" follows at most {MOST_PIECES}: take a larger array, larger memories, or ideal"
+            " fidelity"
         )
 
 
 def _in_parts(layer: Layer, demand: Demand, buffers: BufferSizes) -> Demand:
     """Cut folds in time until what a part moves fits half a buffer."""
-    loads = ((demand.inputs, buffers.ifmap), (demand.weights, buffers.filter), (demand.outputs + demand.sums_out, buffers.ofmap))
+    loads = (
+        (demand.inputs, buffers.ifmap),
+        (demand.weights, buffers.filter),
+        (demand.outputs + demand.sums_out, buffers.ofmap),
+    )
     parts = max(1, *(-(-int(words.max()) // (size // 2)) for words, size in loads))
     if parts == 1:
         return demand
@@ -170,21 +195,42 @@ def line_demand(layer: Layer, folds: int, buffers: BufferSizes) -> Demand:
     out_words = layer.out_channels * layer.out_h * layer.out_w
     none = np.zeros(folds, np.int64)
     cycles = np.ones(folds, np.int64)
-    demand = Demand(cycles, shares(map_words, folds), shares(layer.weights, folds), shares(out_words, folds), none, none)
+    demand = Demand(
+        cycles,
+        shares(map_words, folds),
+        shares(layer.weights, folds),
+        shares(out_words, folds),
+        none,
+        none,
+    )
     return _in_parts(layer, demand, buffers)
 
 
 def cut(demand: Demand, buffers: BufferSizes, most: int) -> list[tuple[int, int]]:
-    """Join pieces to tiles (first, last + 1) that fit half of every buffer; about `most` of them where the buffers allow."""
+    """Join pieces to tiles (first, last + 1) that fit half of every buffer.
+
+    About `most` of them where the buffers allow.
+    """
     totals = [
         np.concatenate(([0], np.cumsum(words)))
-        for words in (demand.cycles, demand.inputs, demand.weights, demand.outputs + demand.sums_out)
+        for words in (
+            demand.cycles,
+            demand.inputs,
+            demand.weights,
+            demand.outputs + demand.sums_out,
+        )
     ]
-    limits = [max(1, -(-int(totals[0][-1]) // most)), buffers.ifmap // 2, buffers.filter // 2, buffers.ofmap // 2]
+    limits = [
+        max(1, -(-int(totals[0][-1]) // most)),
+        buffers.ifmap // 2,
+        buffers.filter // 2,
+        buffers.ofmap // 2,
+    ]
     tiles, first, pieces = [], 0, len(demand.cycles)
     while first < pieces:
         ends = (
-            int(np.searchsorted(total, total[first] + limit, side="right")) - 1 for total, limit in zip(totals, limits, strict=True)
+            int(np.searchsorted(total, total[first] + limit, side="right")) - 1
+            for total, limit in zip(totals, limits, strict=True)
         )
         last = min(max(first + 1, min(ends)), pieces)
         tiles.append((first, last))
@@ -211,12 +257,21 @@ class BufferAccesses:
 
 
 def buffer_accesses(gemm: Gemm, folds: Folds) -> BufferAccesses:
-    """Count buffer accesses of a layer: as SCALE-Sim does, but without the slip in its ``os`` output writes."""
+    """Count buffer accesses of a layer.
+
+    As SCALE-Sim does, but without the slip in its ``os`` output writes.
+    """
     m, n, k, groups = gemm.pixels, gemm.filters, gemm.terms, gemm.groups
     if folds.dataflow == "os":
         once = BufferAccesses(m * k * folds.col_folds, k * n * folds.row_folds, m * n, 0)
     elif folds.dataflow == "ws":
-        once = BufferAccesses(m * k * folds.col_folds, k * n, m * n * folds.row_folds, m * n * (folds.row_folds - 1))
+        once = BufferAccesses(
+            m * k * folds.col_folds, k * n, m * n * folds.row_folds, m * n * (folds.row_folds - 1)
+        )
     else:
-        once = BufferAccesses(m * k, k * n * folds.col_folds, m * n * folds.row_folds, m * n * (folds.row_folds - 1))
-    return BufferAccesses(once.inputs * groups, once.weights * groups, once.outputs * groups, once.sums_in * groups)
+        once = BufferAccesses(
+            m * k, k * n * folds.col_folds, m * n * folds.row_folds, m * n * (folds.row_folds - 1)
+        )
+    return BufferAccesses(
+        once.inputs * groups, once.weights * groups, once.outputs * groups, once.sums_in * groups
+    )

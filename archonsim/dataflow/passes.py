@@ -1,7 +1,10 @@
-"""Processing passes of a row-stationary mapping: what each PE multiplies between two synchronisations.
+"""Processing passes of a row-stationary mapping.
 
-In a pass a PE goes once through the weights in its pad, for one output position: C and R at the weight pad and the run of output
-channels at the psum pad. The temporal loops further out make the passes, the spatial ones the PEs.
+What each PE multiplies between two synchronisations.
+
+In a pass a PE goes once through the weights in its pad, for one output position: C and R at the
+weight pad and the run of output channels at the psum pad. The temporal loops further out make the
+passes, the spatial ones the PEs.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ PADS = ("ifmap_spad", "weight_spad", "psum_spad")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PassGrid:
-    """First indices of every pass and PE; their sums are the first indices of what a PE does in a pass.
+    """First indices of every pass and PE.
+
+    Their sums are the first indices of what a PE does in a pass.
 
     Attributes
     ----------

@@ -1,7 +1,8 @@
 """A convolution as seven nested loops: what a mapping cuts up, free of any machine.
 
-Dimension names are those of the field: N images, C input and M output channels, P and Q output columns and rows, R and S
-filter columns and rows. Input column ``P * stride_w + R`` and row ``Q * stride_h + S`` meet output (P, Q).
+Dimension names are those of the field: N images, C input and M output channels, P and Q output
+columns and rows, R and S filter columns and rows. Input column ``P * stride_w + R`` and row ``Q *
+stride_h + S`` meet output (P, Q).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from archonsim.workload.layer import Layer
+from archonsim.network.layer import Layer
 
 DIMENSIONS = ("N", "C", "M", "P", "Q", "R", "S")
 KINDS = ("weight", "input", "output")
@@ -49,11 +50,15 @@ class Problem:
         return cls(
             c=1 if depthwise else layer.in_channels // layer.groups,
             m=layer.out_channels if depthwise else layer.out_channels // layer.groups,
-            p=layer.out_w, q=layer.out_h, r=layer.kernel_w, s=layer.kernel_h,
-            stride_w=layer.stride_w, stride_h=layer.stride_h,
+            p=layer.out_w,
+            q=layer.out_h,
+            r=layer.kernel_w,
+            s=layer.kernel_h,
+            stride_w=layer.stride_w,
+            stride_h=layer.stride_h,
             groups=1 if depthwise else layer.groups,
             input_maps=layer.in_channels if depthwise else 1,
-        )  # fmt: skip
+        )
 
     @property
     def bounds(self) -> tuple[int, ...]:

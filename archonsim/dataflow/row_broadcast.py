@@ -1,25 +1,29 @@
 """FuSe layers on a systolic array with one weight broadcast wire a row (DATE'21, FuSeConv), in three named conventions.
 
-A 1xK (or Kx1) depthwise layer is a bundle of lines: channels x map rows (or columns). A line occupies an array row, a position
-of it a PE; inputs move in along the row, then the K taps are broadcast. X x Y is the array, s the stride. All other layers run
-as on the plain array, output stationary, T + r + c - 1 cycles a fold.
+A 1xK (or Kx1) depthwise layer is a bundle of lines: channels x map rows (or columns). A line
+occupies an array row, a position of it a PE; inputs move in along the row, then the K taps are
+broadcast. X x Y is the array, s the stride. All other layers run as on the plain array, output
+stationary, T + r + c - 1 cycles a fold.
 
 ``public``
-    The authors' public model: ``ceil(ceil(C n / X) (Y + K) ceil(len / Y) / s)`` with n input lines of a channel and `len` padded
-    input positions. Exact for every row of its tables.
+    The authors' public model: ``ceil(ceil(C n / X) (Y + K) ceil(len / Y) / s)`` with n input lines
+    of a channel and `len` padded input positions. Exact for every row of its tables.
 ``paper``
-    Their older script, behind the published speedups: output sizes by true division (112.5 for a stride of 2), a layer's sum
-    cut to an integer (a channel's, when depthwise); `len` is the unpadded number of lines.
+    Their older script, behind the published speedups: output sizes by true division (112.5 for a
+    stride of 2), a layer's sum cut to an integer (a channel's, when depthwise); `len` is the
+    unpadded number of lines.
 ``corrected``
     Ours, what the stepped array does (``pe/row_broadcast_reference.py``)::
 
         ceil(C n_out / X) * (Y + K) * ceil(((outputs - 1) s + 1) / Y)
 
-    Deviations from ``public``: (1) folds are whole: the last division by s, which makes half a fold, is gone; (2) strides are
-    real: only the n_out lines that make outputs run, and a line spans the positions from its first to its last output (those
-    between are computed and dropped where s > 1, since inputs move one PE a cycle); (3) the K - 1 inputs that neighbouring
-    pieces of a line share are sent to both: Y + K - 1 inputs enter in the Y + K cycles of a piece, so that a piece makes Y
-    outputs, and a line is cut by outputs where the public model cuts it by padded inputs.
+    Deviations from ``public``: (1) folds are whole: the last division by s, which makes half a
+    fold, is gone; (2) strides are real: only the n_out lines that make outputs run, and a line
+    spans the positions from its first to its last output (those between are computed and dropped
+    where s > 1, since inputs move one PE a cycle); (3) the K - 1 inputs that neighbouring pieces of
+    a line share are sent to both: Y + K - 1 inputs enter in the Y + K cycles of a piece, so that a
+    piece makes Y outputs, and a line is cut by outputs where the public model cuts it by padded
+    inputs.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ from math import ceil, floor
 from typing import Literal
 
 from archonsim.dataflow.systolic import Gemm, layer_cycles
-from archonsim.workload.layer import Layer
+from archonsim.network.layer import Layer
 
 FuseTiming = Literal["public", "paper", "corrected"]
 
@@ -42,7 +46,9 @@ def is_line(layer: Layer) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LineFolds:
-    """How a 1xK or Kx1 layer is cut into folds: lines over the rows, pieces of a line over the columns.
+    """How a 1xK or Kx1 layer is cut into folds.
+
+    Lines over the rows, pieces of a line over the columns.
 
     Attributes
     ----------

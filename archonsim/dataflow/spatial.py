@@ -1,8 +1,9 @@
 """Spatial mapping of plain and predicted layers: which loops run side by side on the array.
 
-Each of the array's two axes takes one of the loops C, M, P, Q (input channels and output channels of a group, output rows and
-columns); the narrow adders inside a PE are shared out among the four loops as integer factors. Taps and groups are run one
-after the other. Edges cost what they cost: a loop of 10 on an axis of 8 takes two rounds.
+Each of the array's two axes takes one of the loops C, M, P, Q (input channels and output channels
+of a group, output rows and columns); the narrow adders inside a PE are shared out among the four
+loops as integer factors. Taps and groups are run one after the other. Edges cost what they cost: a
+loop of 10 on an axis of 8 takes two rounds.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from archonsim.workload.layer import Layer
+from archonsim.network.layer import Layer
 
 LOOPS = ("C", "M", "P", "Q")
 
-#: What is kept for the next image, or the next machine of a sweep (own decision): a few arrays, all layers of a network on each.
+#: What is kept for the next image, or the next machine of a sweep (own decision): a few arrays, all
+#: layers of a network on each.
 KEPT_ARRAYS = 8
 KEPT_MAPPINGS = 1024
 
@@ -58,13 +60,24 @@ class SpatialMapping:
         return self.units * self.unit_cycles
 
     def array(self, rows: int, cols: int, adders: int) -> tuple[int, ...]:
-        """PEs along each loop (C, M, P, Q); what is left of the extents runs on the adders inside a PE."""
+        """PEs along each loop (C, M, P, Q).
+
+        What is left of the extents runs on the adders inside a PE.
+        """
         for a, b in itertools.product(range(len(LOOPS)), repeat=2):
-            across = [(rows if loop == a else 1) * (cols if loop == b else 1) for loop in range(len(LOOPS))]
+            across = [
+                (rows if loop == a else 1) * (cols if loop == b else 1)
+                for loop in range(len(LOOPS))
+            ]
             inside = [extent // pes for extent, pes in zip(self.extent, across, strict=True)]
-            if all(extent % pes == 0 for extent, pes in zip(self.extent, across, strict=True)) and math.prod(inside) <= adders:
+            if (
+                all(extent % pes == 0 for extent, pes in zip(self.extent, across, strict=True))
+                and math.prod(inside) <= adders
+            ):
                 return tuple(across)
-        raise ValueError(f"extents {self.extent} are no mapping on {rows} x {cols} PEs of {adders} adders")
+        raise ValueError(
+            f"extents {self.extent} are no mapping on {rows} x {cols} PEs of {adders} adders"
+        )
 
     def channels_before(self, unit: int, per_group: int) -> int:
         """Output channels that the first `unit` rounds cover, with `per_group` output channels in a group."""
@@ -95,9 +108,12 @@ def _extents(rows: int, cols: int, adders: int) -> np.ndarray[tuple[int, int], n
 
 @lru_cache(maxsize=KEPT_MAPPINGS)
 def map_layer(layer: Layer, rows: int, cols: int, adders: int) -> SpatialMapping:
-    """Return the mapping of minimum cycles; at equal cycles, of fewest rounds over output channels (fewest input reads).
+    """Return the mapping of minimum cycles.
 
-    Every choice is tried, so the result is the optimum of this space; remaining ties go to the first in sorted order.
+    At equal cycles, of fewest rounds over output channels (fewest input reads).
+
+    Every choice is tried, so the result is the optimum of this space; remaining ties go to the
+    first in sorted order.
 
     Parameters
     ----------
@@ -108,9 +124,19 @@ def map_layer(layer: Layer, rows: int, cols: int, adders: int) -> SpatialMapping
     adders : int
         Operations of a PE in one cycle: narrow adders in prediction, 1 for MACs.
     """
-    sizes = np.array([layer.in_channels // layer.groups, layer.out_channels // layer.groups, layer.out_h, layer.out_w], np.int64)
+    sizes = np.array(
+        [
+            layer.in_channels // layer.groups,
+            layer.out_channels // layer.groups,
+            layer.out_h,
+            layer.out_w,
+        ],
+        np.int64,
+    )
     groups = layer.groups
-    if layer.kind == "depthwise":  # channels do not mix: they are as good as output channels of one group
+    if (
+        layer.kind == "depthwise"
+    ):  # channels do not mix: they are as good as output channels of one group
         sizes, groups = np.array([1, layer.out_channels, layer.out_h, layer.out_w], np.int64), 1
     extents = _extents(rows, cols, adders)
     rounds = -(-sizes // extents)

@@ -1,6 +1,7 @@
 """Folds of a layer on a systolic array, and their cycles in three named conventions.
 
-A layer is a matrix product: M output pixels x N filters, K terms each. The dataflow says which two of the three lie along the
+A layer is a matrix product: M output pixels x N filters, K terms each. The dataflow says which two
+of the three lie along the
 array's rows and columns, and which one is time::
 
     dataflow   rows  cols  time   stays in a PE
@@ -11,14 +12,16 @@ array's rows and columns, and which one is time::
 Cycles of one fold with r x c of the R x C PEs in use, T steps of time:
 
 ``scalesim``
-    os T + R + C - 2; ws and is R + T + R + C - 2: edge folds cost a full one. A layer is the sum less one, because the tool
-    reports the index of the last cycle. Source: SCALE-Sim 2.0.2 and 3.0.0, every no-stall row.
+    os T + R + C - 2; ws and is R + T + R + C - 2: edge folds cost a full one. A layer is the sum
+    less one, because the tool reports the index of the last cycle. Source: SCALE-Sim 2.0.2 and
+    3.0.0, every no-stall row.
 ``fuseconv``
-    os T + r + c - 1. Source: the public latency model of DATE'21 (FuSeConv); it knows no ws and no is.
+    os T + r + c - 1. Source: the public latency model of DATE'21 (FuSeConv); it knows no ws and no
+    is.
 ``drained``
-    os T + R + r + c - 1; ws and is r + T + R + c - 1: until the last output has left the bottom edge. For a full fold that is
-    what an RTL array took (os T + 2R + C - 1); its ws took R more, two cycles for each hop of a partial sum, where ours takes
-    one (own decision).
+    os T + R + r + c - 1; ws and is r + T + R + c - 1: until the last output has left the bottom
+    edge. For a full fold that is what an RTL array took (os T + 2R + C - 1); its ws took R more,
+    two cycles for each hop of a partial sum, where ours takes one (own decision).
 
 Folds follow one another without overlap. A grouped or depthwise layer runs a group at a time.
 """
@@ -28,7 +31,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from archonsim.workload.layer import Layer
+from archonsim.network.layer import Layer
 
 Dataflow = Literal["os", "ws", "is"]
 Timing = Literal["scalesim", "fuseconv", "drained"]
@@ -54,7 +57,12 @@ class Gemm:
     def of(cls, layer: Layer) -> Gemm:
         """Return the matrix products of a compute layer."""
         filters, channels, height, width = layer.weight_shape
-        return cls(layer.out_h * layer.out_w, filters // layer.groups, channels * height * width, layer.groups)
+        return cls(
+            layer.out_h * layer.out_w,
+            filters // layer.groups,
+            channels * height * width,
+            layer.groups,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +136,18 @@ class Folds:
         return 1 if self.timing == "scalesim" else 0
 
 
-def fold(gemm: Gemm, rows: int, cols: int, dataflow: Dataflow = "os", timing: Timing = "scalesim") -> Folds:
+def fold(
+    gemm: Gemm, rows: int, cols: int, dataflow: Dataflow = "os", timing: Timing = "scalesim"
+) -> Folds:
     """Cut one group of a layer into folds."""
     m, n, k = gemm.pixels, gemm.filters, gemm.terms
     along_rows, along_cols, time = {"os": (m, n, k), "ws": (k, n, m), "is": (k, m, n)}[dataflow]
     return Folds(rows, cols, along_rows, along_cols, time, dataflow, timing)
 
 
-def layer_cycles(layer: Layer, rows: int, cols: int, dataflow: Dataflow = "os", timing: Timing = "scalesim") -> int:
+def layer_cycles(
+    layer: Layer, rows: int, cols: int, dataflow: Dataflow = "os", timing: Timing = "scalesim"
+) -> int:
     """Compute cycles of a layer, all groups one after the other."""
     gemm = Gemm.of(layer)
     return gemm.groups * fold(gemm, rows, cols, dataflow, timing).cycles

@@ -1,11 +1,14 @@
-"""Integer geometry of tiles: which output pixels the array holds at a time, and which input pixels they read."""
+"""Integer geometry of tiles.
+
+Which output pixels the array holds at a time, and which input pixels they read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from archonsim.workload.layer import Layer
+from archonsim.network.layer import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,20 @@ class Tile:
 
 
 def _span(first: int, count: int, stride: int, before: int, kernel: int, size: int) -> int:
-    """Input pixels along one axis that windows ``first .. first + count - 1`` touch inside the map."""
+    """Input pixels along one axis that windows ``first ..
+
+    First + count - 1`` touch inside the map.
+    """
     begin = first * stride - before
     end = (first + count - 1) * stride - before + kernel
     return max(0, min(end, size) - max(begin, 0))
 
 
 def output_tiles(layer: Layer, rows: int, cols: int) -> Iterator[Tile]:
-    """Cut a layer's output map into tiles of rows x cols pixels, row by row; edge tiles are smaller."""
+    """Cut a layer's output map into tiles of rows x cols pixels, row by row.
+
+    Edge tiles are smaller.
+    """
     top, _, left, _ = layer.padding
     for y in range(0, layer.out_h, rows):
         height = min(rows, layer.out_h - y)

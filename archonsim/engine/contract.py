@@ -29,7 +29,10 @@ class RunningTile(Protocol):
         """
 
     def finish(self, stats: PhaseStats) -> int:
-        """Add the tile's compute cycles, stalls and counts to `stats`; return the cycle after its last."""
+        """Add the tile's compute cycles, stalls and counts to `stats`.
+
+        Return the cycle after its last.
+        """
 
 
 class Tile(Protocol):
@@ -40,7 +43,8 @@ class Tile(Protocol):
     loads : sequence of Transfer
         Must be complete before the tile starts; fetched while earlier tiles run.
     chunks : sequence of int
-        16-bit words that stream in while the tile runs, chunk by chunk; a 0 for a chunk that needs none.
+        16-bit words that stream in while the tile runs, chunk by chunk; a 0 for a chunk that needs
+        none.
     beside : Transfer or None
         Read evenly with the stream's chunks, in time for each.
     stores : sequence of Transfer
@@ -68,7 +72,10 @@ class Tile(Protocol):
 
 
 def no_bounds(stats: PhaseStats) -> dict[str, int]:
-    """Know nothing of the array's losses: what the work needs and what it takes is all that is known."""
+    """Know nothing of the array's losses.
+
+    What the work needs and what it takes is all that is known.
+    """
     return {}
 
 
@@ -84,9 +91,9 @@ class Phase:
     stream_from : sequence of component names
         Where tile i's stream comes from: ``dram`` or ``glb``.
     bounds : function of the phase's stats
-        For explanations: cycles of the array if only a cause and those before it existed, by cause (an owner of
-        `archonsim.explain`, in its order). The work itself need not be given; nor what the last cause leaves of `compute`,
-        which is the mapping's.
+        For explanations: cycles of the array if only a cause and those before it existed, by cause
+        (an owner of `archonsim.explain`, in its order). The work itself need not be given; nor what
+        the last cause leaves of `compute`, which is the mapping's.
     """
 
     name: str
@@ -99,9 +106,15 @@ class FixedTile:
     """A tile whose compute time does not depend on data."""
 
     def __init__(
-        self, *, cycles: int, loads: Sequence[Transfer] = (), stores: Sequence[Transfer] = (), macs: int = 0, adds: int = 0,
+        self,
+        *,
+        cycles: int,
+        loads: Sequence[Transfer] = (),
+        stores: Sequence[Transfer] = (),
+        macs: int = 0,
+        adds: int = 0,
         adds_possible: int = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.loads = tuple(loads)
         self.stores = tuple(stores)
         self.chunks = (0,)
@@ -119,11 +132,15 @@ class FixedTile:
 
         return [
             FixedTile(
-                cycles=share(self.cycles, part), loads=cut(self.loads, part), stores=cut(self.stores, part),
-                macs=share(self.macs, part), adds=share(self.adds, part), adds_possible=share(self.adds_possible, part),
+                cycles=share(self.cycles, part),
+                loads=cut(self.loads, part),
+                stores=cut(self.stores, part),
+                macs=share(self.macs, part),
+                adds=share(self.adds, part),
+                adds_possible=share(self.adds_possible, part),
             )
             for part in range(parts)
-        ]  # fmt: skip
+        ]
 
     def begin(self, start: int) -> RunningTile:
         """Start the tile in cycle `start`."""

@@ -8,13 +8,17 @@ from typing import Literal
 
 from archonsim.engine.contract import Phase
 
-#: The first tile's loads are cut into pieces of about this many words, so that DRAM and on-chip ports overlap.
+#: The first tile's loads are cut into pieces of about this many words, so that DRAM and on-chip
+#: ports overlap.
 FIRST_PIECE_WORDS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One entry of the DMA's list: chunk number `piece` of a tile's stream, or a piece of its loads or stores."""
+    """One entry of the DMA's list.
+
+    Chunk number `piece` of a tile's stream, or a piece of its loads or stores.
+    """
 
     what: Literal["chunk", "load", "store"]
     tile: int
@@ -43,9 +47,10 @@ class Request:
 def dma_order(phase: Phase, stream_chunks: int, lag: int = 1) -> Iterator[Request]:
     """Yield the DMA's requests of a phase in their fixed order.
 
-    Pieces of loads and stores wait for earlier tiles to end; the first `stream_chunks` chunks of a tile, which need not, go
-    ahead of them. A tile's stores come while the tile `lag` behind it runs, what is left after the last tile. The longer the lag,
-    the further may loads run ahead; it takes one buffer more than the lag.
+    Pieces of loads and stores wait for earlier tiles to end; the first `stream_chunks` chunks of a
+    tile, which need not, go ahead of them. A tile's stores come while the tile `lag` behind it
+    runs, what is left after the last tile. The longer the lag, the further may loads run ahead; it
+    takes one buffer more than the lag.
     """
     last = len(phase.tiles) - 1
     first_pieces = max(1, sum(load.words for load in phase.tiles[0].loads) // FIRST_PIECE_WORDS)

@@ -1,4 +1,7 @@
-"""What the engine tells whoever watches a run. Watching changes nothing: observers are told, never asked."""
+"""What the engine tells whoever watches a run.
+
+Watching changes nothing: observers are told, never asked.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,19 @@ from archonsim.stats.timeline import Moves, Timeline
 
 
 class Observer:
-    """Is told what happens and does nothing with it: the default. Times are cycles; an end is the cycle after the last."""
+    """Is told what happens and does nothing with it: the default.
+
+    Times are cycles; an end is the cycle after the last.
+    """
 
     def phase(self, name: str, start: int, end: int) -> None:
         """A phase has ended."""
 
     def tile_begins(self, index: int, at: int, stats: PhaseStats) -> None:
-        """Tile number `index` of the running phase enters the array; `stats` are the phase's so far."""
+        """Tile number `index` of the running phase enters the array.
+
+        `stats` are the phase's so far.
+        """
 
     def tile_ends(self, at: int, stats: PhaseStats) -> None:
         """The tile leaves the array; `stats` hold its cycles now."""
@@ -87,7 +96,9 @@ class Recorder(Observer):
         """Append to the server's track."""
         if not words:
             return
-        name = "dram" if transfer.component == "dram" else f"{transfer.component}.{transfer.direction}"
+        name = (
+            "dram" if transfer.component == "dram" else f"{transfer.component}.{transfer.direction}"
+        )
         moves = self.timeline.servers.get(name)
         if moves is None:
             moves = self.timeline.servers[name] = Moves(server.ticks_per_cycle)

@@ -1,13 +1,17 @@
-"""Fetch -> execute -> store: SimPy carries the coarse time of tiles and chunks, kernels the cycles inside them.
+"""Fetch -> execute -> store.
 
-One DMA engine serves DRAM and the on-chip ports in a **fixed order** that is known before the phase starts: the stream of
-the running tile, with the next tile's loads and the last tile's stores spread evenly between its chunks. It waits for buffer
-space, it never chooses. So every time in the machine is a sum or a maximum of earlier ones (a marked graph), and more
-bandwidth or less latency cannot cost a cycle: a property that arbitration by arrival would lose.
+SimPy carries the coarse time of tiles and chunks, kernels the cycles inside them.
 
-More than two tile buffers allow for several lists: stores may lag behind further, which lets loads run ahead, and leaves more to
-write behind the last tile. Whoever makes the list knows how long each would take and takes the shortest (own decision), so that
-another buffer cannot cost a cycle, either.
+One DMA engine serves DRAM and the on-chip ports in a **fixed order** that is known before the phase
+starts: the stream of the running tile, with the next tile's loads and the last tile's stores spread
+evenly between its chunks. It waits for buffer space, it never chooses. So every time in the machine
+is a sum or a maximum of earlier ones (a marked graph), and more bandwidth or less latency cannot
+cost a cycle: a property that arbitration by arrival would lose.
+
+More than two tile buffers allow for several lists: stores may lag behind further, which lets loads
+run ahead, and leaves more to write behind the last tile. Whoever makes the list knows how long each
+would take and takes the shortest (own decision), so that another buffer cannot cost a cycle,
+either.
 """
 
 from __future__ import annotations
@@ -48,9 +52,22 @@ class PhaseRun:
     """
 
     def __init__(
-        self, env: Clock, memory: MemorySystem, dma: DmaSpec, phase: Phase, lag: int, observer: Observer = SILENT
-    ) -> None:  # fmt: skip
-        self._env, self._memory, self._dma, self._phase, self._lag, self._observer = env, memory, dma, phase, lag, observer
+        self,
+        env: Clock,
+        memory: MemorySystem,
+        dma: DmaSpec,
+        phase: Phase,
+        lag: int,
+        observer: Observer = SILENT,
+    ) -> None:
+        self._env, self._memory, self._dma, self._phase, self._lag, self._observer = (
+            env,
+            memory,
+            dma,
+            phase,
+            lag,
+            observer,
+        )
         self.stats = PhaseStats()
         tiles = range(len(phase.tiles))
         self._loaded = [env.event() for _ in tiles]
@@ -120,18 +137,24 @@ class PhaseRun:
         return self._memory.reserve(transfer, words, at, self._observer.moved)
 
     def _read(self, request: Request, transfers: Sequence[Transfer]) -> tuple[int, int]:
-        """Read a piece of some transfers; return the cycles in which DRAM is done with it, and everything is.
+        """Read a piece of some transfers.
+
+        Return the cycles in which DRAM is done with it, and everything is.
 
         What comes from DRAM passes the on-chip ports while it arrives.
         """
         first = dram = through = self._now
         for transfer in transfers:
             if transfer.component == "dram":
-                slot = self._reserve(transfer, request.share(transfer.words, self._memory.burst_words), self._now)
+                slot = self._reserve(
+                    transfer, request.share(transfer.words, self._memory.burst_words), self._now
+                )
                 first, dram = max(first, slot.first), max(dram, slot.arrival)
         for transfer in transfers:
             if transfer.component != "dram":
-                through = max(through, self._reserve(transfer, request.share(transfer.words), first).arrival)
+                through = max(
+                    through, self._reserve(transfer, request.share(transfer.words), first).arrival
+                )
         return dram, max(dram, through)
 
     def _write(self, request: Request, transfers: Sequence[Transfer]) -> tuple[int, int]:
@@ -139,9 +162,16 @@ class PhaseRun:
         dram = through = self._now
         for transfer in transfers:
             if transfer.component == "dram":
-                dram = max(dram, self._reserve(transfer, request.share(transfer.words, self._memory.burst_words), self._now).free)
+                dram = max(
+                    dram,
+                    self._reserve(
+                        transfer, request.share(transfer.words, self._memory.burst_words), self._now
+                    ).free,
+                )
             else:
-                through = max(through, self._reserve(transfer, request.share(transfer.words), self._now).free)
+                through = max(
+                    through, self._reserve(transfer, request.share(transfer.words), self._now).free
+                )
         if request.is_last and request.tile == len(self._phase.tiles) - 1:
             dram = max(dram, self._memory.flush(self._now, self._observer.moved))
         return dram, max(dram, through)
@@ -156,7 +186,9 @@ class PhaseRun:
         if request.is_first:
             self._count(loads)
             if tile >= self._dma.tile_buffers:
-                yield from self._hold(self._done[tile - self._dma.tile_buffers], "tile buffers full")
+                yield from self._hold(
+                    self._done[tile - self._dma.tile_buffers], "tile buffers full"
+                )
         dram, through = self._read(request, loads)
         if request.is_last:
             self._at(through, self._loaded[tile], dram)
@@ -178,7 +210,11 @@ class PhaseRun:
             self._observer.tile_begins(index, self._now, self.stats)
             running = tile.begin(self._now)
             for chunk, words in enumerate(tile.chunks):
-                arrival, source = (yield from self._stream.get()) if words else (self._now, self._phase.stream_from[index])
+                arrival, source = (
+                    (yield from self._stream.get())
+                    if words
+                    else (self._now, self._phase.stream_from[index])
+                )
                 over = self._until(running.run(chunk, arrival, source))
                 if words:
                     self._stream.release(over)
@@ -188,13 +224,18 @@ class PhaseRun:
                     self._observer.stream_changes(self._now, -1)
             yield self._until(running.finish(self.stats))
             self._observer.tile_ends(self._now, self.stats)
-            if index >= self._dma.tile_buffers - 1:  # the next tile's results need the buffers of an earlier one
+            if (
+                index >= self._dma.tile_buffers - 1
+            ):  # the next tile's results need the buffers of an earlier one
                 yield from self._wait(self._stored[index - self._dma.tile_buffers + 1])
             self._done[index].succeed()
         yield from self._wait(self._stored[-1])
 
     def _wait(self, event: Event) -> Process:
-        """Wait for loads or stores; charge DRAM until it is done with them, then the on-chip ports."""
+        """Wait for loads or stores.
+
+        Charge DRAM until it is done with them, then the on-chip ports.
+        """
         before = self._now
         dram_done: int = yield event
         now = self._now
@@ -220,11 +261,17 @@ def _best_lag(now: int, memory: MemorySystem, dma: DmaSpec, phase: Phase) -> int
 
 
 def run_phases(
-    env: Clock, memory: MemorySystem, dma: DmaSpec, phases: Sequence[Phase], done: list[PhaseStats],
+    env: Clock,
+    memory: MemorySystem,
+    dma: DmaSpec,
+    phases: Sequence[Phase],
+    done: list[PhaseStats],
     observer: Observer = SILENT,
-) -> Process:  # fmt: skip
+) -> Process:
     """Run phases one after the other (a SimPy process); append what each took to `done`."""
     for phase in phases:
-        run = PhaseRun(env, memory, dma, phase, _best_lag(int(env.now), memory, dma, phase), observer)
+        run = PhaseRun(
+            env, memory, dma, phase, _best_lag(int(env.now), memory, dma, phase), observer
+        )
         yield env.process(run.run())
         done.append(run.stats)

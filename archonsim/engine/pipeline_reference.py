@@ -1,7 +1,10 @@
-"""What the engine does, stepped cycle by cycle: the definition that :mod:`~archonsim.engine.pipeline` must meet.
+"""What the engine does, stepped cycle by cycle.
 
-No reservation is made ahead here: in each cycle the DMA issues what it may, the array does what it can, and channel and ports move
-what lies at the head of their queues, one part of a cycle after the other. Rates only; banks have definitions of their own.
+The definition that :mod:`~archonsim.engine.pipeline` must meet.
+
+No reservation is made ahead here: in each cycle the DMA issues what it may, the array does what it
+can, and channel and ports move what lies at the head of their queues, one part of a cycle after the
+other. Rates only; banks have definitions of their own.
 """
 
 from __future__ import annotations
@@ -32,7 +35,10 @@ class Job:
     arrived: int | None = None
 
     def may_start(self) -> int | None:
-        """Cycle from which it may move: not before the jobs whose data it passes on have sent their first."""
+        """Cycle from which it may move.
+
+        Not before the jobs whose data it passes on have sent their first.
+        """
         cycles = [self.at, *(job.first for job in self.after)]
         return None if None in cycles else max(cycle for cycle in cycles if cycle is not None)
 
@@ -40,7 +46,9 @@ class Job:
 class QueueServer:
     """A channel or port: moves the head of its queue, a tick at a time."""
 
-    def __init__(self, rate: Fraction, latency: int = 0, burst: int = 1, turnaround: int = 0) -> None:
+    def __init__(
+        self, rate: Fraction, latency: int = 0, burst: int = 1, turnaround: int = 0
+    ) -> None:
         self.per_cycle, self._per_word = rate.numerator, rate.denominator
         self._latency, self._burst, self._turnaround = latency, burst, turnaround * self.per_cycle
         self._queue: deque[Job] = deque()
@@ -65,7 +73,12 @@ class QueueServer:
                 turn = self._turnaround if self._last not in ("", job.direction) else 0
                 if start is None or tick < start * self.per_cycle or tick < self._idle_from + turn:
                     continue
-                job.started, job.first, self._left, self._last = tick, cycle + self._latency, job.ticks, job.direction
+                job.started, job.first, self._left, self._last = (
+                    tick,
+                    cycle + self._latency,
+                    job.ticks,
+                    job.direction,
+                )
             self._left -= 1
             if not self._left:
                 job.free = cycle + 1
@@ -116,11 +129,19 @@ class StepPhase:
     ) -> None:
         self._tiles, self._dma, self._queue_words = tiles, dma, dram.write_queue_words
         self._burst = dram.burst_words
-        self._dram = QueueServer(dram.words_per_cycle(clock_mhz), dram.latency_cycles, dram.burst_words, dram.turnaround_cycles)
+        self._dram = QueueServer(
+            dram.words_per_cycle(clock_mhz),
+            dram.latency_cycles,
+            dram.burst_words,
+            dram.turnaround_cycles,
+        )
         self._ports = {
             (name, direction): QueueServer(Fraction(words))
             for name, one in buffers.items()
-            for direction, words in (("read", one.read_words_per_cycle), ("write", one.write_words_per_cycle))
+            for direction, words in (
+                ("read", one.read_words_per_cycle),
+                ("write", one.write_words_per_cycle),
+            )
         }
         self._list = deque(dma_order(phase, dma.stream_chunks, lag))
         self._loaded: dict[int, _Moved] = {}
@@ -171,13 +192,23 @@ class StepPhase:
 
     def _blocked(self, request: Request) -> bool:
         if request.what == "chunk":
-            return bool(self._tiles[request.tile].chunks[request.piece][0]) and self._in_buffer == self._dma.stream_chunks
+            return (
+                bool(self._tiles[request.tile].chunks[request.piece][0])
+                and self._in_buffer == self._dma.stream_chunks
+            )
         needs = request.tile if request.what == "store" else request.tile - self._dma.tile_buffers
         return request.is_first and needs >= 0 and needs not in self._done
 
     def _load(self, request: Request, loads: Sequence[Transfer], now: int) -> None:
-        shares = [(one, request.share(one.words, self._burst if one.component == "dram" else 1)) for one in loads]
-        dram = [self._dram.put(words, "read", now) for one, words in shares if one.component == "dram" and words]
+        shares = [
+            (one, request.share(one.words, self._burst if one.component == "dram" else 1))
+            for one in loads
+        ]
+        dram = [
+            self._dram.put(words, "read", now)
+            for one, words in shares
+            if one.component == "dram" and words
+        ]
         ports = [
             self._ports[one.component, one.direction].put(words, one.direction, now, dram)
             for one, words in shares
@@ -194,7 +225,11 @@ class StepPhase:
                 if words:
                     dram += self._write(words, now)
             elif request.share(one.words):
-                ports.append(self._ports[one.component, one.direction].put(request.share(one.words), one.direction, now))
+                ports.append(
+                    self._ports[one.component, one.direction].put(
+                        request.share(one.words), one.direction, now
+                    )
+                )
         if request.is_last:
             if request.tile == len(self._tiles) - 1:
                 dram += self._drain(now)

@@ -15,8 +15,8 @@ from archonsim.stats.counts import Component
 class StreamBuffer:
     """Room for some chunks of the stream, between the DMA that fills it and the array that empties it.
 
-    It makes an event of its own only when one side has to wait for the other to come that far: the end of a chunk in the array
-    is what frees its place.
+    It makes an event of its own only when one side has to wait for the other to come that far: the
+    end of a chunk in the array is what frees its place.
 
     Parameters
     ----------
@@ -46,7 +46,10 @@ class StreamBuffer:
         self._rouse()
 
     def get(self) -> Generator[Event, Any, tuple[int, Component]]:
-        """Take the next chunk; return when its data are there, and where the last of them come from."""
+        """Take the next chunk.
+
+        Return when its data are there, and where the last of them come from.
+        """
         if not self._arrivals:
             yield from self._sleep()
         return self._arrivals.popleft()
@@ -61,7 +64,8 @@ class StreamBuffer:
         yield self._wake
 
     def _rouse(self) -> None:
-        # Only one side can be asleep: the DMA for a chunk to begin, or the array for a chunk to be sent.
+        # Only one side can be asleep: the DMA for a chunk to begin, or the array for a chunk to be
+        # sent.
         if self._wake is not None:
             wake, self._wake = self._wake, None
             wake.succeed()

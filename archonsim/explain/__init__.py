@@ -1,1 +1,4 @@
-"""Why a run took what it took: one owner for every cycle, what wrong predictions cost, and whether fusing a block pays."""
+"""Why a run took what it took.
+
+One owner for every cycle, what wrong predictions cost, and whether fusing a block pays.
+"""

@@ -1,4 +1,7 @@
-"""Whether fusing would pay, block by block: a closed form says so beforehand, two simulations say if it is true."""
+"""Whether fusing would pay, block by block.
+
+A closed form says so beforehand, two simulations say if it is true.
+"""
 
 from __future__ import annotations
 
@@ -10,40 +13,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import SpecError, UserError, WorkloadError
-from archonsim.explain.advice import Advice, BlockAdvice
 from archonsim.machines.archon.estimate import Densities, estimate_fused, estimate_plain
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.registry import Machine
-from archonsim.report.report import Number, Report
-from archonsim.simulate import choose_images, simulate
+from archonsim.network.block import Block
+from archonsim.network.workload import Workload
+from archonsim.result.advice import Advice, BlockAdvice
+from archonsim.result.report import Number, Report
+from archonsim.runs.simulate import choose_images, simulate
 from archonsim.spec.load import to_table
-from archonsim.workload.block import Block
-from archonsim.workload.kept_trace import KeptTrace
-from archonsim.workload.what_if import MaskPolicy, no_masks
-from archonsim.workload.workload import Workload
+from archonsim.trace.kept_trace import keeping
+from archonsim.trace.what_if import MaskPolicy, no_masks
 
 
 def with_block(workload: Workload, name: str, *, fused: bool) -> Workload:
     """Return the workload with one block fused, or run as its three plain layers."""
     items = tuple(
-        replace(item, predicted=fused) if isinstance(item, Block) and item.name == name else item for item in workload.items
+        replace(item, predicted=fused) if isinstance(item, Block) and item.name == name else item
+        for item in workload.items
     )
     return replace(workload, items=items)
 
 
 def steps(workload: Workload, images: Sequence[int] | None) -> int:
-    """How often `advise` reports progress: once for each block and image, and once for the network as it is."""
+    """How often `advise` reports progress.
+
+    Once for each block and image, and once for the network as it is.
+    """
     return len(choose_images(workload, images)) * (1 + sum(1 for _ in workload.blocks()))
 
 
 def advise(
-    workload: Workload, machine: Machine, spec: Any, *, images: Sequence[int] | None = (0,), masks: MaskPolicy | None = None,
+    workload: Workload,
+    machine: Machine,
+    spec: Any,
+    *,
+    images: Sequence[int] | None = (0,),
+    masks: MaskPolicy | None = None,
     on_step: Callable[[str], None] = lambda name: None,
-) -> Advice:  # fmt: skip
+) -> Advice:
     """Ask for each block whether fusing it pays.
 
-    The network runs as it is, and once more for each block with that block the other way: fused if its ReLUs are not
-    predicted (which needs masks that do not come from the trace), as three plain layers if they are.
+    The network runs as it is, and once more for each block with that block the other way: fused if
+    its ReLUs are not predicted (which needs masks that do not come from the trace), as three plain
+    layers if they are.
 
     Parameters
     ----------
@@ -66,12 +79,18 @@ def advise(
         It has no block.
     """
     if not isinstance(spec, ArchonSpec):
-        raise SpecError(f"architecture {machine.name!r} runs blocks layer by layer; what fusing would bring is asked of archon")
+        raise SpecError(
+            f"architecture {machine.name!r} runs blocks layer by layer; what fusing would bring is"
+            " asked of archon"
+        )
     if workload.trace is None:
         raise no_masks(workload)
     if not any(workload.blocks()):
-        raise WorkloadError(f"workload {workload.name!r} has no block of two pointwise layers and a depthwise one: nothing to fuse")
-    kept = replace(workload, trace=KeptTrace(workload.trace))
+        raise WorkloadError(
+            f"workload {workload.name!r} has no block of two pointwise layers and a depthwise one:"
+            " nothing to fuse"
+        )
+    kept = keeping(workload)
     policy, numbers = masks or MaskPolicy(), choose_images(workload, images)
 
     def run(work: Workload, name: str) -> Report:
@@ -91,10 +110,17 @@ def advise(
         ways = (as_is, other) if block.predicted else (other, as_is)
         blocks.append(_judged(block, ways, reason, _estimates(kept, block, spec, policy, numbers)))
     return Advice(
-        arch=machine.name, workload=workload.name, digest=workload.digest, masks=str(policy),
-        mask_source=workload.provenance.masks_from, seed=policy.seed, image_numbers=tuple(numbers),
-        total_cycles=as_is.total_cycles, machine=to_table(spec), blocks=tuple(blocks),
-    )  # fmt: skip
+        arch=machine.name,
+        workload=workload.name,
+        digest=workload.digest,
+        masks=str(policy),
+        mask_source=workload.provenance.masks_from,
+        seed=policy.seed,
+        image_numbers=tuple(numbers),
+        total_cycles=as_is.total_cycles,
+        machine=to_table(spec),
+        blocks=tuple(blocks),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,32 +133,58 @@ class _Estimates:
     plain: float
 
 
-def _estimates(workload: Workload, block: Block, spec: ArchonSpec, policy: MaskPolicy, images: Sequence[int]) -> _Estimates:
+def _estimates(
+    workload: Workload, block: Block, spec: ArchonSpec, policy: MaskPolicy, images: Sequence[int]
+) -> _Estimates:
     assert workload.trace is not None
-    one, two, three = (_density(workload.trace.layer(layer.name).weight) for layer in (block.pw1, block.dw, block.pw2))
+    one, two, three = (
+        _density(workload.trace.layer(layer.name).weight)
+        for layer in (block.pw1, block.dw, block.pw2)
+    )
     survival = _survival(workload, block, policy, images)
-    fused = None if survival is None else estimate_fused(block, spec, Densities(one, two, three, survival))
+    fused = (
+        None
+        if survival is None
+        else estimate_fused(block, spec, Densities(one, two, three, survival))
+    )
     return _Estimates(
-        one * two * three, survival, fused, estimate_plain(with_block(workload, block.name, fused=False), block, spec)
+        one * two * three,
+        survival,
+        fused,
+        estimate_plain(with_block(workload, block.name, fused=False), block, spec),
     )
 
 
-def _judged(block: Block, ways: tuple[Report | None, Report | None], reason: str, estimates: _Estimates) -> BlockAdvice:
+def _judged(
+    block: Block, ways: tuple[Report | None, Report | None], reason: str, estimates: _Estimates
+) -> BlockAdvice:
     """Put together what is known of a block; `ways` are the runs with it fused and plain."""
     fused, plain = ways
     return BlockAdvice(
-        block=block.name, density=estimates.density, survival=estimates.survival, estimated_fused=estimates.fused,
-        estimated_plain=estimates.plain, fused_cycles=_own(fused, block), plain_cycles=_own(plain, block),
-        fused_total=_total(fused), plain_total=_total(plain), reason=reason,
-    )  # fmt: skip
+        block=block.name,
+        density=estimates.density,
+        survival=estimates.survival,
+        estimated_fused=estimates.fused,
+        estimated_plain=estimates.plain,
+        fused_cycles=_own(fused, block),
+        plain_cycles=_own(plain, block),
+        fused_total=_total(fused),
+        plain_total=_total(plain),
+        reason=reason,
+    )
 
 
 def _density(values: NDArray[Any]) -> float:
     return float(np.count_nonzero(values)) / values.size
 
 
-def _survival(workload: Workload, block: Block, policy: MaskPolicy, images: Sequence[int]) -> float | None:
-    """Return the product of the two masks' densities, a mean over images; None where there are no masks."""
+def _survival(
+    workload: Workload, block: Block, policy: MaskPolicy, images: Sequence[int]
+) -> float | None:
+    """Return the product of the two masks' densities, a mean over images.
+
+    None where there are no masks.
+    """
     try:
         pairs = [policy.masks(workload, block, image) for image in images]
     except UserError:
@@ -142,7 +194,11 @@ def _survival(workload: Workload, block: Block, policy: MaskPolicy, images: Sequ
 
 def _own(report: Report | None, block: Block) -> Number | None:
     """Return the cycles of one block; None where the run was not possible."""
-    return None if report is None else sum(layer.cycles for layer in report.layers if layer.block == block.index)
+    return (
+        None
+        if report is None
+        else sum(layer.cycles for layer in report.layers if layer.block == block.index)
+    )
 
 
 def _total(report: Report | None) -> Number | None:

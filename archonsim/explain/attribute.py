@@ -8,14 +8,14 @@ from functools import partial
 from typing import Any
 
 from archonsim.explain.relax import chip_alone, steps
-from archonsim.explain.waterfall import Bars, Waterfall, add_up
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks, Machine, Simulation
-from archonsim.simulate import choose_images
+from archonsim.network.workload import Workload
+from archonsim.result.waterfall import Bars, Waterfall, add_up
+from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
-from archonsim.workload.remembered import remembering
-from archonsim.workload.what_if import MaskPolicy
-from archonsim.workload.workload import Workload
+from archonsim.trace.kept_trace import keeping
+from archonsim.trace.what_if import MaskPolicy
 
 Owners = dict[str, int]
 
@@ -23,7 +23,9 @@ Owners = dict[str, int]
 def _array_bounds(chip: PhaseResult) -> Iterable[tuple[str, int]]:
     """Cycles of the array with more and more of its causes of loss."""
     stats = chip.stats
-    work, done, width = ("adders", stats.adds, chip.adders) if chip.adders else ("macs", stats.macs, 1)
+    work, done, width = (
+        ("adders", stats.adds, chip.adders) if chip.adders else ("macs", stats.macs, 1)
+    )
     yield work, -(-done // (chip.pes * width))
     yield from stats.bounds.items()
     yield "mapping", stats.compute
@@ -33,7 +35,8 @@ def _array_bounds(chip: PhaseResult) -> Iterable[tuple[str, int]]:
 def owners_of_phase(chip: PhaseResult, later: Sequence[tuple[str, PhaseResult]]) -> Owners:
     """Give every cycle of a phase its owner.
 
-    Each bound counts from the highest before it up to what the array takes, so that no step is negative and all steps add up.
+    Each bound counts from the highest before it up to what the array takes, so that no step is
+    negative and all steps add up.
 
     Parameters
     ----------
@@ -46,7 +49,10 @@ def owners_of_phase(chip: PhaseResult, later: Sequence[tuple[str, PhaseResult]])
     drain = min(chip.stats.stalls["drain"], total)
     array = min(chip.stats.compute + chip.stats.stalls["broadcast"], total - drain)
     bounds = [(owner, min(cycles, array)) for owner, cycles in _array_bounds(chip)]
-    bounds += [("ports", chip.stats.cycles - drain), *((owner, one.stats.cycles - drain) for owner, one in later)]
+    bounds += [
+        ("ports", chip.stats.cycles - drain),
+        *((owner, one.stats.cycles - drain) for owner, one in later),
+    ]
     owners: Owners = {}
     reached = 0
     for owner, bound in bounds:
@@ -61,8 +67,21 @@ def owners_of_phase(chip: PhaseResult, later: Sequence[tuple[str, PhaseResult]])
 class _Relatives:
     """A machine and those that differ from it in memory, each made ready for a workload once."""
 
-    def __init__(self, workload: Workload, machine: Machine, spec: Any, policy: MaskPolicy, on_step: Callable[[str], None]) -> None:
-        self._workload, self._machine, self._spec, self._policy, self._on_step = workload, machine, spec, policy, on_step
+    def __init__(
+        self,
+        workload: Workload,
+        machine: Machine,
+        spec: Any,
+        policy: MaskPolicy,
+        on_step: Callable[[str], None],
+    ) -> None:
+        self._workload, self._machine, self._spec, self._policy, self._on_step = (
+            workload,
+            machine,
+            spec,
+            policy,
+            on_step,
+        )
         self._ready: list[tuple[Any, Simulation]] = []
 
     def _run(self, spec: Any, masks: BlockMasks) -> list[PhaseResult]:
@@ -77,15 +96,20 @@ class _Relatives:
         masks = partial(self._policy.masks, self._workload, image=image)
         whole = self._run(self._spec, masks)
         traffic = {key for one in whole for key in one.stats.traffic}
-        runs = [(owner, whole if spec is self._spec else self._run(spec, masks)) for owner, spec in steps(self._spec, traffic)]
+        runs = [
+            (owner, whole if spec is self._spec else self._run(spec, masks))
+            for owner, spec in steps(self._spec, traffic)
+        ]
         chip = self._run(chip_alone(self._spec), masks)
         return [
             Bars(
-                name=one.name, block=one.block, phase=one.phase,
+                name=one.name,
+                block=one.block,
+                phase=one.phase,
                 owners=owners_of_phase(chip[at], [(owner, results[at]) for owner, results in runs]),
             )
             for at, one in enumerate(whole)
-        ]  # fmt: skip
+        ]
 
 
 def _mean(same: Sequence[Bars]) -> Bars:
@@ -93,7 +117,9 @@ def _mean(same: Sequence[Bars]) -> Bars:
     if len(same) == 1:
         return same[0]
     total = add_up(same, same[0].name, same[0].block, same[0].phase)
-    return replace(total, owners={owner: cycles / len(same) for owner, cycles in total.owners.items()})
+    return replace(
+        total, owners={owner: cycles / len(same) for owner, cycles in total.owners.items()}
+    )
 
 
 def explain(
@@ -110,7 +136,7 @@ def explain(
     Parameters
     ----------
     workload, machine, spec, images, masks
-        As in :func:`archonsim.simulate.simulate`.
+        As in :func:`archonsim.runs.simulate.simulate`.
     on_step : function of a layer's or block's name
         Called when it is done, in each of :func:`archonsim.explain.relax.runs` runs of each image.
 
@@ -121,10 +147,19 @@ def explain(
     """
     policy = masks or MaskPolicy()
     numbers = choose_images(workload, images)
-    relatives = _Relatives(remembering(workload), machine, spec, policy, on_step)
+    relatives = _Relatives(
+        keeping(workload, sum(1 for _ in workload.blocks())), machine, spec, policy, on_step
+    )
     found = [relatives.bars(image) for image in numbers]
     return Waterfall(
-        arch=machine.name, workload=workload.name, masks=str(policy), seed=policy.seed, image_numbers=tuple(numbers),
-        clock_mhz=spec.clock_mhz, phases=tuple(_mean(same) for same in zip(*found, strict=True)),
-        provenance=workload.provenance, digest=workload.digest, machine=to_table(spec),
-    )  # fmt: skip
+        arch=machine.name,
+        workload=workload.name,
+        masks=str(policy),
+        seed=policy.seed,
+        image_numbers=tuple(numbers),
+        clock_mhz=spec.clock_mhz,
+        phases=tuple(_mean(same) for same in zip(*found, strict=True)),
+        provenance=workload.provenance,
+        digest=workload.digest,
+        machine=to_table(spec),
+    )

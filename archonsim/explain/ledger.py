@@ -8,26 +8,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from archonsim import __version__
 from archonsim.errors import MaskError
 from archonsim.explain.magnitudes import Magnitudes, relu_magnitudes
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import Machine, Simulation
-from archonsim.report.files import rows_to_csv
-from archonsim.report.inspect import ReluContent, compare_masks
-from archonsim.simulate import choose_images
+from archonsim.network.block import Block
+from archonsim.network.workload import Provenance, Workload
+from archonsim.result.files import rows_to_csv
+from archonsim.result.inspect import ReluContent, compare_masks
+from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
-from archonsim.workload.block import Block
-from archonsim.workload.remembered import remembering
-from archonsim.workload.trace_parts import block_of, traced_blocks
-from archonsim.workload.what_if import MaskPolicy, no_masks
-from archonsim.workload.workload import Provenance, Workload
+from archonsim.trace.kept_trace import keeping
+from archonsim.trace.trace_parts import block_of, traced_blocks
+from archonsim.trace.what_if import MaskPolicy, no_masks
+from archonsim.version import __version__
 
 #: Version of the JSON form.
 SCHEMA = 1
 
-#: From the predicted masks to the true ones, one class of errors of one ReLU at a time: first false alarms are taken away,
-#: then misses restored. The cost of a class is the difference of two neighbours.
+#: From the predicted masks to the true ones, one class of errors of one ReLU at a time: first false
+#: alarms are taken away, then misses restored. The cost of a class is the difference of two
+#: neighbours.
 MASKS = ("trace", "hits/trace", "hits", "oracle/hits", "oracle")
 
 
@@ -79,20 +80,32 @@ class ReluLedger:
 
     def __add__(self, other: ReluLedger) -> ReluLedger:
         return ReluLedger(
-            block=self.block if self.block == other.block else "all", relu=self.relu if self.relu == other.relu else 0,
-            counts=self.counts + other.counts, wasted=self.wasted + other.wasted, saved=self.saved + other.saved,
+            block=self.block if self.block == other.block else "all",
+            relu=self.relu if self.relu == other.relu else 0,
+            counts=self.counts + other.counts,
+            wasted=self.wasted + other.wasted,
+            saved=self.saved + other.saved,
             values=self.values + other.values,
-        )  # fmt: skip
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, flat."""
         return {
-            "block": self.block, "relu": self.relu, "activations": self.counts.activations, "hits": self.counts.hits,
-            "false_alarms": self.counts.false_alarms, "misses": self.counts.misses, "correct_zeros": self.counts.correct_zeros,
-            "adds_wasted": self.wasted.adds, "adds_saved": self.saved.adds, "macs_wasted": self.wasted.macs,
-            "macs_saved": self.saved.macs, "cycles_wasted": self.wasted.cycles, "cycles_saved": self.saved.cycles,
+            "block": self.block,
+            "relu": self.relu,
+            "activations": self.counts.activations,
+            "hits": self.counts.hits,
+            "false_alarms": self.counts.false_alarms,
+            "misses": self.counts.misses,
+            "correct_zeros": self.counts.correct_zeros,
+            "adds_wasted": self.wasted.adds,
+            "adds_saved": self.saved.adds,
+            "macs_wasted": self.wasted.macs,
+            "macs_saved": self.saved.macs,
+            "cycles_wasted": self.wasted.cycles,
+            "cycles_saved": self.saved.cycles,
             **self.values.to_dict(),
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +153,20 @@ class Ledger:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {
-            "schema": SCHEMA, "archonsim": __version__, "arch": self.arch, "workload": self.workload,
-            "image_numbers": self.image_numbers, "clock_mhz": self.clock_mhz,
+            "schema": SCHEMA,
+            "archonsim": __version__,
+            "arch": self.arch,
+            "workload": self.workload,
+            "image_numbers": self.image_numbers,
+            "clock_mhz": self.clock_mhz,
             "prediction_cycles": self.prediction_cycles,
             "runs": {masks: dataclasses.asdict(cost) for masks, cost in self.runs.items()},
-            "relus": [one.to_dict() for one in self.relus], "totals": [one.to_dict() for one in self.totals],
-            "provenance": dataclasses.asdict(self.provenance), "digest": self.digest, "machine": self.machine,
-        }  # fmt: skip
+            "relus": [one.to_dict() for one in self.relus],
+            "totals": [one.to_dict() for one in self.totals],
+            "provenance": dataclasses.asdict(self.provenance),
+            "digest": self.digest,
+            "machine": self.machine,
+        }
 
 
 def _sum(relus: Sequence[ReluLedger]) -> ReluLedger:
@@ -158,10 +178,16 @@ def _sum(relus: Sequence[ReluLedger]) -> ReluLedger:
 
 def _cost(results: Sequence[PhaseResult]) -> Cost:
     stats = [one.stats for one in results]
-    return Cost(sum(one.cycles for one in stats), sum(one.adds for one in stats), sum(one.macs for one in stats))
+    return Cost(
+        sum(one.cycles for one in stats),
+        sum(one.adds for one in stats),
+        sum(one.macs for one in stats),
+    )
 
 
-def _relus(workload: Workload, block: Block, image: int, runs: dict[str, list[PhaseResult]]) -> tuple[ReluLedger, ReluLedger]:
+def _relus(
+    workload: Workload, block: Block, image: int, runs: dict[str, list[PhaseResult]]
+) -> tuple[ReluLedger, ReluLedger]:
     """Book one block of one image."""
     assert workload.trace is not None
     trace = block_of(workload.trace, block, image)
@@ -171,21 +197,32 @@ def _relus(workload: Workload, block: Block, image: int, runs: dict[str, list[Ph
     values = relu_magnitudes(workload.trace, block, trace)
     return (
         ReluLedger(
-            block=block.name, relu=1, counts=compare_masks(trace.keep1, trace.true1), wasted=trace_run - one_clean,
-            saved=one_true - clean, values=values[0],
+            block=block.name,
+            relu=1,
+            counts=compare_masks(trace.keep1, trace.true1),
+            wasted=trace_run - one_clean,
+            saved=one_true - clean,
+            values=values[0],
         ),
         ReluLedger(
-            block=block.name, relu=2, counts=compare_masks(trace.keep2, trace.true2), wasted=one_clean - clean,
-            saved=oracle - one_true, values=values[1],
+            block=block.name,
+            relu=2,
+            counts=compare_masks(trace.keep2, trace.true2),
+            wasted=one_clean - clean,
+            saved=oracle - one_true,
+            values=values[1],
         ),
-    )  # fmt: skip
+    )
 
 
 def _run_all(
     simulation: Simulation, workload: Workload, image: int, on_step: Callable[[str], None]
 ) -> dict[str, list[PhaseResult]]:
     policies = {text: MaskPolicy.parse(text) for text in MASKS}
-    return {text: simulation.run(partial(policy.masks, workload, image=image), on_step) for text, policy in policies.items()}
+    return {
+        text: simulation.run(partial(policy.masks, workload, image=image), on_step)
+        for text, policy in policies.items()
+    }
 
 
 def keep_ledger(
@@ -203,7 +240,7 @@ def keep_ledger(
     workload : Workload
         With predicted and true masks.
     machine, spec, images
-        As in :func:`archonsim.simulate.simulate`.
+        As in :func:`archonsim.runs.simulate.simulate`.
     on_step : function of a layer's or block's name
         Called when it is done, in each of the runs (one for each of :data:`MASKS`) of each image.
 
@@ -215,10 +252,13 @@ def keep_ledger(
     if workload.trace is None or not workload.images:
         raise no_masks(workload)
     numbers = choose_images(workload, images)
-    work = remembering(workload)
+    work = keeping(workload, sum(1 for _ in workload.blocks()))
     blocks = traced_blocks(work, work.images)
     if not blocks:
-        raise MaskError(f"workload {workload.name!r} has no blocks with predicted ReLUs: there is nothing to book")
+        raise MaskError(
+            f"workload {workload.name!r} has no blocks with predicted ReLUs: there is nothing to"
+            " book"
+        )
     simulation = machine.prepare(work, spec)
     runs: dict[str, Cost] = dict.fromkeys(MASKS, Cost())
     relus: dict[tuple[str, int], ReluLedger] = {}
@@ -232,7 +272,14 @@ def keep_ledger(
             before = relus.get((one.block, one.relu))
             relus[one.block, one.relu] = one if before is None else before + one
     return Ledger(
-        arch=machine.name, workload=workload.name, image_numbers=tuple(numbers), clock_mhz=spec.clock_mhz,
-        relus=tuple(relus.values()), runs=runs, prediction_cycles=predicting.cycles, provenance=workload.provenance,
-        digest=workload.digest, machine=to_table(spec),
-    )  # fmt: skip
+        arch=machine.name,
+        workload=workload.name,
+        image_numbers=tuple(numbers),
+        clock_mhz=spec.clock_mhz,
+        relus=tuple(relus.values()),
+        runs=runs,
+        prediction_cycles=predicting.cycles,
+        provenance=workload.provenance,
+        digest=workload.digest,
+        machine=to_table(spec),
+    )

@@ -1,4 +1,7 @@
-"""How large the values behind predictions are: what hits pass, what false alarms let through, what misses lose."""
+"""How large the values behind predictions are.
+
+What hits pass, what false alarms let through, what misses lose.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archonsim.workload.algebra import preactivations
-from archonsim.workload.block import Block
-from archonsim.workload.mask import Mask
-from archonsim.workload.tensors import BlockTrace, Floats, Trace
+from archonsim.network.block import Block
+from archonsim.trace.algebra import preactivations
+from archonsim.trace.mask import Mask
+from archonsim.trace.tensors import BlockTrace, Floats, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,8 @@ class Magnitudes:
     Attributes
     ----------
     hits, negatives, lost : int
-        Values that hits pass; negative values that false alarms pass; positive values that misses lose.
+        Values that hits pass; negative values that false alarms pass; positive values that misses
+        lose.
     hit_sum, negative_sum, lost_sum : float
         Sums of their magnitudes, in the network's own units (after batch normalisation).
     """
@@ -33,9 +37,13 @@ class Magnitudes:
 
     def __add__(self, other: Magnitudes) -> Magnitudes:
         return Magnitudes(
-            self.hits + other.hits, self.negatives + other.negatives, self.lost + other.lost, self.hit_sum + other.hit_sum,
-            self.negative_sum + other.negative_sum, self.lost_sum + other.lost_sum,
-        )  # fmt: skip
+            self.hits + other.hits,
+            self.negatives + other.negatives,
+            self.lost + other.lost,
+            self.hit_sum + other.hit_sum,
+            self.negative_sum + other.negative_sum,
+            self.lost_sum + other.lost_sum,
+        )
 
     @property
     def hit_mean(self) -> float:
@@ -55,19 +63,27 @@ class Magnitudes:
     def to_dict(self) -> dict[str, float]:
         """Return the JSON form: counts and means, rounded to what float32 sums are good for."""
         return {
-            "negatives_passed": self.negatives, "hit_mean": float(f"{self.hit_mean:.6g}"),
-            "negative_mean": float(f"{self.negative_mean:.6g}"), "lost_mean": float(f"{self.lost_mean:.6g}"),
-        }  # fmt: skip
+            "negatives_passed": self.negatives,
+            "hit_mean": float(f"{self.hit_mean:.6g}"),
+            "negative_mean": float(f"{self.negative_mean:.6g}"),
+            "lost_mean": float(f"{self.lost_mean:.6g}"),
+        }
 
 
 def _magnitudes(pre: Floats, keep: Mask, true: Mask) -> Magnitudes:
     kept, positive = keep.unpack().astype(bool), true.unpack().astype(bool)
-    hits, passed, lost = pre[kept & positive], pre[kept & ~positive & (pre < 0)], pre[~kept & positive]
+    hits, passed, lost = (
+        pre[kept & positive],
+        pre[kept & ~positive & (pre < 0)],
+        pre[~kept & positive],
+    )
     sums = (float(np.abs(values, dtype=np.float64).sum()) for values in (hits, passed, lost))
     return Magnitudes(hits.size, passed.size, lost.size, *sums)
 
 
-def relu_magnitudes(source: Trace, block: Block, trace: BlockTrace) -> tuple[Magnitudes, Magnitudes]:
+def relu_magnitudes(
+    source: Trace, block: Block, trace: BlockTrace
+) -> tuple[Magnitudes, Magnitudes]:
     """Recompute a block's two pre-activations from the workload's weights and the block's stored input, and sort them.
 
     The second ReLU's stand behind the first one's predicted mask, as in the trained network.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from archonsim.export.graph import Graph
 from archonsim.export.units import Unit
-from archonsim.workload.block import Block, Order, Residual
-from archonsim.workload.layer import Layer
+from archonsim.network.block import Block, Order, Residual
+from archonsim.network.layer import Layer
 
 #: Activations whose zeros are a mask.
 RELUS = ("relu", "relu6")
@@ -18,7 +18,9 @@ Checks = Iterator[tuple[bool, Callable[[], str]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidate:
-    """What may be a bottleneck: a depthwise layer, or another one with a window between two 1x1 convolutions.
+    """What may be a bottleneck.
+
+    A depthwise layer, or another one with a window between two 1x1 convolutions.
 
     Attributes
     ----------
@@ -64,18 +66,28 @@ class Candidate:
         first, second, third = (unit.layer for unit in self.units)
         dw, pw2 = (second, third) if self.order == "pw-dw-pw" else (third, second)
         return Block(
-            index=index, pw1=replace(first, role="pw1"), dw=dw, pw2=replace(pw2, role="pw2"), order=self.order,
-            residual=self.residual, shuffle=self.shuffle,
-        )  # fmt: skip
+            index=index,
+            pw1=replace(first, role="pw1"),
+            dw=dw,
+            pw2=replace(pw2, role="pw2"),
+            order=self.order,
+            residual=self.residual,
+            shuffle=self.shuffle,
+        )
 
 
 def find_blocks(graph: Graph, layers: Mapping[str, Unit | Layer]) -> list[Candidate]:
     """Return all candidates in order.
 
-    No layer is part of two blocks: each wide map has one reader, and a block's last layer has no ReLU, which its others have.
+    No layer is part of two blocks: each wide map has one reader, and a block's last layer has no
+    ReLU, which its others have.
     """
     search = _Search(graph, layers)
-    return [search.candidate(unit) for unit in layers.values() if isinstance(unit, Unit) and search.is_candidate(unit)]
+    return [
+        search.candidate(unit)
+        for unit in layers.values()
+        if isinstance(unit, Unit) and search.is_candidate(unit)
+    ]
 
 
 def _what(layer: Layer) -> str:
@@ -99,7 +111,13 @@ class _Search:
             return True
         before, after = self._by_post.get(unit.source), self._after(unit.post)
         wide = unit.layer.kind == "conv" and unit.layer.kernel_h * unit.layer.kernel_w > 1
-        return wide and before is not None and after is not None and before.is_pointwise and after.is_pointwise
+        return (
+            wide
+            and before is not None
+            and after is not None
+            and before.is_pointwise
+            and after.is_pointwise
+        )
 
     def candidate(self, unit: Unit) -> Candidate:
         """Try both orders; of two that fail, the one that went further says why."""
@@ -126,7 +144,11 @@ class _Search:
     def _origin(self, value: str) -> str:
         """Say what makes a value that is no layer's own output."""
         node = self._graph.by_name[value]
-        return "the network's input" if node.op == "input" else f"{node.label} ({node.kind or node.op})"
+        return (
+            "the network's input"
+            if node.op == "input"
+            else f"{node.label} ({node.kind or node.op})"
+        )
 
     def _between(self, value: str) -> str:
         """Say what keeps a value from being read by one layer alone."""
@@ -139,40 +161,75 @@ class _Search:
 
     def _pw_dw_pw(self, dw: Unit, units: list[Unit]) -> Checks:
         first = self._by_post.get(dw.source)
-        yield first is not None, lambda: f"before it stands {self._origin(dw.source)}, not a 1x1 convolution"
+        yield (
+            first is not None,
+            lambda: f"before it stands {self._origin(dw.source)}, not a 1x1 convolution",
+        )
         assert first is not None
         yield from self._expands(first)
         units.insert(0, first)
-        yield dw.layer.kind == "depthwise", lambda: f"{dw.name} is {_what(dw.layer)} over many channels, not depthwise"
+        yield (
+            dw.layer.kind == "depthwise",
+            lambda: f"{dw.name} is {_what(dw.layer)} over many channels, not depthwise",
+        )
         yield from self._masks(dw)
         last = self._after(dw.post)
-        yield last is not None, lambda: f"the output of {dw.name} {self._between(dw.post)}; a 1x1 convolution alone may read it"
+        yield (
+            last is not None,
+            lambda: (
+                f"the output of {dw.name} {self._between(dw.post)}; a 1x1 convolution alone may"
+                " read it"
+            ),
+        )
         assert last is not None
         units.append(last)
-        yield last.is_pointwise, lambda: f"{last.name} behind it is {_what(last.layer)}, not 1x1 with stride 1"
-        yield last.activation == "none", lambda: f"{last.name} is followed by {last.activation}; a block ends in a linear layer"
+        yield (
+            last.is_pointwise,
+            lambda: f"{last.name} behind it is {_what(last.layer)}, not 1x1 with stride 1",
+        )
+        yield (
+            last.activation == "none",
+            lambda: f"{last.name} is followed by {last.activation}; a block ends in a linear layer",
+        )
         yield from self._compatible(first, last)
 
     def _pw_pw_dw(self, dw: Unit, units: list[Unit]) -> Checks:
         second = self._by_post.get(dw.source)
-        yield second is not None, lambda: f"before it stands {self._origin(dw.source)}, not a 1x1 convolution"
+        yield (
+            second is not None,
+            lambda: f"before it stands {self._origin(dw.source)}, not a 1x1 convolution",
+        )
         assert second is not None
         yield from self._expands(second)
         units.insert(0, second)
-        yield dw.layer.kind == "depthwise", lambda: f"{dw.name} is {_what(dw.layer)} over many channels, not depthwise"
+        yield (
+            dw.layer.kind == "depthwise",
+            lambda: f"{dw.name} is {_what(dw.layer)} over many channels, not depthwise",
+        )
         shuffle = self._graph.by_name[second.source]
         first = self._by_post.get(shuffle.inputs[0] if shuffle.op == "shuffle" else second.source)
-        yield first is not None, lambda: f"before {second.name} stands {self._origin(second.source)}, not a 1x1 convolution"
+        yield (
+            first is not None,
+            lambda: (
+                f"before {second.name} stands {self._origin(second.source)}, not a 1x1 convolution"
+            ),
+        )
         assert first is not None
         yield from self._expands(first)
         units.insert(0, first)
         alone = shuffle.op != "shuffle" or self._graph.only_reader(shuffle.name) is not None
         yield alone, lambda: f"the shuffled output of {first.name} {self._between(shuffle.name)}"
-        yield dw.activation == "none", lambda: f"{dw.name} is followed by {dw.activation}; a block ends in a linear layer"
+        yield (
+            dw.activation == "none",
+            lambda: f"{dw.name} is followed by {dw.activation}; a block ends in a linear layer",
+        )
         yield from self._compatible(first, second)
 
     def _expands(self, unit: Unit) -> Checks:
-        yield unit.is_pointwise, lambda: f"{unit.name} before it is {_what(unit.layer)}, not 1x1 with stride 1"
+        yield (
+            unit.is_pointwise,
+            lambda: f"{unit.name} before it is {_what(unit.layer)}, not 1x1 with stride 1",
+        )
         yield from self._masks(unit)
         alone = self._graph.only_reader(unit.post) is not None
         yield alone, lambda: f"the output of {unit.name} {self._between(unit.post)}"
@@ -181,12 +238,20 @@ class _Search:
         yield unit.activation != "none", lambda: f"no activation follows {unit.name}"
         yield (
             unit.activation in RELUS,
-            lambda: f"{unit.name} is followed by {unit.activation}, which no mask can replace; ReLU or ReLU6 can",
+            lambda: (
+                f"{unit.name} is followed by {unit.activation}, which no mask can replace; ReLU or"
+                " ReLU6 can"
+            ),
         )
 
     def _compatible(self, first: Unit, last: Unit) -> Checks:
         groups = first.layer.groups, last.layer.groups
-        yield groups[0] == groups[1], lambda: f"{first.name} has {groups[0]} groups and {last.name} {groups[1]}; they must agree"
+        yield (
+            groups[0] == groups[1],
+            lambda: (
+                f"{first.name} has {groups[0]} groups and {last.name} {groups[1]}; they must agree"
+            ),
+        )
 
     def _ended(self, found: Candidate) -> Candidate:
         """Take the shuffle and the residual sum behind a block, and the shuffle within, into it."""
@@ -194,7 +259,9 @@ class _Search:
         shuffle, end = 0, found.units[-1].post
         if found.order == "pw-pw-dw":
             inner = self._graph.by_name[found.units[1].source]
-            shuffle, absorbed = (inner.window.groups, [inner.name]) if inner.op == "shuffle" else (0, [])
+            shuffle, absorbed = (
+                (inner.window.groups, [inner.name]) if inner.op == "shuffle" else (0, [])
+            )
         reader = self._graph.only_reader(end)
         if found.order == "pw-dw-pw" and reader is not None and reader.op == "shuffle":
             shuffle, end = reader.window.groups, reader.name
@@ -202,7 +269,11 @@ class _Search:
             reader = self._graph.only_reader(end)
         residual: Residual = "none"
         source = found.units[0].source
-        joins = reader is not None and reader.op == "add" and sorted(reader.inputs) == sorted((end, source))
+        joins = (
+            reader is not None
+            and reader.op == "add"
+            and sorted(reader.inputs) == sorted((end, source))
+        )
         if joins and reader is not None and self._graph.by_name[source].shape == reader.shape:
             residual, end = "add", reader.name
             absorbed.append(end)

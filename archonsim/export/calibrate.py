@@ -1,9 +1,12 @@
-"""ReLU predictors for a network that was trained without any: ternary copies of its own weights, fitted to some images.
+"""ReLU predictors for a network that was trained without any.
 
-Own decision where the recipe of ICS'21 trains: a predictor's normalisation is an affine map for each channel, so the best one
-in the sense of least squares has a closed form, the regression of the real pre-activation on the ternary sums. It takes
-in the ternary scale (the mean of the weights that count), which therefore needs no value of its own. Blocks are fitted
-in order, each on what the ones before it deliver with their masks in place.
+Ternary copies of its own weights, fitted to some images.
+
+Own decision where the recipe of ICS'21 trains: a predictor's normalisation is an affine map for
+each channel, so the best one in the sense of least squares has a closed form, the regression of the
+real pre-activation on the ternary sums. It takes in the ternary scale (the mean of the weights that
+count), which therefore needs no value of its own. Blocks are fitted in order, each on what the ones
+before it deliver with their masks in place.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ import torch
 
 from archonsim.export.graph import Graph, Runner
 from archonsim.export.walk import Predictors, Tap, Walk
-from archonsim.workload.algebra import convolve, masked, quantise, shuffle
-from archonsim.workload.layer import Layer
-from archonsim.workload.mask import Mask
-from archonsim.workload.tensors import Floats, LayerTensors, PredictorTensors
+from archonsim.network.layer import Layer
+from archonsim.trace.algebra import convolve, masked, quantise, shuffle
+from archonsim.trace.mask import Mask
+from archonsim.trace.tensors import Floats, LayerTensors, PredictorTensors
 from archonsim.zoo.predictor import HIGH, LOW, STEP, ternarise
 
-#: Input steps that are tried, as multiples of the recipe's at an input deviation of 1, and on how many images.
+#: Input steps that are tried, as multiples of the recipe's at an input deviation of 1, and on how
+#: many images.
 _STEP_FACTORS, _TRIAL = (0.15, 0.25, 0.35, 0.5, 0.7, 1.0), 8
 
 
@@ -40,10 +44,15 @@ class _Moments:
     def explained(self) -> float:
         """Share of the target's variance that the regression explains, over all channels."""
         u, v, uu, uv, vv = self._sums / self._count
-        return float(((uv - u * v) ** 2 / (uu - u * u + 1e-12)).sum() / max(float((vv - v * v).sum()), 1e-12))
+        return float(
+            ((uv - u * v) ** 2 / (uu - u * u + 1e-12)).sum() / max(float((vv - v * v).sum()), 1e-12)
+        )
 
     def line(self) -> tuple[Floats, Floats]:
-        """Return slope and intercept of each channel; a regressor that never changes says nothing."""
+        """Return slope and intercept of each channel.
+
+        A regressor that never changes says nothing.
+        """
         u, v, uu, uv, _ = self._sums / self._count
         variance = uu - u * u
         slope = np.where(variance > 1e-9, (uv - u * v) / np.maximum(variance, 1e-9), 0.0)
@@ -51,7 +60,11 @@ class _Moments:
 
 
 def fit_predictors(
-    graph: Graph, runner: Runner, taps: Sequence[Tap], images: Floats, on_step: Callable[[str], None] = lambda name: None
+    graph: Graph,
+    runner: Runner,
+    taps: Sequence[Tap],
+    images: Floats,
+    on_step: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Predictors]:
     """Attach two predictors to every block.
 
@@ -76,7 +89,9 @@ def fit_predictors(
             predicted = convolve(first, one, quantise(x, one))
             walk.put(tap.post1, masked(walk.values(tap.pre1)[0], Mask.pack(predicted > 0)))
             relu = np.maximum(predicted, 0)
-            hidden.append(shuffle(relu, tap.block.shuffle) if tap.block.order == "pw-pw-dw" else relu)
+            hidden.append(
+                shuffle(relu, tap.block.shuffle) if tap.block.order == "pw-pw-dw" else relu
+            )
         two = _fit(second, tap.tensors[1], hidden, [walk.values(tap.pre2)[0] for walk in walks])
         for walk, x in zip(walks, hidden, strict=True):
             keep = Mask.pack(convolve(second, two, quantise(x, two)) > 0)
@@ -87,14 +102,25 @@ def fit_predictors(
     return pairs
 
 
-def _fit(layer: Layer, real: LayerTensors, inputs: Sequence[Floats], targets: Sequence[Floats]) -> PredictorTensors:
-    signs, _ = ternarise(torch.from_numpy(real.weight.copy()), 1 if layer.kind == "depthwise" else layer.groups)
+def _fit(
+    layer: Layer, real: LayerTensors, inputs: Sequence[Floats], targets: Sequence[Floats]
+) -> PredictorTensors:
+    signs, _ = ternarise(
+        torch.from_numpy(real.weight.copy()), 1 if layer.kind == "depthwise" else layer.groups
+    )
     ternary = signs.to(torch.int8).numpy()
     spread = max(float(np.std(inputs[:_TRIAL])), 1e-3)
     steps = [float(np.float32(STEP * factor * spread)) for factor in _STEP_FACTORS]
-    step = max(steps, key=lambda one: _regress(layer, ternary, one, inputs[:_TRIAL], targets[:_TRIAL]).explained())
+    step = max(
+        steps,
+        key=lambda one: _regress(
+            layer, ternary, one, inputs[:_TRIAL], targets[:_TRIAL]
+        ).explained(),
+    )
     scale, shift = _regress(layer, ternary, step, inputs, targets).line()
-    return PredictorTensors(ternary=ternary, scale=scale, shift=shift, step=step, low=LOW, high=HIGH)
+    return PredictorTensors(
+        ternary=ternary, scale=scale, shift=shift, step=step, low=LOW, high=HIGH
+    )
 
 
 def _regress(

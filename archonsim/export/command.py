@@ -11,11 +11,19 @@ import numpy as np
 from archonsim.errors import WorkloadError
 from archonsim.export.foreign import Examined, PredictorKind, examine, export_source
 from archonsim.export.images import Images, Preprocessing, load_images
-from archonsim.export.source import Relu6, Source, load_checkpoint, make_module, module_source, onnx_input, onnx_source
-from archonsim.workload.networks import network
-from archonsim.workload.tensors import Floats
-from archonsim.workload.workload import Workload
-from archonsim.workload.writer import write_workload
+from archonsim.export.source import (
+    Relu6,
+    Source,
+    load_checkpoint,
+    make_module,
+    module_source,
+    onnx_input,
+    onnx_source,
+)
+from archonsim.network.networks import network
+from archonsim.network.workload import Workload
+from archonsim.trace.tensors import Floats
+from archonsim.tracefile.writer import write_workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +60,16 @@ class Request:
 
 
 def export_known(request: Request, out: Path, *, plain: bool = False) -> tuple[Workload, str]:
-    """Export a trained network of ours with images of its test split to a workload file; returns workload and digest."""
+    """Export a trained network of ours with images of its test split to a workload file.
+
+    Returns workload and digest.
+    """
     from archonsim.export.exporter import export_network, test_images
 
     if request.checkpoint is None:
-        raise WorkloadError(f"--network {request.network} needs --checkpoint, e.g. pred.pt of workloads.train")
+        raise WorkloadError(
+            f"--network {request.network} needs --checkpoint, e.g. pred.pt of workloads.train"
+        )
     dataset = network(request.network).provenance.dataset
     images = test_images(dataset, request.images, request.count, request.first)
     workload = export_network(request.network, request.checkpoint, images, command=request.command)
@@ -79,13 +92,22 @@ class Opened:
         images = 0 if self.stored is None else len(self.stored)
         return blocks * (images + (self.request.predictors == "ternary"))
 
-    def write(self, out: Path, *, plain: bool, on_step: Callable[[str], None]) -> tuple[Workload, str]:
+    def write(
+        self, out: Path, *, plain: bool, on_step: Callable[[str], None]
+    ) -> tuple[Workload, str]:
         """Export it to a workload file; returns workload and digest."""
         request = self.request
         workload = export_source(
-            self.examined, self.stored, name=request.name, predictors=request.predictors, calibration=self.fitted,
-            note=request.note, untrained=request.untrained, command=request.command, on_step=on_step,
-        )  # fmt: skip
+            self.examined,
+            self.stored,
+            name=request.name,
+            predictors=request.predictors,
+            calibration=self.fitted,
+            note=request.note,
+            untrained=request.untrained,
+            command=request.command,
+            on_step=on_step,
+        )
         return workload, write_workload(out, workload, workload.trace, plain=plain)
 
 
@@ -93,14 +115,21 @@ def open_request(request: Request) -> Opened:
     """Trace and examine a network."""
     stored, fitted = _load(request)
     image = stored.pixels[:1] if stored is not None else _blank(request)
-    return Opened(request=request, examined=examine(_source(request, image), stored), stored=stored, fitted=fitted)
+    return Opened(
+        request=request,
+        examined=examine(_source(request, image), stored),
+        stored=stored,
+        fitted=fitted,
+    )
 
 
 def _load(request: Request) -> tuple[Images | None, Images | None]:
     if request.images is None:
         return None, None
     extra = request.calibration if request.predictors == "ternary" else 0
-    images = load_images(request.images, request.first, request.count + extra, request.preprocessing)
+    images = load_images(
+        request.images, request.first, request.count + extra, request.preprocessing
+    )
     return images.part(0, request.count), images.part(request.count, request.count + extra)
 
 
@@ -113,7 +142,9 @@ def _blank(request: Request) -> Floats:
         first = next(network(request.network).layers())
         size = (first.in_channels, first.in_h, first.in_w)
     if size is None:
-        raise WorkloadError("the size of the images is not known: give --images, or --input CxHxW for weights alone")
+        raise WorkloadError(
+            "the size of the images is not known: give --images, or --input CxHxW for weights alone"
+        )
     return np.zeros((1, *size), np.float32)
 
 

@@ -15,11 +15,20 @@ from archonsim.errors import WorkloadError
 Bytes = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-#: Mean and deviation of a pixel, one pair for all channels: CIFAR's as ICS'21 used them, the digits' of their 0..16.
-NORMALISATION = {"cifar10": (120.70756512369792, 64.1500758911213), "cifar100": (121.90086, 68.23722), "digits": (4.884, 6.016)}
+#: Mean and deviation of a pixel, one pair for all channels: CIFAR's as ICS'21 used them, the
+#: digits' of their 0..16.
+NORMALISATION = {
+    "cifar10": (120.70756512369792, 64.1500758911213),
+    "cifar100": (121.90086, 68.23722),
+    "digits": (4.884, 6.016),
+}
 #: How CIFAR is called, the folder that torchvision unpacks, and the files of its splits.
 CIFAR = {
-    "cifar10": ("CIFAR-10", "cifar-10-batches-py", {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}),
+    "cifar10": (
+        "CIFAR-10",
+        "cifar-10-batches-py",
+        {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]},
+    ),
     "cifar100": ("CIFAR-100", "cifar-100-python", {"train": ["train"], "test": ["test"]}),
 }
 #: Share of the digits held out for testing, and the seed of the split.
@@ -50,16 +59,22 @@ def _torchvision_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Lab
     for name in names:
         path = root / name
         if not path.is_file():
-            raise WorkloadError(f"{path}: no such file; {title}'s {split} split needs {', '.join(names)}")
+            raise WorkloadError(
+                f"{path}: no such file; {title}'s {split} split needs {', '.join(names)}"
+            )
         with path.open("rb") as file:
             batch = pickle.load(file, encoding="bytes")
         images.append(np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32))
-        labels.append(np.asarray(batch[b"labels" if dataset == "cifar10" else b"fine_labels"], np.int64))
+        labels.append(
+            np.asarray(batch[b"labels" if dataset == "cifar10" else b"fine_labels"], np.int64)
+        )
     return np.concatenate(images), np.concatenate(labels)
 
 
 def load_cifar(dataset: str, root: Path, split: str) -> tuple[Bytes, Labels]:
-    """Read CIFAR-10 or CIFAR-100 from a folder in either layout: images ``(N, 3, 32, 32)`` and labels ``(N,)``.
+    """Read CIFAR-10 or CIFAR-100 from a folder in either layout.
+
+    Images ``(N, 3, 32, 32)`` and labels ``(N,)``.
 
     Raises
     ------
@@ -69,11 +84,24 @@ def load_cifar(dataset: str, root: Path, split: str) -> tuple[Bytes, Labels]:
     title = CIFAR[dataset][0]
     try:
         images, labels = _read_cifar(dataset, root, split)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError, OSError) as error:
+    except (
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        EOFError,
+        KeyError,
+        ValueError,
+        TypeError,
+        OSError,
+    ) as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise WorkloadError(f"{root}: the {split} split of {title} cannot be read, its files may be damaged ({said})") from error
+        raise WorkloadError(
+            f"{root}: the {split} split of {title} cannot be read, its files may be damaged"
+            f" ({said})"
+        ) from error
     if len(images) != len(labels):
-        raise WorkloadError(f"{root}: {len(images)} {split} images for {len(labels)} labels; is a part missing?")
+        raise WorkloadError(
+            f"{root}: {len(images)} {split} images for {len(labels)} labels; is a part missing?"
+        )
     return images, labels
 
 
@@ -84,22 +112,32 @@ def _read_cifar(dataset: str, root: Path, split: str) -> tuple[Bytes, Labels]:
         return _torchvision_cifar(batches if batches.is_dir() else root, dataset, split)
     if (root / f"{dataset}_labels.npz").is_file():
         return _packed_cifar(root, dataset, split)
-    raise WorkloadError(f"{root}: no {title} here; expected {inner}/ (torchvision) or {dataset}_labels.npz with its zips")
+    raise WorkloadError(
+        f"{root}: no {title} here; expected {inner}/ (torchvision) or {dataset}_labels.npz with its"
+        " zips"
+    )
 
 
 def load_digits(split: str) -> tuple[Bytes, Labels]:
-    """Return scikit-learn's 1797 real handwritten digits, ``(N, 1, 8, 8)``; a quarter, stratified, is the test split."""
+    """Return scikit-learn's 1797 real handwritten digits, ``(N, 1, 8, 8)``.
+
+    A quarter, stratified, is the test split.
+    """
     from sklearn.datasets import load_digits as sklearn_digits
     from sklearn.model_selection import train_test_split
 
     pixels, labels = sklearn_digits(return_X_y=True)
-    train, test = train_test_split(np.arange(len(labels)), test_size=DIGITS_TEST, random_state=DIGITS_SEED, stratify=labels)
+    train, test = train_test_split(
+        np.arange(len(labels)), test_size=DIGITS_TEST, random_state=DIGITS_SEED, stratify=labels
+    )
     chosen = train if split == "train" else test
     return pixels[chosen].astype(np.uint8).reshape(-1, 1, 8, 8), labels[chosen].astype(np.int64)
 
 
 def load_dataset(dataset: str, split: str, root: Path | None) -> tuple[Bytes, Labels]:
-    """Return the ``train`` or ``test`` split of a data set: images ``(N, C, H, W) uint8`` and labels ``(N,) int64``.
+    """Return the ``train`` or ``test`` split of a data set.
+
+    Images ``(N, C, H, W) uint8`` and labels ``(N,) int64``.
 
     Parameters
     ----------
@@ -109,7 +147,11 @@ def load_dataset(dataset: str, split: str, root: Path | None) -> tuple[Bytes, La
     if dataset == "digits":
         return load_digits(split)
     if dataset not in CIFAR:
-        raise WorkloadError(f"data set {dataset!r} has no reader; known: {', '.join(sorted(NORMALISATION))}")
+        raise WorkloadError(
+            f"data set {dataset!r} has no reader; known: {', '.join(sorted(NORMALISATION))}"
+        )
     if root is None:
-        raise WorkloadError(f"{dataset} needs a folder with {CIFAR[dataset][1]}/ (torchvision) or the packed files")
+        raise WorkloadError(
+            f"{dataset} needs a folder with {CIFAR[dataset][1]}/ (torchvision) or the packed files"
+        )
     return load_cifar(dataset, root, split)

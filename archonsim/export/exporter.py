@@ -15,8 +15,8 @@ from archonsim.export.images import Images, as_images, number_ranges
 from archonsim.export.nodes import first_line
 from archonsim.export.source import load_state, state_sha256
 from archonsim.export.tap import trace_network
-from archonsim.workload.networks import network as table_network
-from archonsim.workload.workload import Flavour, Provenance, Workload
+from archonsim.network.networks import network as table_network
+from archonsim.network.workload import Flavour, Provenance, Workload
 from archonsim.zoo.network import Network, round_weights
 
 
@@ -29,12 +29,17 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         The file is missing, or is no checkpoint of ``workloads.train``.
     """
     if not path.is_file():
-        raise WorkloadError(f"{path}: no such file; it must be a checkpoint, e.g. pred.pt of workloads.train")
+        raise WorkloadError(
+            f"{path}: no such file; it must be a checkpoint, e.g. pred.pt of workloads.train"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return dict(content["meta"]), dict(content["model"])
     except Exception as error:
-        raise WorkloadError(f"{path}: not a checkpoint of workloads.train ({type(error).__name__}: {first_line(error)})") from error
+        raise WorkloadError(
+            f"{path}: not a checkpoint of workloads.train ({type(error).__name__}:"
+            f" {first_line(error)})"
+        ) from error
 
 
 def load_network(name: str, checkpoint: Path) -> tuple[Network, dict[str, Any]]:
@@ -47,7 +52,10 @@ def load_network(name: str, checkpoint: Path) -> tuple[Network, dict[str, Any]]:
     """
     meta, state = read_checkpoint(checkpoint)
     if meta.get("network") != name or meta.get("flavour") not in get_args(Flavour):
-        raise WorkloadError(f"{checkpoint}: holds {meta.get('network')!r}, flavour {meta.get('flavour')!r}; asked for {name!r}")
+        raise WorkloadError(
+            f"{checkpoint}: holds {meta.get('network')!r}, flavour {meta.get('flavour')!r}; asked"
+            f" for {name!r}"
+        )
     network = Network(table_network(name), meta["flavour"])
     load_state(network, state, checkpoint)
     round_weights(network)
@@ -59,16 +67,27 @@ def test_images(dataset: str, root: Path | None, count: int, first: int) -> Imag
     """Return `count` images of a data set's test split, normalised, ``(count, C, H, W)``."""
     images, _ = load_dataset(dataset, "test", root)
     if not 0 <= first + count <= len(images):
-        raise WorkloadError(f"{count} images from number {first} on were asked for; the test split of {dataset} has {len(images)}")
+        raise WorkloadError(
+            f"{count} images from number {first} on were asked for; the test split of {dataset} has"
+            f" {len(images)}"
+        )
     mean, deviation = NORMALISATION[dataset]
     pixels = (torch.from_numpy(images[first : first + count]).float() - mean) / deviation
     return Images(
-        pixels=pixels.numpy(), indices=tuple(range(first, first + count)), dataset=dataset, split="test",
-        preprocessing=f"minus mean {mean:g}, divided by std {deviation:g}; pixels 0..{'16' if dataset == 'digits' else '255'}",
-    )  # fmt: skip
+        pixels=pixels.numpy(),
+        indices=tuple(range(first, first + count)),
+        dataset=dataset,
+        split="test",
+        preprocessing=(
+            f"minus mean {mean:g}, divided by std {deviation:g}; pixels"
+            f" 0..{'16' if dataset == 'digits' else '255'}"
+        ),
+    )
 
 
-def export_network(name: str, checkpoint: Path, images: Images | Tensor, *, command: str = "") -> Workload:
+def export_network(
+    name: str, checkpoint: Path, images: Images | Tensor, *, command: str = ""
+) -> Workload:
     """Trace a trained network of ours.
 
     Parameters
@@ -76,7 +95,8 @@ def export_network(name: str, checkpoint: Path, images: Images | Tensor, *, comm
     name : str
         A registered network, e.g. ``"fusionet_c10"``.
     checkpoint : Path
-        A finished flavour as ``workloads.train`` writes it. Vanilla and pruned ones export their weights alone.
+        A finished flavour as ``workloads.train`` writes it. Vanilla and pruned ones export their
+        weights alone.
     images : Images, or (N, C, H, W) float32
         Normalised as in training; masks and maps are those of these images.
     command : str
@@ -85,8 +105,8 @@ def export_network(name: str, checkpoint: Path, images: Images | Tensor, *, comm
     Returns
     -------
     Workload
-        With a :class:`~archonsim.workload.tensors.MemoryTrace`; its accuracy is the one measured when training ended,
-        with the weights that are exported.
+        With a :class:`~archonsim.trace.tensors.MemoryTrace`; its accuracy is the one measured when
+        training ended, with the weights that are exported.
     """
     network, meta = load_network(name, checkpoint)
     given = images if isinstance(images, Images) else as_images(images.numpy(), meta["network"])

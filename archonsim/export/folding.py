@@ -1,11 +1,14 @@
-"""From PyTorch modules to the arrays of a workload: weights, folded normalisations, ternary predictors."""
+"""From PyTorch modules to the arrays of a workload.
+
+Weights, folded normalisations, ternary predictors.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from archonsim.workload.tensors import Floats, LayerTensors, PredictorTensors
+from archonsim.trace.tensors import Floats, LayerTensors, PredictorTensors
 from archonsim.zoo.predictor import HIGH, LOW, Predictor
 from archonsim.zoo.unit import Unit, folded_norm
 
@@ -26,7 +29,11 @@ def layer_tensors(unit: Unit) -> LayerTensors:
         scale, shift = torch.ones(channels), torch.zeros(channels)
     if unit.conv.bias is not None:
         shift = shift + scale * unit.conv.bias
-    return LayerTensors(weight=to_floats(weight.view(unit.layer.weight_shape)), scale=to_floats(scale), shift=to_floats(shift))
+    return LayerTensors(
+        weight=to_floats(weight.view(unit.layer.weight_shape)),
+        scale=to_floats(scale),
+        shift=to_floats(shift),
+    )
 
 
 def predictor_tensors(predictor: Predictor) -> PredictorTensors:

@@ -17,14 +17,15 @@ from archonsim.export.images import Images, as_images, number_ranges
 from archonsim.export.source import Relu6, Source, module_source, onnx_source
 from archonsim.export.units import Unit, find_layers
 from archonsim.export.walk import Tap, Walk, clipped_shares, trace_block
-from archonsim.workload.layer import Layer
-from archonsim.workload.tensors import BlockTrace, Floats, MemoryTrace
-from archonsim.workload.workload import Flavour, Item, Provenance, Workload
+from archonsim.network.layer import Layer
+from archonsim.network.workload import Flavour, Item, Provenance, Workload
+from archonsim.trace.tensors import BlockTrace, Floats, MemoryTrace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: Ternary copies of the network's own weights, or none: the masks are then those of its own ReLUs, as an oracle's would be.
+#: Ternary copies of the network's own weights, or none: the masks are then those of its own ReLUs,
+#: as an oracle's would be.
 PredictorKind = Literal["ternary", "none"]
 #: Share of zeros from which on a network counts as pruned.
 _PRUNED = 0.1
@@ -68,14 +69,21 @@ def examine(source: Source, images: Images | None = None) -> Examined:
     Parameters
     ----------
     images : Images, optional
-        Blocks with a ReLU6 fuse only if nothing reaches 6 on any of them: a mask knows no upper end.
+        Blocks with a ReLU6 fuse only if nothing reaches 6 on any of them: a mask knows no upper
+        end.
     """
     layers = find_layers(source.graph)
     candidates = find_blocks(source.graph, layers)
     clipping = [one for one in candidates if one.has_relu6]
     if images is None or not clipping or not len(images):
         return Examined(source, layers, candidates)
-    measured = dict(zip(map(id, clipping), clipped_shares(source.graph, source.runner, images.pixels, clipping), strict=True))
+    measured = dict(
+        zip(
+            map(id, clipping),
+            clipped_shares(source.graph, source.runner, images.pixels, clipping),
+            strict=True,
+        )
+    )
     return Examined(source, layers, [_measured(one, measured.get(id(one))) for one in candidates])
 
 
@@ -87,15 +95,24 @@ def _measured(candidate: Candidate, shares: tuple[float, float] | None) -> Candi
         for share, unit in zip(shares, candidate.units, strict=False)
         if share
     ]
-    reason = f"ReLU6 clips {' and '.join(parts)}; --relu6 relu exports the network with ReLUs instead"
+    reason = (
+        f"ReLU6 clips {' and '.join(parts)}; --relu6 relu exports the network with ReLUs instead"
+    )
     return replace(candidate, clipped=shares, reason=reason)
 
 
 def export_source(
-    examined: Examined, images: Images | None, *, name: str = "", predictors: PredictorKind = "none",
-    calibration: Images | None = None, note: str = "", untrained: bool = False, command: str = "",
+    examined: Examined,
+    images: Images | None,
+    *,
+    name: str = "",
+    predictors: PredictorKind = "none",
+    calibration: Images | None = None,
+    note: str = "",
+    untrained: bool = False,
+    command: str = "",
     on_step: Callable[[str], None] = lambda name: None,
-) -> Workload:  # fmt: skip
+) -> Workload:
     """Run a network on images and return it as a workload.
 
     Parameters
@@ -119,7 +136,10 @@ def export_source(
     pairs = {}
     if predictors == "ternary" and taps and images is not None:
         if calibration is None or not len(calibration):
-            raise WorkloadError("ternary predictors are fitted to images of their own: give at least one for calibration")
+            raise WorkloadError(
+                "ternary predictors are fitted to images of their own: give at least one for"
+                " calibration"
+            )
         pairs = _fit(source, taps, calibration.pixels, on_step)
     traces: dict[tuple[str, int], BlockTrace] = {}
     for number, image in enumerate(images.pixels if images is not None else ()):
@@ -129,23 +149,40 @@ def export_source(
             on_step(tap.block.name)
     count = len(images) if images is not None else 0
     units = [unit for unit in examined.layers.values() if isinstance(unit, Unit)]
-    trace = MemoryTrace(layers={unit.name: unit.tensors for unit in units}, predictor_pairs=pairs, blocks=traces, images=count)
+    trace = MemoryTrace(
+        layers={unit.name: unit.tensors for unit in units},
+        predictor_pairs=pairs,
+        blocks=traces,
+        images=count,
+    )
     about = Provenance(
-        network=name or source.model, dataset=images.dataset if images is not None else "", flavour=_flavour(units, bool(pairs)),
-        mask_source="trained" if count else "none", created_by=f"archonsim {archonsim.__version__}", note=_note(units, note),
-        untrained=untrained, model=source.model, model_sha256=source.sha256, split=images.split if images is not None else "",
+        network=name or source.model,
+        dataset=images.dataset if images is not None else "",
+        flavour=_flavour(units, bool(pairs)),
+        mask_source="trained" if count else "none",
+        created_by=f"archonsim {archonsim.__version__}",
+        note=_note(units, note),
+        untrained=untrained,
+        model=source.model,
+        model_sha256=source.sha256,
+        split=images.split if images is not None else "",
         image_indices=number_ranges(images.indices) if images is not None else "",
-        preprocessing=images.preprocessing if images is not None else "", framework=source.framework, command=command,
-    )  # fmt: skip
+        preprocessing=images.preprocessing if images is not None else "",
+        framework=source.framework,
+        command=command,
+    )
     return Workload(name=about.network, items=items, provenance=about, trace=trace, norm_params=2)
 
 
-def _fit(source: Source, taps: Sequence[Tap], images: Floats, on_step: Callable[[str], None]) -> dict[str, Any]:
+def _fit(
+    source: Source, taps: Sequence[Tap], images: Floats, on_step: Callable[[str], None]
+) -> dict[str, Any]:
     try:
         from archonsim.export.calibrate import fit_predictors
     except ModuleNotFoundError as error:
         raise UserError(
-            f"ternary predictors need PyTorch, and {error.name} is not installed: pip install 'archonsim[train]'"
+            f"ternary predictors need PyTorch, and {error.name} is not installed: pip install"
+            " 'archonsim[train]'"
         ) from error
     return fit_predictors(source.graph, source.runner, taps, images, on_step)
 
@@ -154,7 +191,11 @@ def _flavour(units: Sequence[Unit], predicted: bool) -> Flavour:
     if predicted:
         return "pred"
     zeros = sum(unit.tensors.weight.size - np.count_nonzero(unit.tensors.weight) for unit in units)
-    return "pruned" if zeros >= _PRUNED * sum(unit.tensors.weight.size for unit in units) else "vanilla"
+    return (
+        "pruned"
+        if zeros >= _PRUNED * sum(unit.tensors.weight.size for unit in units)
+        else "vanilla"
+    )
 
 
 def _note(units: Sequence[Unit], note: str) -> str:
@@ -169,9 +210,14 @@ def _images(images: Images | Tensor | np.ndarray[Any, Any] | None) -> Images | N
 
 
 def export_module(
-    module: nn.Module, images: Images | Tensor | np.ndarray[Any, Any], *, calibration: Any = None, relu6: Relu6 = "exact",
-    name: str = "", **options: Any,
-) -> Workload:  # fmt: skip
+    module: nn.Module,
+    images: Images | Tensor | np.ndarray[Any, Any],
+    *,
+    calibration: Any = None,
+    relu6: Relu6 = "exact",
+    name: str = "",
+    **options: Any,
+) -> Workload:
     """Export a PyTorch module.
 
     Parameters
@@ -190,20 +236,31 @@ def export_module(
     Raises
     ------
     WorkloadError
-        The module cannot be traced or does not take the images, or something in it has no description.
+        The module cannot be traced or does not take the images, or something in it has no
+        description.
     """
     ready = _images(images)
     assert ready is not None
     source = module_source(module, ready.pixels[:1], name or type(module).__name__, relu6)
-    return export_source(examine(source, ready), ready, name=name, calibration=_images(calibration), **options)
+    return export_source(
+        examine(source, ready), ready, name=name, calibration=_images(calibration), **options
+    )
 
 
 def export_onnx(
-    path: Path, images: Images | np.ndarray[Any, Any], *, calibration: Any = None, relu6: Relu6 = "exact", **options: Any
+    path: Path,
+    images: Images | np.ndarray[Any, Any],
+    *,
+    calibration: Any = None,
+    relu6: Relu6 = "exact",
+    **options: Any,
 ) -> Workload:
     """Export an ONNX file; see :func:`export_module`."""
     ready = _images(images)
     assert ready is not None
     return export_source(
-        examine(onnx_source(path, ready.pixels[:1], relu6), ready), ready, calibration=_images(calibration), **options
+        examine(onnx_source(path, ready.pixels[:1], relu6), ready),
+        ready,
+        calibration=_images(calibration),
+        **options,
     )

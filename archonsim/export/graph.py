@@ -10,11 +10,12 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.workload.layer import Padding
-from archonsim.workload.tensors import Floats
+from archonsim.network.layer import Padding
+from archonsim.trace.tensors import Floats
 
-#: What a node does to maps. ``norm`` is any constant scale and shift for each channel, ``move`` a rearrangement of values,
-#: ``split`` a share of the channels, ``pass`` nothing, ``free`` what costs no multiplications and is none of the others.
+#: What a node does to maps. ``norm`` is any constant scale and shift for each channel, ``move`` a
+#: rearrangement of values, ``split`` a share of the channels, ``pass`` nothing, ``free`` what costs
+#: no multiplications and is none of the others.
 Op = Literal[
     "input", "conv", "linear", "norm", "activation", "pad", "pool", "avgpool", "add", "multiply", "concat", "shuffle", "move",
     "split", "pass", "free",
@@ -47,10 +48,12 @@ class Node:
     label : str
         What the network's author calls it.
     kind : str
-        The operator: of an ``activation`` as :class:`~archonsim.workload.layer.Layer` names it where it can.
+        The operator: of an ``activation`` as :class:`~archonsim.network.layer.Layer` names it where
+        it can.
     window : Window
     tensors : mapping of str to float32 array
-        ``weight`` and ``bias`` of a convolution or linear layer, ``scale`` and ``shift`` (C,) of a norm.
+        ``weight`` and ``bias`` of a convolution or linear layer, ``scale`` and ``shift`` (C,) of a
+        norm.
     """
 
     name: str
@@ -124,8 +127,9 @@ class Graph:
 def simplify(graph: Graph, runner: Runner) -> Graph:
     """Name channel shuffles, fold zero padding into windows, and drop what changes nothing.
 
-    A run of rearrangements that ends in the shape that it began with is tried out on numbered channels: whatever operators
-    it is written with, it is a shuffle, nothing, or else stays as it is.
+    A run of rearrangements that ends in the shape that it began with is tried out on numbered
+    channels: whatever operators it is written with, it is a shuffle, nothing, or else stays as it
+    is.
     """
     alias: dict[str, str] = {}
     nodes: dict[str, Node] = {}
@@ -155,8 +159,14 @@ def _read(nodes: Sequence[Node], outputs: tuple[str, ...]) -> tuple[Node, ...]:
 
 
 def _padded(node: Node, pad: Node) -> Node:
-    top, bottom, left, right = (a + b for a, b in zip(node.window.padding, pad.window.padding, strict=True))
-    return replace(node, inputs=(pad.inputs[0], *node.inputs[1:]), window=replace(node.window, padding=(top, bottom, left, right)))
+    top, bottom, left, right = (
+        a + b for a, b in zip(node.window.padding, pad.window.padding, strict=True)
+    )
+    return replace(
+        node,
+        inputs=(pad.inputs[0], *node.inputs[1:]),
+        window=replace(node.window, padding=(top, bottom, left, right)),
+    )
 
 
 def _named_move(node: Node, nodes: Mapping[str, Node], runner: Runner) -> Node:
@@ -165,11 +175,14 @@ def _named_move(node: Node, nodes: Mapping[str, Node], runner: Runner) -> Node:
         source = nodes[source.inputs[0]]
     if source.shape != node.shape or not source.is_map:
         return node
-    probe = np.broadcast_to(np.arange(source.map[0], dtype=np.float32)[None, :, None, None], (1, *source.map))
+    probe = np.broadcast_to(
+        np.arange(source.map[0], dtype=np.float32)[None, :, None, None], (1, *source.map)
+    )
     probe = np.ascontiguousarray(probe).reshape(source.shape)
     place = np.arange(probe[0, 0].size, dtype=np.float32).reshape(probe[0, 0].shape)
     channels, pixels = (
-        runner.evaluate({source.name: x}, [node.name])[node.name] for x in (probe, np.broadcast_to(place, probe.shape).copy())
+        runner.evaluate({source.name: x}, [node.name])[node.name]
+        for x in (probe, np.broadcast_to(place, probe.shape).copy())
     )
     if not np.array_equal(pixels, np.broadcast_to(place, probe.shape)):
         return node
@@ -179,13 +192,24 @@ def _named_move(node: Node, nodes: Mapping[str, Node], runner: Runner) -> Node:
         return replace(node, op="pass", inputs=(source.name,))
     if groups is None:
         return node
-    return replace(node, op="shuffle", kind="channel shuffle", inputs=(source.name,), window=Window(groups=groups))
+    return replace(
+        node,
+        op="shuffle",
+        kind="channel shuffle",
+        inputs=(source.name,),
+        window=Window(groups=groups),
+    )
 
 
 def _shuffle_groups(order: NDArray[np.float32]) -> int | None:
-    """Return the groups of the shuffle that puts channel ``order[i]`` in place i; 1 where all stay, None for another order."""
+    """Return the groups of the shuffle that puts channel ``order[i]`` in place i.
+
+    1 where all stay, None for another order.
+    """
     count = len(order)
     for groups in range(1, count + 1):
-        if count % groups == 0 and np.array_equal(order, np.arange(count).reshape(groups, -1).T.reshape(-1)):
+        if count % groups == 0 and np.array_equal(
+            order, np.arange(count).reshape(groups, -1).T.reshape(-1)
+        ):
             return groups
     return None

@@ -1,4 +1,7 @@
-"""Images to run a network on: a folder of pictures, an array, or a data set's own files, and what was done to them."""
+"""Images to run a network on.
+
+A folder of pictures, an array, or a data set's own files, and what was done to them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 
 from archonsim.errors import WorkloadError
 from archonsim.export.datasets import load_dataset
-from archonsim.workload.tensors import Floats
+from archonsim.trace.tensors import Floats
 
 #: Data sets, and what a folder with one of them holds, in torchvision's layout or packed.
 _DATASETS = {
@@ -23,7 +26,9 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".tif", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """What is done to pixels before a network sees them, in this order; pixels of 8 bits become 0..1 first.
+    """What is done to pixels before a network sees them, in this order.
+
+    Pixels of 8 bits become 0..1 first.
 
     Attributes
     ----------
@@ -39,18 +44,32 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if not all(np.isfinite((*self.mean, *self.std))) or any(one <= 0 for one in self.std):
-            raise WorkloadError(f"std is {_list(self.std)}, mean is {_list(self.mean)}; they must be numbers, std greater than 0")
+            raise WorkloadError(
+                f"std is {_list(self.std)}, mean is {_list(self.mean)}; they must be numbers, std"
+                " greater than 0"
+            )
         if self.resize is not None and min(self.resize) < 1:
-            raise WorkloadError(f"resize is {self.resize[0]}x{self.resize[1]}; it must be at least 1x1")
+            raise WorkloadError(
+                f"resize is {self.resize[0]}x{self.resize[1]}; it must be at least 1x1"
+            )
 
     def apply(self, pixels: NDArray[np.generic]) -> Floats:
         """Return ``(N, C, H, W) float32``."""
         channels = pixels.shape[1]
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (1, channels):
-                raise WorkloadError(f"{name} has {len(getattr(self, name))} numbers; the images have {channels} channels")
-        scaled = pixels.astype(np.float32) / np.float32(255) if pixels.dtype == np.uint8 else pixels.astype(np.float32)
-        mean, std = (np.array(one, np.float32).reshape(1, -1, 1, 1) for one in (self.mean, self.std))
+                raise WorkloadError(
+                    f"{name} has {len(getattr(self, name))} numbers; the images have {channels}"
+                    " channels"
+                )
+        scaled = (
+            pixels.astype(np.float32) / np.float32(255)
+            if pixels.dtype == np.uint8
+            else pixels.astype(np.float32)
+        )
+        mean, std = (
+            np.array(one, np.float32).reshape(1, -1, 1, 1) for one in (self.mean, self.std)
+        )
         return np.ascontiguousarray((scaled - mean) / std)
 
     def describe(self, scaled: bool) -> str:
@@ -91,9 +110,12 @@ class Images:
     def part(self, start: int, stop: int) -> Images:
         """Return some of them."""
         return Images(
-            pixels=self.pixels[start:stop], indices=self.indices[start:stop], dataset=self.dataset, split=self.split,
+            pixels=self.pixels[start:stop],
+            indices=self.indices[start:stop],
+            dataset=self.dataset,
+            split=self.split,
             preprocessing=self.preprocessing,
-        )  # fmt: skip
+        )
 
 
 def number_ranges(numbers: Sequence[int]) -> str:
@@ -117,7 +139,8 @@ def as_images(pixels: NDArray[np.generic], dataset: str = "array") -> Images:
     """
     if pixels.ndim != 4 or pixels.dtype.kind not in "fiu":
         raise WorkloadError(
-            f"{dataset}: images are an array of shape {pixels.shape} and type {pixels.dtype}; it must be (N, C, H, W) numbers"
+            f"{dataset}: images are an array of shape {pixels.shape} and type {pixels.dtype}; it"
+            " must be (N, C, H, W) numbers"
         )
     floats = np.ascontiguousarray(pixels, np.float32)
     if not np.isfinite(floats).all():
@@ -132,15 +155,23 @@ def load_images(source: Path, first: int, count: int, preprocessing: Preprocessi
     Parameters
     ----------
     source : Path
-        A ``.npy`` file of ``(N, C, H, W)``, a folder of pictures (subfolders included, sorted by path; torchvision's
-        ImageFolder is one), or a folder with CIFAR in torchvision's layout or packed, of which the test split is read.
+        A ``.npy`` file of ``(N, C, H, W)``, a folder of pictures (subfolders included, sorted by
+        path; torchvision's ImageFolder is one), or a folder with CIFAR in torchvision's layout or
+        packed, of which the test split is read.
 
     Raises
     ------
     WorkloadError
         There are none, too few, or of several sizes.
     """
-    known = next((name for name, files in _DATASETS.items() if any((source / one).exists() for one in files)), "")
+    known = next(
+        (
+            name
+            for name, files in _DATASETS.items()
+            if any((source / one).exists() for one in files)
+        ),
+        "",
+    )
     if source.suffix == ".npy":
         pixels, split = _read_npy(source), ""
         _check_count(source, len(pixels), first, count)
@@ -156,14 +187,19 @@ def load_images(source: Path, first: int, count: int, preprocessing: Preprocessi
     dataset = known or source.resolve().name  # also of the folder "."
     ready = as_images(preprocessing.apply(pixels), dataset)
     return Images(
-        pixels=ready.pixels, indices=tuple(range(first, first + count)), dataset=dataset, split=split,
+        pixels=ready.pixels,
+        indices=tuple(range(first, first + count)),
+        dataset=dataset,
+        split=split,
         preprocessing=preprocessing.describe(pixels.dtype == np.uint8),
-    )  # fmt: skip
+    )
 
 
 def _check_count(source: Path, there: int, first: int, count: int) -> None:
     if first + count > there:
-        raise WorkloadError(f"{source}: holds {there} images; {count} from number {first} on were asked for")
+        raise WorkloadError(
+            f"{source}: holds {there} images; {count} from number {first} on were asked for"
+        )
 
 
 def _read_npy(source: Path) -> NDArray[np.generic]:
@@ -174,7 +210,9 @@ def _read_npy(source: Path) -> NDArray[np.generic]:
     except (ValueError, OSError, EOFError) as error:
         raise WorkloadError(f"{source}: not an array that numpy.save wrote: {error}") from error
     if array.ndim != 4 or array.dtype.kind not in "fiu":
-        raise WorkloadError(f"{source}: shape is {array.shape}, type {array.dtype}; it must be (N, C, H, W) numbers")
+        raise WorkloadError(
+            f"{source}: shape is {array.shape}, type {array.dtype}; it must be (N, C, H, W) numbers"
+        )
     return array
 
 
@@ -185,12 +223,19 @@ def _resized(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray
 
     height, width = preprocessing.resize
     pictures = (Image.fromarray(one.transpose(1, 2, 0)) for one in pixels)
-    return np.stack([np.asarray(one.resize((width, height), Image.Resampling.BILINEAR)) for one in pictures]).transpose(0, 3, 1, 2)
+    return np.stack(
+        [np.asarray(one.resize((width, height), Image.Resampling.BILINEAR)) for one in pictures]
+    ).transpose(0, 3, 1, 2)
 
 
-def _read_pictures(source: Path, first: int, count: int, resize: tuple[int, int] | None) -> NDArray[np.uint8]:
+def _read_pictures(
+    source: Path, first: int, count: int, resize: tuple[int, int] | None
+) -> NDArray[np.uint8]:
     if not source.is_dir():
-        raise WorkloadError(f"{source}: no such folder; --images takes a folder of pictures, a .npy file, or a folder with CIFAR")
+        raise WorkloadError(
+            f"{source}: no such folder; --images takes a folder of pictures, a .npy file, or a"
+            " folder with CIFAR"
+        )
     files = sorted(path for path in source.rglob("*") if path.suffix.lower() in _SUFFIXES)
     _check_count(source, len(files), first, count)
     chosen = files[first : first + count]
@@ -198,7 +243,10 @@ def _read_pictures(source: Path, first: int, count: int, resize: tuple[int, int]
     for path, picture in zip(chosen, pictures, strict=True):
         if picture.shape != pictures[0].shape:
             sizes = ["{1}x{2}".format(*one.shape) for one in (picture, pictures[0])]
-            raise WorkloadError(f"{path}: is {sizes[0]} pixels, {chosen[0].name} {sizes[1]}; make them equal with --resize HxW")
+            raise WorkloadError(
+                f"{path}: is {sizes[0]} pixels, {chosen[0].name} {sizes[1]}; make them equal with"
+                " --resize HxW"
+            )
     return np.stack(pictures)
 
 

@@ -14,8 +14,9 @@ def listing(examined: Examined) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``model``, ``framework``, ``layers`` and ``blocks`` (counts), ``relu6_measured`` and ``candidates``: one row for each
-        depthwise layer, and for each other convolution with a window between two 1x1 convolutions.
+        ``model``, ``framework``, ``layers`` and ``blocks`` (counts), ``relu6_measured`` and
+        ``candidates``: one row for each depthwise layer, and for each other convolution with a
+        window between two 1x1 convolutions.
     """
     rows, index = [], 0
     for one in examined.candidates:
@@ -42,10 +43,14 @@ def listing(examined: Examined) -> dict[str, Any]:
                 "relu6": any(unit.activation == "relu6" for unit in one.units),
                 "clipped": None if one.clipped is None else list(one.clipped),
             }
-        )  # fmt: skip
+        )
     compute = [unit for unit in examined.layers.values() if isinstance(unit, Unit)]
     relu6 = [row for row in rows if row["relu6"] and (row["fusable"] or row["clipped"])]
     return {
-        "model": examined.source.model, "framework": examined.source.framework, "layers": len(compute), "blocks": index,
-        "relu6_measured": bool(relu6) and all(row["clipped"] is not None for row in relu6), "candidates": rows,
-    }  # fmt: skip
+        "model": examined.source.model,
+        "framework": examined.source.framework,
+        "layers": len(compute),
+        "blocks": index,
+        "relu6_measured": bool(relu6) and all(row["clipped"] is not None for row in relu6),
+        "candidates": rows,
+    }

@@ -1,4 +1,7 @@
-"""From one call of an operator, its arguments under PyTorch's names, to a node: the same for all frontends."""
+"""From one call of an operator, its arguments under PyTorch's names, to a node.
+
+The same for all frontends.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ import numpy as np
 from archonsim.errors import WorkloadError
 from archonsim.export.graph import Node, Op, Window
 from archonsim.export.operators import activation_kind, operator
-from archonsim.workload.layer import Padding, same_padding
-from archonsim.workload.tensors import Floats
+from archonsim.network.layer import Padding, same_padding
+from archonsim.trace.tensors import Floats
 
 Pair = tuple[int, int]
 
@@ -37,7 +40,8 @@ class Call:
     shape : tuple of int
         Of its result.
     arguments : mapping
-        Constant arguments: arrays, numbers, tuples; ``padding`` as (top, bottom, left, right), a number, a pair or a word.
+        Constant arguments: arrays, numbers, tuples; ``padding`` as (top, bottom, left, right), a
+        number, a pair or a word.
     """
 
     name: str
@@ -68,7 +72,16 @@ def make_node(call: Call, made: Mapping[str, Node]) -> Node:
 
 
 def _node(op: Op, call: Call, **content: Any) -> Node:
-    return Node(**{"name": call.name, "op": op, "inputs": call.inputs, "shape": call.shape, "label": call.label} | content)
+    return Node(
+        **{
+            "name": call.name,
+            "op": op,
+            "inputs": call.inputs,
+            "shape": call.shape,
+            "label": call.label,
+        }
+        | content
+    )
 
 
 def _plain(op: Op, call: Call, sources: list[Node]) -> Node:
@@ -82,7 +95,9 @@ def unsupported(call: Call, why: str) -> WorkloadError:
 
 def _floats(value: Any, size: int, default: float) -> Floats:
     """Return `size` numbers, from an array of as many, a single one, or None."""
-    return np.broadcast_to(np.asarray(default if value is None else value, np.float32).reshape(-1), (size,)).copy()
+    return np.broadcast_to(
+        np.asarray(default if value is None else value, np.float32).reshape(-1), (size,)
+    ).copy()
 
 
 def _pair(value: Any) -> Pair:
@@ -93,7 +108,10 @@ def _pair(value: Any) -> Pair:
 
 
 def _padding(value: Any, size: Pair, kernel: Pair, stride: Pair) -> Padding:
-    """Read a padding in any of its forms; ``same`` puts an odd pixel behind, ``same_lower`` before."""
+    """Read a padding in any of its forms.
+
+    ``same`` puts an odd pixel behind, ``same_lower`` before.
+    """
     if value in ("valid", None):
         return (0, 0, 0, 0)
     if isinstance(value, str):
@@ -118,13 +136,28 @@ def _conv(op: Op, call: Call, sources: list[Node]) -> Node:
     if weight is None or len(sources) != 1:
         raise unsupported(call, "its weights are not constant")
     if weight.ndim != 4 or not sources[0].is_map:
-        raise unsupported(call, f"a {weight.ndim - 2}-D convolution of a value of shape {sources[0].shape}; maps are (1, C, H, W)")
+        raise unsupported(
+            call,
+            f"a {weight.ndim - 2}-D convolution of a value of shape {sources[0].shape}; maps are"
+            " (1, C, H, W)",
+        )
     kernel = (weight.shape[2], weight.shape[3])
-    if any(gap != 1 and size != 1 for gap, size in zip(_pair(call.arguments.get("dilation", 1)), kernel, strict=True)):
+    if any(
+        gap != 1 and size != 1
+        for gap, size in zip(_pair(call.arguments.get("dilation", 1)), kernel, strict=True)
+    ):
         raise unsupported(call, f"dilation is {call.arguments['dilation']}; layers have none")
     if call.arguments.get("padding_mode", "zeros") != "zeros":
-        raise unsupported(call, f"padding mode is {call.arguments['padding_mode']}; layers pad with zeros")
-    window = _window(call, sources[0], kernel, call.arguments.get("stride", 1), int(call.arguments.get("groups", 1)))
+        raise unsupported(
+            call, f"padding mode is {call.arguments['padding_mode']}; layers pad with zeros"
+        )
+    window = _window(
+        call,
+        sources[0],
+        kernel,
+        call.arguments.get("stride", 1),
+        int(call.arguments.get("groups", 1)),
+    )
     tensors = {"weight": weight, "bias": _floats(call.arguments.get("bias"), weight.shape[0], 0.0)}
     return _node(op, call, window=window, tensors=tensors)
 
@@ -134,8 +167,18 @@ def _linear(op: Op, call: Call, sources: list[Node]) -> Node:
     if weight is None or len(sources) != 1:
         raise unsupported(call, "it multiplies two computed values; weights must be constant")
     if not sources[0].is_map or len(call.shape) != 2:
-        raise unsupported(call, f"a linear layer of a value of shape {sources[0].shape}; it takes one vector an image")
-    return _node(op, call, tensors={"weight": weight, "bias": _floats(call.arguments.get("bias"), weight.shape[0], 0.0)})
+        raise unsupported(
+            call,
+            f"a linear layer of a value of shape {sources[0].shape}; it takes one vector an image",
+        )
+    return _node(
+        op,
+        call,
+        tensors={
+            "weight": weight,
+            "bias": _floats(call.arguments.get("bias"), weight.shape[0], 0.0),
+        },
+    )
 
 
 def _norm(op: Op, call: Call, sources: list[Node]) -> Node:
@@ -143,7 +186,10 @@ def _norm(op: Op, call: Call, sources: list[Node]) -> Node:
     if mean is None or var is None or call.arguments.get("training"):  # each image's own statistics
         return _node("free", call, kind=call.operator)
     channels = sources[0].map[0]
-    gain, shift = _floats(call.arguments.get("weight"), channels, 1.0), _floats(call.arguments.get("bias"), channels, 0.0)
+    gain, shift = (
+        _floats(call.arguments.get("weight"), channels, 1.0),
+        _floats(call.arguments.get("bias"), channels, 0.0),
+    )
     scale = gain / np.sqrt(var + np.float32(call.arguments.get("eps", 1e-5)))
     return _node(op, call, tensors={"scale": scale, "shift": shift - mean * scale})
 
@@ -154,9 +200,14 @@ def _activation(op: Op, call: Call, sources: list[Node]) -> Node:
 
 
 def _pad(op: Op, call: Call, sources: list[Node]) -> Node:
-    if call.arguments.get("mode", "constant") != "constant" or (call.arguments.get("value") or 0) != 0:
+    if (
+        call.arguments.get("mode", "constant") != "constant"
+        or (call.arguments.get("value") or 0) != 0
+    ):
         raise unsupported(call, "only padding with zeros is")
-    return _node(op, call, window=Window(padding=_padding(call.arguments["padding"], (1, 1), (1, 1), (1, 1))))
+    return _node(
+        op, call, window=Window(padding=_padding(call.arguments["padding"], (1, 1), (1, 1), (1, 1)))
+    )
 
 
 def _pool(op: Op, call: Call, sources: list[Node]) -> Node:
@@ -177,12 +228,21 @@ def _average(op: Op, call: Call, sources: list[Node]) -> Node:
         rows, columns = call.shape[2:]
         if height % rows == 0 and width % columns == 0:
             kernel = (height // rows, width // columns)
-            return _node("pool", call, kind=call.operator, window=Window(kernel=kernel, stride=kernel))
-    raise unsupported(call, f"it makes {call.shape} of {source.shape}; an average is over all pixels or over equal windows")
+            return _node(
+                "pool", call, kind=call.operator, window=Window(kernel=kernel, stride=kernel)
+            )
+    raise unsupported(
+        call,
+        f"it makes {call.shape} of {source.shape}; an average is over all pixels or over equal"
+        " windows",
+    )
 
 
 def _with_constant(op: Op, call: Call, sources: list[Node]) -> Node:
-    """Add, multiply, subtract or divide: by a constant for each channel it is a norm, of two maps it is what it is."""
+    """Add, multiply, subtract or divide.
+
+    By a constant for each channel it is a norm, of two maps it is what it is.
+    """
     if len(sources) > 1 or len(call.inputs) > 1:
         if op == "free":
             raise unsupported(call, "it takes two computed values")
@@ -192,11 +252,20 @@ def _with_constant(op: Op, call: Call, sources: list[Node]) -> Node:
     constant = call.arguments.get("other")
     short = call.operator.lower().strip("_").removeprefix("i").removeprefix("true")
     channels = sources[0].map[0]
-    if constant is None or call.arguments.get("alpha", 1) != 1 or call.shape != sources[0].shape or not sources[0].is_map:
+    if (
+        constant is None
+        or call.arguments.get("alpha", 1) != 1
+        or call.shape != sources[0].shape
+        or not sources[0].is_map
+    ):
         return _node("free", call, kind=call.operator)
     value = np.asarray(constant, np.float32)
-    per_channel = value.size == 1 or (value.size == channels and value.shape[-len(call.shape) + 1 :][:1] == (channels,))
-    if not per_channel or short not in (("add", "mul") if call.arguments.get("constant_first") else ("add", "mul", "sub", "div")):
+    per_channel = value.size == 1 or (
+        value.size == channels and value.shape[-len(call.shape) + 1 :][:1] == (channels,)
+    )
+    if not per_channel or short not in (
+        ("add", "mul") if call.arguments.get("constant_first") else ("add", "mul", "sub", "div")
+    ):
         return _node("free", call, kind=call.operator)
     one, zero = _floats(None, channels, 1.0), _floats(None, channels, 0.0)
     numbers = _floats(value, channels, 0.0)

@@ -18,7 +18,7 @@ from onnx.external_data_helper import uses_external_data
 from archonsim.errors import WorkloadError
 from archonsim.export.graph import Graph, Node
 from archonsim.export.nodes import Call, first_line, make_node
-from archonsim.workload.tensors import Floats
+from archonsim.trace.tensors import Floats
 
 Array = NDArray[Any]
 
@@ -35,7 +35,9 @@ class OnnxRunner:
         self._model = model
         self._made_by = {output: node for node in model.graph.node for output in node.output}
         self._constants = {one.name: one for one in model.graph.initializer}
-        self._sessions: dict[tuple[frozenset[str], tuple[str, ...]], onnxruntime.InferenceSession] = {}
+        self._sessions: dict[
+            tuple[frozenset[str], tuple[str, ...]], onnxruntime.InferenceSession
+        ] = {}
 
     def evaluate(self, known: Mapping[str, Floats], wanted: Sequence[str]) -> dict[str, Floats]:
         """Return values by name; see :class:`~archonsim.export.graph.Runner`."""
@@ -43,7 +45,9 @@ class OnnxRunner:
         found = {name: known[name] for name in wanted if name in known}
         if missing:
             feeds, session = self._session(frozenset(known), tuple(missing), known)
-            found |= zip(missing, session.run(missing, {name: known[name] for name in feeds}), strict=True)
+            found |= zip(
+                missing, session.run(missing, {name: known[name] for name in feeds}), strict=True
+            )
         return found
 
     def _session(
@@ -52,18 +56,24 @@ class OnnxRunner:
         nodes, feeds = self._needed(known, wanted)
         key = (frozenset(feeds), wanted)
         if key not in self._sessions:
-            inputs = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, values[name].shape) for name in feeds]
+            inputs = [
+                helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, values[name].shape)
+                for name in feeds
+            ]
             outputs = [onnx.ValueInfoProto(name=name) for name in wanted]
             read = {name for node in nodes for name in node.input}
             constants = [one for name, one in self._constants.items() if name in read]
             part = helper.make_model(
-                helper.make_graph(nodes, "part", inputs, outputs, constants), opset_imports=self._model.opset_import
+                helper.make_graph(nodes, "part", inputs, outputs, constants),
+                opset_imports=self._model.opset_import,
             )
             part.ir_version = self._model.ir_version
             self._sessions[key] = open_session(part)
         return feeds, self._sessions[key]
 
-    def _needed(self, known: frozenset[str], wanted: tuple[str, ...]) -> tuple[list[onnx.NodeProto], list[str]]:
+    def _needed(
+        self, known: frozenset[str], wanted: tuple[str, ...]
+    ) -> tuple[list[onnx.NodeProto], list[str]]:
         """Return the nodes between known and wanted values, in order, and the known values that they read."""
         open_, seen, feeds = list(wanted), set[str](), dict[str, None]()
         while open_:
@@ -73,7 +83,9 @@ class OnnxRunner:
             elif name in self._made_by and name not in seen:
                 seen |= set(self._made_by[name].output)
                 open_ += [one for one in self._made_by[name].input if one]
-        return [node for node in self._model.graph.node if seen.intersection(node.output)], sorted(feeds)
+        return [node for node in self._model.graph.node if seen.intersection(node.output)], sorted(
+            feeds
+        )
 
 
 def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
@@ -81,7 +93,9 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4  # what goes wrong is our error's one line
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
@@ -98,21 +112,34 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
         onnx.checker.check_model(model)
     except Exception as error:
-        raise WorkloadError(f"{path}: not a whole ONNX model ({first_line(error)}); export it again") from error
+        raise WorkloadError(
+            f"{path}: not a whole ONNX model ({first_line(error)}); export it again"
+        ) from error
     constants = {one.name: one for one in model.graph.initializer}
-    constants |= {node.output[0]: one.t for node in model.graph.node if node.op_type == "Constant" for one in node.attribute}
+    constants |= {
+        node.output[0]: one.t
+        for node in model.graph.node
+        if node.op_type == "Constant"
+        for one in node.attribute
+    }
     for name, one in constants.items():
         value = numpy_helper.to_array(one) if one.data_type else np.zeros(0)
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             place = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(value)))
-            raise WorkloadError(f"{path}: {name}: value at {place} is {value[place]}; all must be finite")
+            raise WorkloadError(
+                f"{path}: {name}: value at {place} is {value[place]}; all must be finite"
+            )
     return model
 
 
 def file_sha256(model: onnx.ModelProto, path: Path) -> str:
     """Return the digest of an ONNX file, and of the weights that it keeps in files beside it, where it does."""
     digest = hashlib.sha256(path.read_bytes())
-    beside = {one.name for one in onnx.load(path, load_external_data=False).graph.initializer if uses_external_data(one)}
+    beside = {
+        one.name
+        for one in onnx.load(path, load_external_data=False).graph.initializer
+        if uses_external_data(one)
+    }
     for one in model.graph.initializer:
         if one.name in beside:
             digest.update(one.raw_data)
@@ -125,14 +152,24 @@ def input_size(model: onnx.ModelProto, path: Path) -> tuple[str, tuple[int | Non
     inputs = [one for one in model.graph.input if one.name not in constants]
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         names = ", ".join(one.name for one in inputs)
-        raise WorkloadError(f"{path}: inputs are {names or 'none'}; it must have one, of 32-bit floats: the image")
-    size = tuple(one.dim_value if one.HasField("dim_value") else None for one in inputs[0].type.tensor_type.shape.dim)
+        raise WorkloadError(
+            f"{path}: inputs are {names or 'none'}; it must have one, of 32-bit floats: the image"
+        )
+    size = tuple(
+        one.dim_value if one.HasField("dim_value") else None
+        for one in inputs[0].type.tensor_type.shape.dim
+    )
     if len(size) != 4 or size[0] not in (1, None):
-        raise WorkloadError(f"{path}: input {inputs[0].name} is {size}; it must be (1, C, H, W), or leave the batch open")
+        raise WorkloadError(
+            f"{path}: input {inputs[0].name} is {size}; it must be (1, C, H, W), or leave the batch"
+            " open"
+        )
     return inputs[0].name, size
 
 
-def trace_onnx(model: onnx.ModelProto, path: Path, image: Floats, *, relu6_as_relu: bool = False) -> tuple[Graph, OnnxRunner]:
+def trace_onnx(
+    model: onnx.ModelProto, path: Path, image: Floats, *, relu6_as_relu: bool = False
+) -> tuple[Graph, OnnxRunner]:
     """Turn a model into a graph.
 
     Parameters
@@ -151,7 +188,10 @@ def trace_onnx(model: onnx.ModelProto, path: Path, image: Floats, *, relu6_as_re
     """
     name, size = input_size(model, path)
     if any(want not in (None, have) for want, have in zip(size, image.shape, strict=True)):
-        wanted, found = ("x".join("?" if one is None else str(one) for one in shape[1:]) for shape in (size, image.shape))
+        wanted, found = (
+            "x".join("?" if one is None else str(one) for one in shape[1:])
+            for shape in (size, image.shape)
+        )
         raise WorkloadError(f"{path}: takes images of {wanted}; these are {found}")
     graph = _Translation(model, name, _record(model, path, name, image)).graph()
     if relu6_as_relu:
@@ -171,7 +211,9 @@ def _record(model: onnx.ModelProto, path: Path, name: str, image: Floats) -> dic
         values = open_session(probe).run(names, {name: image})
     except Exception as error:
         found = "x".join(map(str, image.shape[1:]))
-        raise WorkloadError(f"{path}: onnxruntime does not run it on images of {found}: {first_line(error)}") from error
+        raise WorkloadError(
+            f"{path}: onnxruntime does not run it on images of {found}: {first_line(error)}"
+        ) from error
     return dict(zip(names, values, strict=True)) | {name: image}
 
 
@@ -181,7 +223,9 @@ def _without_relu6(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
     changed.CopyFrom(model)
     for node in changed.graph.node:
         if node.output[0] in clipped:
-            node.CopyFrom(helper.make_node("Relu", [node.input[0]], list(node.output), name=node.name))
+            node.CopyFrom(
+                helper.make_node("Relu", [node.input[0]], list(node.output), name=node.name)
+            )
     return changed
 
 
@@ -195,8 +239,18 @@ class _Translation:
 
     def graph(self) -> Graph:
         """Return the graph; nodes that no image changes, or that compute no floating-point numbers, are not in it."""
-        constants: dict[str, Array] = {one.name: numpy_helper.to_array(one) for one in self.model.graph.initializer}
-        made = {self.image: Node(name=self.image, op="input", inputs=(), shape=self.values[self.image].shape, label=self.image)}
+        constants: dict[str, Array] = {
+            one.name: numpy_helper.to_array(one) for one in self.model.graph.initializer
+        }
+        made = {
+            self.image: Node(
+                name=self.image,
+                op="input",
+                inputs=(),
+                shape=self.values[self.image].shape,
+                label=self.image,
+            )
+        }
         for node in self._used():
             sources = tuple(one for one in node.input if one in made)
             for output in node.output:
@@ -215,16 +269,31 @@ class _Translation:
                 wanted.update(node.input)
         return used[::-1]
 
-    def _call(self, node: onnx.NodeProto, output: str, sources: tuple[str, ...], constants: Mapping[str, Array]) -> Call:
+    def _call(
+        self,
+        node: onnx.NodeProto,
+        output: str,
+        sources: tuple[str, ...],
+        constants: Mapping[str, Array],
+    ) -> Call:
         label = node.name or output
-        if len(node.input) > 1 and node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1].endswith(".weight"):
+        if (
+            len(node.input) > 1
+            and node.op_type in ("Conv", "Gemm", "MatMul")
+            and node.input[1].endswith(".weight")
+        ):
             label = node.input[1].removesuffix(".weight")
         operator = "add" if node.op_type == "Sum" else node.op_type
         values = [constants.get(one) if one else None for one in node.input]
         given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
         arguments = _ARGUMENTS.get(node.op_type, _other)(given, values)
         return Call(
-            name=output, label=label, operator=operator, inputs=sources, shape=self.values[output].shape, arguments=arguments
+            name=output,
+            label=label,
+            operator=operator,
+            inputs=sources,
+            shape=self.values[output].shape,
+            arguments=arguments,
         )
 
 
@@ -233,22 +302,37 @@ def _at(values: Sequence[Array | None], place: int) -> Array | None:
 
 
 def _window(given: Mapping[str, Any]) -> dict[str, Any]:
-    top, left, bottom, right = given.get("pads", (0, 0, 0, 0)) if len(given.get("pads", (0,) * 4)) == 4 else (0, 0, 0, 0)
+    top, left, bottom, right = (
+        given.get("pads", (0, 0, 0, 0)) if len(given.get("pads", (0,) * 4)) == 4 else (0, 0, 0, 0)
+    )
     words = {b"SAME_UPPER": "same", b"SAME_LOWER": "same_lower", b"VALID": "valid"}
     padding = words.get(given.get("auto_pad", b""), (top, bottom, left, right))
-    return {"stride": given.get("strides", (1, 1)), "padding": padding, "dilation": given.get("dilations", (1, 1))}
+    return {
+        "stride": given.get("strides", (1, 1)),
+        "padding": padding,
+        "dilation": given.get("dilations", (1, 1)),
+    }
 
 
 def _conv(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    return _window(given) | {"weight": _at(values, 1), "bias": _at(values, 2), "groups": given.get("group", 1)}
+    return _window(given) | {
+        "weight": _at(values, 1),
+        "bias": _at(values, 2),
+        "groups": given.get("group", 1),
+    }
 
 
 def _gemm(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
     weight, bias = _at(values, 1), _at(values, 2)
     if weight is None or given.get("transA", 0):
         return {}
-    weight = np.ascontiguousarray(weight if given.get("transB", 0) else weight.T) * np.float32(given.get("alpha", 1.0))
-    return {"weight": weight, "bias": None if bias is None else bias * np.float32(given.get("beta", 1.0))}
+    weight = np.ascontiguousarray(weight if given.get("transB", 0) else weight.T) * np.float32(
+        given.get("alpha", 1.0)
+    )
+    return {
+        "weight": weight,
+        "bias": None if bias is None else bias * np.float32(given.get("beta", 1.0)),
+    }
 
 
 def _matmul(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
@@ -263,8 +347,14 @@ def _norm(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str,
 
 
 def _clip(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    limits = {"min": _at(values, 1), "max": _at(values, 2), **given}  # before opset 11 they were attributes
-    return {name: None if (limit := limits[name]) is None else float(limit) for name in ("min", "max")}
+    limits = {
+        "min": _at(values, 1),
+        "max": _at(values, 2),
+        **given,
+    }  # before opset 11 they were attributes
+    return {
+        name: None if (limit := limits[name]) is None else float(limit) for name in ("min", "max")
+    }
 
 
 def _pool(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
@@ -278,14 +368,25 @@ def _pad(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, 
     if len(outer) != 8 or any(outer[place] for place in (0, 1, 4, 5)):
         mode = "batch or channels"
     value = given.get("value", _at(values, 2))
-    return {"padding": (outer[2], outer[6], outer[3], outer[7]), "mode": mode, "value": 0.0 if value is None else float(value)}
+    return {
+        "padding": (outer[2], outer[6], outer[3], outer[7]),
+        "mode": mode,
+        "value": 0.0 if value is None else float(value),
+    }
 
 
 def _other(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    """Arguments of the rest: at most a constant operand, on the right of what is no sum or product."""
+    """Arguments of the rest.
+
+    At most a constant operand, on the right of what is no sum or product.
+    """
     constant = [value for value in values if value is not None]
     right = len(values) == 2 and values[1] is None
-    return {"other": constant[0], "constant_first": right} if len(constant) == 1 and len(values) == 2 else {}
+    return (
+        {"other": constant[0], "constant_first": right}
+        if len(constant) == 1 and len(values) == 2
+        else {}
+    )
 
 
 _ARGUMENTS = {

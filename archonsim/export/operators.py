@@ -27,7 +27,9 @@ _BY_OP: Final[dict[Op, str]] = {
     "free": "sub isub div idiv truediv itruediv neg abs sqrt exp pow layernorm groupnorm instancenorm2d instancenorm "
     "localresponsenorm layernormalization instancenormalization",
 }  # fmt: skip
-OPERATORS: Final[dict[str, Op]] = {name: op for op, names in _BY_OP.items() for name in names.split()}
+OPERATORS: Final[dict[str, Op]] = {
+    name: op for op, names in _BY_OP.items() for name in names.split()
+}
 
 #: Our names of activations where they differ.
 _ACTIVATIONS: Final = {"hardswish": "hswish", "hardsigmoid": "hsigmoid", "swish": "silu"}
@@ -49,8 +51,9 @@ def operator(name: str, where: str) -> Op:
     op = OPERATORS.get(plain(name))
     if op is None:
         raise WorkloadError(
-            f"{where}: operator {name!r} is not supported; a workload has 2-D convolutions, linear layers, pooling, sums, "
-            "products, concatenations, shuffles, normalisations and activations"
+            f"{where}: operator {name!r} is not supported; a workload has 2-D convolutions, linear"
+            " layers, pooling, sums, products, concatenations, shuffles, normalisations and"
+            " activations"
         )
     return op
 

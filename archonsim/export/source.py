@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from archonsim.errors import UserError, WorkloadError
 from archonsim.export.graph import Graph, Runner, simplify
 from archonsim.export.nodes import first_line
-from archonsim.workload.tensors import Floats
+from archonsim.trace.tensors import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: What to do about ReLU6: keep it (its blocks fuse only where nothing reaches 6), or run ReLUs in its place.
+#: What to do about ReLU6: keep it (its blocks fuse only where nothing reaches 6), or run ReLUs in
+#: its place.
 Relu6 = Literal["exact", "relu"]
 
 
@@ -33,7 +34,7 @@ class Source:
         Simplified.
     runner : Runner
     model, sha256, framework : str
-        As in :class:`~archonsim.workload.workload.Provenance`.
+        As in :class:`~archonsim.network.workload.Provenance`.
     """
 
     graph: Graph
@@ -51,9 +52,12 @@ def module_source(module: nn.Module, image: Floats, model: str, relu6: Relu6 = "
 
     graph, runner, tracer = trace_module(module, image, relu6_as_relu=relu6 == "relu")
     return Source(
-        graph=simplify(graph, runner), runner=runner, model=model, sha256=state_sha256(module.state_dict()),
+        graph=simplify(graph, runner),
+        runner=runner,
+        model=model,
+        sha256=state_sha256(module.state_dict()),
         framework=f"torch {torch.__version__}, traced by {tracer}",
-    )  # fmt: skip
+    )
 
 
 def onnx_source(path: Path, image: Floats, relu6: Relu6 = "exact") -> Source:
@@ -63,9 +67,12 @@ def onnx_source(path: Path, image: Floats, relu6: Relu6 = "exact") -> Source:
     graph, runner = onnx_graph.trace_onnx(model, path, image, relu6_as_relu=relu6 == "relu")
     versions = (importlib.import_module(name).__version__ for name in ("onnxruntime", "onnx"))
     return Source(
-        graph=simplify(graph, runner), runner=runner, model=path.name, sha256=onnx_graph.file_sha256(model, path),
+        graph=simplify(graph, runner),
+        runner=runner,
+        model=path.name,
+        sha256=onnx_graph.file_sha256(model, path),
         framework="onnxruntime {}, onnx {}".format(*versions),
-    )  # fmt: skip
+    )
 
 
 def onnx_input(path: Path) -> tuple[int, int, int] | None:
@@ -80,12 +87,16 @@ def _onnx_graph() -> Any:
         return importlib.import_module("archonsim.export.onnx_graph")
     except ModuleNotFoundError as error:
         raise UserError(
-            f"an ONNX file needs onnx and onnxruntime, and {error.name} is not installed: pip install 'archonsim[onnx]'"
+            f"an ONNX file needs onnx and onnxruntime, and {error.name} is not installed: pip"
+            " install 'archonsim[onnx]'"
         ) from error
 
 
 def state_sha256(state: Mapping[str, Tensor]) -> str:
-    """Return the digest of a module's parameters and buffers: names, types, shapes and values, in order of names."""
+    """Return the digest of a module's parameters and buffers.
+
+    Names, types, shapes and values, in order of names.
+    """
     digest = hashlib.sha256()
     for name in sorted(state):
         array = state[name].detach().cpu().contiguous()
@@ -107,17 +118,25 @@ def make_module(name: str) -> nn.Module:
     place, colon, attribute = name.partition(":")
     if not (place and colon and attribute):
         raise WorkloadError(
-            f"--module is {name!r}; write PACKAGE.MODULE:FUNCTION, a function without arguments that returns a module"
+            f"--module is {name!r}; write PACKAGE.MODULE:FUNCTION, a function without arguments"
+            " that returns a module"
         )
     if "" not in sys.path:
         sys.path.insert(0, "")  # the folder in which the command runs
     try:
         made = getattr(importlib.import_module(place), attribute)
         made = made if isinstance(made, nn.Module) else made()
-    except (Exception, SystemExit) as error:  # a script that is imported may read its own command line, and leave
-        raise WorkloadError(f"--module {name}: {type(error).__name__}: {first_line(error)}") from error
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a script that is imported may read its own command line, and leave
+        raise WorkloadError(
+            f"--module {name}: {type(error).__name__}: {first_line(error)}"
+        ) from error
     if not isinstance(made, nn.Module):
-        raise WorkloadError(f"--module {name}: returns {type(made).__name__}; it must return a torch.nn.Module")
+        raise WorkloadError(
+            f"--module {name}: returns {type(made).__name__}; it must return a torch.nn.Module"
+        )
     return made
 
 
@@ -140,8 +159,12 @@ def load_checkpoint(module: nn.Module, path: Path) -> None:
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(one, torch.Tensor) for one in content.values()):
-        raise WorkloadError(f"{path}: holds {type(content).__name__}, no state dict; save module.state_dict()")
+    if not isinstance(content, dict) or not all(
+        isinstance(one, torch.Tensor) for one in content.values()
+    ):
+        raise WorkloadError(
+            f"{path}: holds {type(content).__name__}, no state dict; save module.state_dict()"
+        )
     load_state(module, content, path)
 
 
@@ -157,7 +180,9 @@ def load_state(module: nn.Module, content: Mapping[str, Tensor], path: Path) -> 
     wrong = {
         "missing": [name for name in own if name not in content],
         "unexpected": [name for name in content if name not in own],
-        "of another shape": [name for name in own if name in content and content[name].shape != own[name].shape],
+        "of another shape": [
+            name for name in own if name in content and content[name].shape != own[name].shape
+        ],
     }
     told = [
         f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"

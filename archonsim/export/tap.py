@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from archonsim.export.folding import layer_tensors, predictor_tensors, to_floats
-from archonsim.workload.mask import Mask
-from archonsim.workload.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
+from archonsim.trace.mask import Mask
+from archonsim.trace.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
 from archonsim.zoo.bottleneck import Bottleneck
 from archonsim.zoo.network import Network, after_core, core, to_half
 from archonsim.zoo.predictor import gate
@@ -63,7 +63,8 @@ def trace_network(network: Network, images: Tensor) -> MemoryTrace:
     Parameters
     ----------
     network : Network
-        Maps between blocks are rounded to 16 bits, so that a stored map is exactly what the next block read.
+        Maps between blocks are rounded to 16 bits, so that a stored map is exactly what the next
+        block read.
     images : (N, C, H, W) float32
         Normalised; N = 0 gives weights alone.
     """
@@ -80,5 +81,8 @@ def trace_network(network: Network, images: Tensor) -> MemoryTrace:
             else:
                 x = module(x)
     return MemoryTrace(
-        layers=network_layers(network), predictor_pairs=network_predictors(network), blocks=blocks, images=len(images)
+        layers=network_layers(network),
+        predictor_pairs=network_predictors(network),
+        blocks=blocks,
+        images=len(images),
     )

@@ -1,4 +1,7 @@
-"""PyTorch modules as graphs: traced by torch.fx, or by torch.export where fx cannot follow the module's code."""
+"""PyTorch modules as graphs.
+
+Traced by torch.fx, or by torch.export where fx cannot follow the module's code.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from archonsim.export.graph import Graph, Node
 from archonsim.export.nodes import Call, first_line, make_node
 from archonsim.export.operators import operator
 from archonsim.export.torch_module import order_in_place, own_copy
-from archonsim.workload.tensors import Floats
+from archonsim.trace.tensors import Floats
 
 Shapes = dict[fx.Node, tuple[int, ...]]
 Constants = dict[fx.Node, Tensor]
@@ -40,8 +43,11 @@ class TorchRunner:
     def evaluate(self, known: Mapping[str, Floats], wanted: Sequence[str]) -> dict[str, Floats]:
         """Return values by name; see :class:`~archonsim.export.graph.Runner`."""
         interpreter = fx.Interpreter(self._traced)
-        # Copies: an operator that works in place must change neither what the caller holds nor what it asked for.
-        interpreter.env = {self._nodes[name]: torch.from_numpy(value.copy()) for name, value in known.items()}
+        # Copies: an operator that works in place must change neither what the caller holds nor what
+        # it asked for.
+        interpreter.env = {
+            self._nodes[name]: torch.from_numpy(value.copy()) for name, value in known.items()
+        }
         nodes = [self._nodes[name] for name in wanted]
         needed = _needed(self._traced, nodes, {self._nodes[name] for name in known})
         found = {name: known[name] for name in wanted if name in known}
@@ -56,7 +62,9 @@ class TorchRunner:
         return found
 
 
-def _needed(traced: fx.GraphModule, wanted: Sequence[fx.Node], known: Set[fx.Node] = frozenset()) -> list[fx.Node]:
+def _needed(
+    traced: fx.GraphModule, wanted: Sequence[fx.Node], known: Set[fx.Node] = frozenset()
+) -> list[fx.Node]:
     """Return the nodes between known and wanted ones, the latter included, in order."""
     open_, seen = list(wanted), set[fx.Node]()
     while open_:
@@ -67,7 +75,9 @@ def _needed(traced: fx.GraphModule, wanted: Sequence[fx.Node], known: Set[fx.Nod
     return [node for node in traced.graph.nodes if node in seen]
 
 
-def trace_module(module: nn.Module, image: Floats, *, relu6_as_relu: bool = False) -> tuple[Graph, TorchRunner, str]:
+def trace_module(
+    module: nn.Module, image: Floats, *, relu6_as_relu: bool = False
+) -> tuple[Graph, TorchRunner, str]:
     """Trace a module in evaluation mode.
 
     Parameters
@@ -87,7 +97,8 @@ def trace_module(module: nn.Module, image: Floats, *, relu6_as_relu: bool = Fals
     Raises
     ------
     WorkloadError
-        No tracer can, the module does not take the image, or it holds something that no workload can describe.
+        No tracer can, the module does not take the image, or it holds something that no workload
+        can describe.
     """
     module = own_copy(module)
     _check_takes(module, image)
@@ -109,7 +120,9 @@ def _check_takes(module: nn.Module, image: Floats) -> None:
     try:
         module(torch.from_numpy(image.copy()))
     except Exception as error:
-        raise WorkloadError(f"{type(module).__name__} does not take images of {_size(image)}: {first_line(error)}") from error
+        raise WorkloadError(
+            f"{type(module).__name__} does not take images of {_size(image)}: {first_line(error)}"
+        ) from error
 
 
 def _trace(module: nn.Module, image: Tensor) -> tuple[fx.GraphModule, str]:
@@ -117,11 +130,14 @@ def _trace(module: nn.Module, image: Tensor) -> tuple[fx.GraphModule, str]:
         return fx.symbolic_trace(module), "torch.fx"
     except Exception as failure:
         try:
-            with contextlib.redirect_stderr(io.StringIO()):  # what goes wrong is our error's one line
+            with contextlib.redirect_stderr(
+                io.StringIO()
+            ):  # what goes wrong is our error's one line
                 traced = torch.export.export(module, (image,), strict=False).module()
         except Exception as error:
             raise WorkloadError(
-                f"{type(module).__name__}: cannot be traced; torch.fx: {first_line(failure)}; torch.export: {first_line(error)}"
+                f"{type(module).__name__}: cannot be traced; torch.fx: {first_line(failure)};"
+                f" torch.export: {first_line(error)}"
             ) from error
         assert isinstance(traced, fx.GraphModule)
         return traced, "torch.export"
@@ -129,7 +145,10 @@ def _trace(module: nn.Module, image: Tensor) -> tuple[fx.GraphModule, str]:
 
 @torch.no_grad()
 def _record(traced: fx.GraphModule, image: Tensor) -> tuple[Shapes, Constants]:
-    """Run the traced module once; return the shapes of all values that are tensors, and those that no image changes."""
+    """Run the traced module once.
+
+    Return the shapes of all values that are tensors, and those that no image changes.
+    """
     shapes: Shapes = {}
     constants: Constants = {}
 
@@ -138,7 +157,10 @@ def _record(traced: fx.GraphModule, image: Tensor) -> tuple[Shapes, Constants]:
             value = super().run_node(n)
             if isinstance(value, Tensor):
                 shapes[n] = tuple(value.shape)
-                settled = all(source in constants for source in n.all_input_nodes) or _operator_name(n) in _SHAPE_ONLY
+                settled = (
+                    all(source in constants for source in n.all_input_nodes)
+                    or _operator_name(n) in _SHAPE_ONLY
+                )
                 if n.op != "placeholder" and settled:
                     constants[n] = value
             return value
@@ -152,7 +174,9 @@ def _replace_relu6(traced: fx.GraphModule, graph: Graph) -> None:
     for node in list(traced.graph.nodes):
         if node.name in clipped:
             with traced.graph.inserting_before(node):
-                node.replace_all_uses_with(traced.graph.call_function(torch.relu, (node.all_input_nodes[0],)))
+                node.replace_all_uses_with(
+                    traced.graph.call_function(torch.relu, (node.all_input_nodes[0],))
+                )
             traced.graph.erase_node(node)
     traced.recompile()
 
@@ -206,7 +230,11 @@ class _Translation:
         """Return the graph; nodes that compute no tensor, a constant one, or nothing that is used are not in it."""
         image = next(node for node in self.traced.graph.nodes if node.op == "placeholder")
         output = self.traced.graph.output_node()
-        made = {image.name: Node(name=image.name, op="input", inputs=(), shape=self.shapes[image], label=image.name)}
+        made = {
+            image.name: Node(
+                name=image.name, op="input", inputs=(), shape=self.shapes[image], label=image.name
+            )
+        }
         results = [node for node in output.all_input_nodes if node in self.shapes]
         for node in _needed(self.traced, results, {image}):
             if node in self.shapes and node not in self.constants:
@@ -218,9 +246,13 @@ class _Translation:
         module = self._module(node)
         arguments = self._arguments(node) if module is None else _module_arguments(module)
         return Call(
-            name=node.name, label=self._label(node), operator=_operator_name(node, module), inputs=self._sources(node),
-            shape=self.shapes[node], arguments=arguments,
-        )  # fmt: skip
+            name=node.name,
+            label=self._label(node),
+            operator=_operator_name(node, module),
+            inputs=self._sources(node),
+            shape=self.shapes[node],
+            arguments=arguments,
+        )
 
     def _label(self, node: fx.Node) -> str:
         if node.op == "call_module":
@@ -239,7 +271,12 @@ class _Translation:
             elif source.op != "get_attr" and "getitem" in _operator_name(node):
                 self._check_splits(source)
                 names += self._sources(source)
-        if node.op != "output" and len(node.all_input_nodes) == 1 and len(node.args) == 2 and node.args[0] is node.args[1]:
+        if (
+            node.op != "output"
+            and len(node.all_input_nodes) == 1
+            and len(node.args) == 2
+            and node.args[0] is node.args[1]
+        ):
             names *= 2  # x + x
         return tuple(names)
 
@@ -247,20 +284,32 @@ class _Translation:
         """Refuse what makes a tuple by anything but splitting: it may multiply."""
         name = _operator_name(node, self._module(node))
         if operator(name, self._label(node)) != "split":
-            raise WorkloadError(f"{self._label(node)}: {name} is not supported here: it makes several values")
+            raise WorkloadError(
+                f"{self._label(node)}: {name} is not supported here: it makes several values"
+            )
 
     def _module(self, node: fx.Node) -> nn.Module | None:
         return self.traced.get_submodule(str(node.target)) if node.op == "call_module" else None
 
     def _arguments(self, node: fx.Node) -> dict[str, Any]:
         given = dict(zip(_parameter_names(node), node.args, strict=False)) | node.kwargs
-        if len(node.args) == 2 and node.args[1] in self.shapes and node.args[1] not in self.constants:
+        if (
+            len(node.args) == 2
+            and node.args[1] in self.shapes
+            and node.args[1] not in self.constants
+        ):
             given = node.kwargs | {"other": node.args[0], "constant_first": True}
         known = {name: self._value(value) for name, value in given.items()}
-        return _renamed({name: value for name, value in known.items() if not isinstance(value, fx.Node)})
+        return _renamed(
+            {name: value for name, value in known.items() if not isinstance(value, fx.Node)}
+        )
 
     def _value(self, value: Any) -> Any:
-        return _plain(self.constants[value]) if isinstance(value, fx.Node) and value in self.constants else value
+        return (
+            _plain(self.constants[value])
+            if isinstance(value, fx.Node) and value in self.constants
+            else value
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -269,7 +318,9 @@ def _plain(value: Any) -> Any:
 
 def _module_arguments(module: nn.Module) -> dict[str, Any]:
     found = {name: _plain(getattr(module, name)) for name in _ATTRIBUTES if hasattr(module, name)}
-    return _renamed(found | {"pad": found["padding"]} if isinstance(module, nn.ZeroPad2d) else found)
+    return _renamed(
+        found | {"pad": found["padding"]} if isinstance(module, nn.ZeroPad2d) else found
+    )
 
 
 def _renamed(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""A user's PyTorch module made fit for tracing: copied, checked, and free of operators that change what others still read."""
+"""A user's PyTorch module made fit for tracing.
+
+Copied, checked, and free of operators that change what others still read.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,20 @@ def own_copy(module: nn.Module) -> nn.Module:
     WorkloadError
         It cannot be copied, or a weight is not there yet, not float32 or not finite.
     """
-    # Weights that a hook computes (torch.nn.utils.prune, weight_norm) are results of operators, which deepcopy refuses.
-    computed = [one for part in module.modules() for one in vars(part).values() if isinstance(one, Tensor) and not one.is_leaf]
+    # Weights that a hook computes (torch.nn.utils.prune, weight_norm) are results of operators,
+    # which deepcopy refuses.
+    computed = [
+        one
+        for part in module.modules()
+        for one in vars(part).values()
+        if isinstance(one, Tensor) and not one.is_leaf
+    ]
     try:
         copied = copy.deepcopy(module, {id(one): one.detach().clone() for one in computed}).eval()
     except Exception as error:
-        raise WorkloadError(f"{type(module).__name__}: cannot be copied: {' '.join(str(error).split())}") from error
+        raise WorkloadError(
+            f"{type(module).__name__}: cannot be copied: {' '.join(str(error).split())}"
+        ) from error
     _check_weights(copied)
     return copied
 
@@ -33,16 +44,21 @@ def own_copy(module: nn.Module) -> nn.Module:
 def _check_weights(module: nn.Module) -> None:
     for name, tensor in module.state_dict().items():
         if is_lazy(tensor):
-            raise WorkloadError(f"{name}: has no values yet; run the module on an image once before it is exported")
+            raise WorkloadError(
+                f"{name}: has no values yet; run the module on an image once before it is exported"
+            )
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             continue
         if tensor.dtype != torch.float32:
             raise WorkloadError(
-                f"{name}: is {str(tensor.dtype).removeprefix('torch.')}; the exporter runs float32 modules (call .float() first)"
+                f"{name}: is {str(tensor.dtype).removeprefix('torch.')}; the exporter runs float32"
+                " modules (call .float() first)"
             )
         if not tensor.isfinite().all():
             place = tuple(int(axis) for axis in (~tensor.isfinite()).nonzero()[0])
-            raise WorkloadError(f"{name}: value at {place} is {float(tensor[place])}; all must be finite")
+            raise WorkloadError(
+                f"{name}: value at {place} is {float(tensor[place])}; all must be finite"
+            )
 
 
 class _InPlace(fx.Interpreter):
@@ -54,7 +70,9 @@ class _InPlace(fx.Interpreter):
         self.changes: list[tuple[fx.Node, fx.Node]] = []
 
     def run_node(self, n: fx.Node) -> Any:
-        sources = {one: self.env[one] for one in n.all_input_nodes if isinstance(self.env[one], Tensor)}
+        sources = {
+            one: self.env[one] for one in n.all_input_nodes if isinstance(self.env[one], Tensor)
+        }
         before = {one: value._version for one, value in sources.items()}
         made = super().run_node(n)
         for source, value in sources.items():
@@ -64,11 +82,22 @@ class _InPlace(fx.Interpreter):
         return made
 
     def _refuse_views(self, n: fx.Node, source: fx.Node, changed: Tensor) -> None:
-        later = [one for one in self.env if one is not source and any(self._order[user] > self._order[n] for user in one.users)]
+        later = [
+            one
+            for one in self.env
+            if one is not source and any(self._order[user] > self._order[n] for user in one.users)
+        ]
         for one in later:
             other = self.env[one]
-            if isinstance(other, Tensor) and _overlap(changed, other) and all(one is not old for _, old in self.changes):
-                raise WorkloadError(f"{n.name}: changes {source.name} in place, of which {one.name} is a view that is read again")
+            if (
+                isinstance(other, Tensor)
+                and _overlap(changed, other)
+                and all(one is not old for _, old in self.changes)
+            ):
+                raise WorkloadError(
+                    f"{n.name}: changes {source.name} in place, of which {one.name} is a view that"
+                    " is read again"
+                )
 
 
 def _overlap(one: Tensor, other: Tensor) -> bool:
@@ -84,7 +113,8 @@ def _overlap(one: Tensor, other: Tensor) -> bool:
 def order_in_place(traced: fx.GraphModule, image: Tensor) -> None:
     """Let whatever reads a value after an operator changed it in place read that operator's result instead.
 
-    Otherwise a graph would show two values where the module has one, and computing parts of it would give others than the module.
+    Otherwise a graph would show two values where the module has one, and computing parts of it
+    would give others than the module.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""From a graph's nodes to layers: each convolution with the normalisations and the activation behind it folded in."""
+"""From a graph's nodes to layers.
+
+Each convolution with the normalisations and the activation behind it folded in.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,20 @@ from typing import get_args
 
 from archonsim.errors import WorkloadError
 from archonsim.export.graph import Graph, Node
-from archonsim.workload.check import check_layer
-from archonsim.workload.layer import Activation, Kind, Layer
-from archonsim.workload.tensors import LayerTensors
+from archonsim.network.layer import Activation, Kind, Layer
+from archonsim.trace.tensors import LayerTensors
+from archonsim.tracefile.check import check_layer
 
 _ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 #: Nodes that are layers without weights.
 _PLAIN: dict[str, Kind] = {
-    "pool": "pool", "avgpool": "avgpool", "add": "add", "multiply": "multiply", "concat": "concat", "shuffle": "shuffle",
-}  # fmt: skip
+    "pool": "pool",
+    "avgpool": "avgpool",
+    "add": "add",
+    "multiply": "multiply",
+    "concat": "concat",
+    "shuffle": "shuffle",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,7 +61,9 @@ class Unit:
         """Whether it is a 1x1 convolution that keeps the map's size."""
         one = self.layer
         return (
-            one.kind == "conv" and (one.kernel_h, one.kernel_w, one.stride_h, one.stride_w) == (1, 1, 1, 1) and not any(one.padding)
+            one.kind == "conv"
+            and (one.kernel_h, one.kernel_w, one.stride_h, one.stride_w) == (1, 1, 1, 1)
+            and not any(one.padding)
         )
 
 
@@ -74,7 +84,8 @@ def find_layers(graph: Graph) -> dict[str, Unit | Layer]:
     Raises
     ------
     WorkloadError
-        There is no layer, a weight is not finite, or a layer has a shape that no workload can describe.
+        There is no layer, a weight is not finite, or a layer has a shape that no workload can
+        describe.
     """
     name = _Names()
     found: dict[str, Unit | Layer] = {}
@@ -94,25 +105,37 @@ def _unit(graph: Graph, node: Node, name: str) -> Unit:
     for follower in _followers(graph, node):
         if follower.op == "norm":
             gain = follower.tensors["scale"]
-            scale, shift = gain if scale is None else gain * scale, follower.tensors["shift"] + gain * shift
+            scale, shift = (
+                gain if scale is None else gain * scale,
+                follower.tensors["shift"] + gain * shift,
+            )
             normalised = True
         else:
             activation = follower.kind
         pre, last = last, follower
     layer = _weighted(graph, node, name, activation, normalised)
     tensors = LayerTensors(
-        weight=weight.reshape(layer.weight_shape), scale=scale if scale is not None else shift * 0 + 1, shift=shift
+        weight=weight.reshape(layer.weight_shape),
+        scale=scale if scale is not None else shift * 0 + 1,
+        shift=shift,
     )
     check_layer(layer, tensors)
     return Unit(
-        layer=layer, tensors=tensors, source=node.inputs[0], pre=(pre if activation != "none" else last).name, post=last.name,
+        layer=layer,
+        tensors=tensors,
+        source=node.inputs[0],
+        pre=(pre if activation != "none" else last).name,
+        post=last.name,
         activation=activation,
-    )  # fmt: skip
+    )
 
 
 def _followers(graph: Graph, node: Node) -> Iterator[Node]:
     """Yield the normalisations behind a node and the first activation, as long as nothing else reads the value before."""
-    while (follower := graph.only_reader(node.name)) is not None and follower.op in ("norm", "activation"):
+    while (follower := graph.only_reader(node.name)) is not None and follower.op in (
+        "norm",
+        "activation",
+    ):
         yield follower
         if follower.op == "activation":
             return
@@ -125,11 +148,23 @@ def _weighted(graph: Graph, node: Node, name: str, activation: str, normalised: 
     depthwise = window.groups == channels == out and window.groups > 1
     kind: Kind = "fc" if node.op == "linear" else "depthwise" if depthwise else "conv"
     layer = Layer(
-        name=name, kind=kind, role={"depthwise": "dw"}.get(kind, kind), in_channels=channels, out_channels=out, in_h=height,
-        in_w=width, kernel_h=window.kernel[0], kernel_w=window.kernel[1], stride_h=window.stride[0], stride_w=window.stride[1],
-        padding=window.padding, groups=window.groups, activation=activation if activation in _ACTIVATIONS else "none",
-        batchnorm=normalised, bias=bool(node.tensors["bias"].any()),
-    )  # fmt: skip
+        name=name,
+        kind=kind,
+        role={"depthwise": "dw"}.get(kind, kind),
+        in_channels=channels,
+        out_channels=out,
+        in_h=height,
+        in_w=width,
+        kernel_h=window.kernel[0],
+        kernel_w=window.kernel[1],
+        stride_h=window.stride[0],
+        stride_w=window.stride[1],
+        padding=window.padding,
+        groups=window.groups,
+        activation=activation if activation in _ACTIVATIONS else "none",
+        batchnorm=normalised,
+        bias=bool(node.tensors["bias"].any()),
+    )
     return _checked(layer, node)
 
 
@@ -139,12 +174,24 @@ def _plain(graph: Graph, node: Node, name: str) -> Layer:
     channels, height, width = sources[0].map if node.op in ("pool", "avgpool") else node.map
     window = node.window
     if node.op == "concat" and sum(one.map[0] for one in sources) != channels:
-        raise WorkloadError(f"{node.label}: {node.kind} is not supported here: maps are joined along their channels")
+        raise WorkloadError(
+            f"{node.label}: {node.kind} is not supported here: maps are joined along their channels"
+        )
     layer = Layer(
-        name=name, kind=_PLAIN[node.op], role=node.op, in_channels=channels, out_channels=node.map[0], in_h=height, in_w=width,
-        kernel_h=window.kernel[0], kernel_w=window.kernel[1], stride_h=window.stride[0], stride_w=window.stride[1],
-        padding=window.padding, groups=window.groups,
-    )  # fmt: skip
+        name=name,
+        kind=_PLAIN[node.op],
+        role=node.op,
+        in_channels=channels,
+        out_channels=node.map[0],
+        in_h=height,
+        in_w=width,
+        kernel_h=window.kernel[0],
+        kernel_w=window.kernel[1],
+        stride_h=window.stride[0],
+        stride_w=window.stride[1],
+        padding=window.padding,
+        groups=window.groups,
+    )
     return _checked(_reaching(layer, node.map[1:]) if node.op == "pool" else layer, node)
 
 
@@ -159,5 +206,8 @@ def _reaching(layer: Layer, out: tuple[int, int]) -> Layer:
 def _checked(layer: Layer, node: Node) -> Layer:
     made = (layer.out_channels, layer.out_h, layer.out_w)
     if made != node.map:
-        raise WorkloadError(f"{node.label}: makes {'x'.join(map(str, node.map))}, and as a layer {'x'.join(map(str, made))}")
+        raise WorkloadError(
+            f"{node.label}: makes {'x'.join(map(str, node.map))}, and as a layer"
+            f" {'x'.join(map(str, made))}"
+        )
     return layer

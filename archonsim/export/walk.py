@@ -9,10 +9,10 @@ import numpy as np
 
 from archonsim.export.blocks import Candidate
 from archonsim.export.graph import Graph, Runner
-from archonsim.workload.algebra import masked, predict
-from archonsim.workload.block import Block
-from archonsim.workload.mask import Mask
-from archonsim.workload.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors
+from archonsim.network.block import Block
+from archonsim.trace.algebra import masked, predict
+from archonsim.trace.mask import Mask
+from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors
 
 Predictors = tuple[PredictorTensors, PredictorTensors]
 
@@ -43,13 +43,21 @@ class Tap:
         """Return the tap of a fusable candidate."""
         first, second, third = candidate.units
         return cls(
-            block, (first.tensors, second.tensors, third.tensors), first.source, first.pre, first.post, second.pre, second.post,
+            block,
+            (first.tensors, second.tensors, third.tensors),
+            first.source,
+            first.pre,
+            first.post,
+            second.pre,
+            second.post,
             candidate.end,
-        )  # fmt: skip
+        )
 
 
 class Walk:
-    """One image on its way through the network: what is known of its values is kept, the rest computed when asked for.
+    """One image on its way through the network.
+
+    What is known of its values is kept, the rest computed when asked for.
 
     Parameters
     ----------
@@ -88,9 +96,9 @@ def positive(pre: Floats) -> Mask:
 def trace_block(walk: Walk, tap: Tap, pair: Predictors | None) -> BlockTrace:
     """Run one block and return its trace.
 
-    Without predictors the network's own ReLUs run, and the masks are their signs. With them, masks stand in the ReLUs'
-    place, so that everything behind sees what mispredictions do; the true masks are then those of the first map as the block
-    passes it on.
+    Without predictors the network's own ReLUs run, and the masks are their signs. With them, masks
+    stand in the ReLUs' place, so that everything behind sees what mispredictions do; the true masks
+    are then those of the first map as the block passes it on.
     """
     (x,) = walk.values(tap.input)
     if pair is None:
@@ -104,16 +112,26 @@ def trace_block(walk: Walk, tap: Tap, pair: Predictors | None) -> BlockTrace:
         walk.put(tap.post2, masked(pre2, keep2))
         (output,) = walk.values(tap.end)
     walk.leave(tap)
-    return BlockTrace(keep1=keep1, keep2=keep2, true1=positive(pre1), true2=positive(pre2), input=x, output=output)
+    return BlockTrace(
+        keep1=keep1, keep2=keep2, true1=positive(pre1), true2=positive(pre2), input=x, output=output
+    )
 
 
-def clipped_shares(graph: Graph, runner: Runner, images: Floats, candidates: Sequence[Candidate]) -> list[tuple[float, float]]:
-    """Return for each block the share of activations above 6 before its two activations; 0 where it is no ReLU6."""
+def clipped_shares(
+    graph: Graph, runner: Runner, images: Floats, candidates: Sequence[Candidate]
+) -> list[tuple[float, float]]:
+    """Return for each block the share of activations above 6 before its two activations.
+
+    0 where it is no ReLU6.
+    """
     units = [unit for candidate in candidates for unit in candidate.units[:2]]
     shares = np.zeros(len(units))
     for image in images:
         maps = Walk(graph, runner, image[None]).values(*(unit.pre for unit in units))
-        above = (np.mean(pre > 6) if unit.activation == "relu6" else 0.0 for unit, pre in zip(units, maps, strict=True))
+        above = (
+            np.mean(pre > 6) if unit.activation == "relu6" else 0.0
+            for unit, pre in zip(units, maps, strict=True)
+        )
         shares += np.fromiter(above, float, len(units))
     means = [float(share) for share in shares / max(1, len(images))]
     return list(zip(means[::2], means[1::2], strict=True))

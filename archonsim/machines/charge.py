@@ -1,4 +1,7 @@
-"""Energy of a phase: what was counted, times what each action costs. The only place where the two meet."""
+"""Energy of a phase: what was counted, times what each action costs.
+
+The only place where the two meet.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,9 @@ def charge(actions: Actions, technology: Technology, sizes: Mapping[str, int]) -
     return dict(energy)
 
 
-def action_pj(component: str, action: str, technology: Technology, sizes: Mapping[str, int]) -> float:
+def action_pj(
+    component: str, action: str, technology: Technology, sizes: Mapping[str, int]
+) -> float:
     """Energy of one action, and of one word for memories."""
     if component not in MEMORIES:
         return technology.action_pj(component, action)

@@ -1,4 +1,7 @@
-"""What machines share that run a network layer by layer: blocks unfused, no masks, one phase called ``layer`` each."""
+"""What machines share that run a network layer by layer.
+
+Blocks unfused, no masks, one phase called ``layer`` each.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,20 @@ from archonsim.engine.pipeline import run_phases
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
+from archonsim.network.workload import Workload
 from archonsim.spec.parts import DmaSpec, PrefetchSpec
 from archonsim.stats.counts import PhaseStats
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
-from archonsim.workload.workload import Workload
 
 DOUBLE_BUFFERED = PrefetchSpec(tile_buffers=2)
 
 
 def no_stream(prefetch: PrefetchSpec) -> DmaSpec:
-    """Return a DMA where nothing streams into a running tile: all its data are there when it starts."""
+    """Return a DMA where nothing streams into a running tile.
+
+    All its data are there when it starts.
+    """
     return DmaSpec(tile_buffers=prefetch.tile_buffers, chunk_words=1, stream_chunks=1)
 
 
@@ -53,7 +59,9 @@ def layer_steps(workload: Workload) -> list[LayerStep]:
     return steps
 
 
-def ideal_results(workload: Workload, pes: int, cycles: Callable[[Layer], int]) -> list[PhaseResult]:
+def ideal_results(
+    workload: Workload, pes: int, cycles: Callable[[Layer], int]
+) -> list[PhaseResult]:
     """Evaluate a closed form for every layer."""
     results = []
     for step in layer_steps(workload):
@@ -80,13 +88,26 @@ class LayerwiseSimulation:
     """
 
     def __init__(
-        self, steps: Sequence[LayerStep], phase: Callable[[Layer], Phase], memory: Callable[[], MemorySystem], pes: int,
-        prefetch: PrefetchSpec = DOUBLE_BUFFERED, charged: Callable[[PhaseResult], PhaseResult] | None = None,
-    ) -> None:  # fmt: skip
-        self._steps, self._phase, self._memory, self._pes, self._dma = steps, phase, memory, pes, no_stream(prefetch)
+        self,
+        steps: Sequence[LayerStep],
+        phase: Callable[[Layer], Phase],
+        memory: Callable[[], MemorySystem],
+        pes: int,
+        prefetch: PrefetchSpec = DOUBLE_BUFFERED,
+        charged: Callable[[PhaseResult], PhaseResult] | None = None,
+    ) -> None:
+        self._steps, self._phase, self._memory, self._pes, self._dma = (
+            steps,
+            phase,
+            memory,
+            pes,
+            no_stream(prefetch),
+        )
         self._charged = charged or (lambda result: result)
 
-    def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
+    def run(
+        self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT
+    ) -> list[PhaseResult]:
         """Simulate one image; `masks` are not asked for."""
         env = Clock()
         results: list[PhaseResult] = []
@@ -95,11 +116,19 @@ class LayerwiseSimulation:
         return results
 
     def _run(
-        self, env: Clock, on_step: Callable[[str], None], observer: Observer, results: list[PhaseResult]
+        self,
+        env: Clock,
+        on_step: Callable[[str], None],
+        observer: Observer,
+        results: list[PhaseResult],
     ) -> Generator[Event, Any, None]:
         memory = self._memory()
         for step in self._steps:
             done: list[PhaseStats] = []
-            yield env.process(run_phases(env, memory, self._dma, [self._phase(step.layer)], done, observer))
-            results.append(self._charged(PhaseResult(step.layer.name, step.block, "layer", done[0], self._pes)))
+            yield env.process(
+                run_phases(env, memory, self._dma, [self._phase(step.layer)], done, observer)
+            )
+            results.append(
+                self._charged(PhaseResult(step.layer.name, step.block, "layer", done[0], self._pes))
+            )
             on_step(step.layer.name)

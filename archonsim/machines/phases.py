@@ -44,7 +44,9 @@ class PhaseResult:
 
     @property
     def utilization(self) -> float:
-        """Share of the array's slots used: MACs per PE and cycle, or ternary additions per narrow adder and cycle.
+        """Share of the array's slots used.
+
+        MACs per PE and cycle, or ternary additions per narrow adder and cycle.
 
         Cycles that a prediction hides in the phase before it are cycles of its own here, too.
         """

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import SpecError, nearest
 from archonsim.machines.phases import PhaseResult
+from archonsim.network.block import Block
+from archonsim.network.workload import Workload
 from archonsim.plugins import load_plugin, plugin_names
 from archonsim.spec.load import Overrides, resolve
 from archonsim.spec.resources import Resources
-from archonsim.workload.block import Block
-from archonsim.workload.mask import Mask
-from archonsim.workload.workload import Workload
+from archonsim.trace.mask import Mask
 
 GROUP = "archonsim.machines"
 
@@ -26,8 +26,12 @@ BlockMasks = Callable[[Block], tuple[Mask, Mask]]
 class Simulation(Protocol):
     """A workload made ready to run on one machine in ``cycle`` fidelity; reused for all images."""
 
-    def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
-        """Simulate one image; `on_step` is called with the name of each layer or block that is done.
+    def run(
+        self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT
+    ) -> list[PhaseResult]:
+        """Simulate one image.
+
+        `on_step` is called with the name of each layer or block that is done.
 
         A simulation whose `run` takes no observer works, too, but cannot be traced.
         """
@@ -47,7 +51,8 @@ class Machine(Protocol):
     preset : str
         TOML text of the default description.
     includes, excludes : tuple of str
-        What its cycles contain and what they do not, in ``cycle`` fidelity; `ideal_includes` and `ideal_excludes` likewise.
+        What its cycles contain and what they do not, in ``cycle`` fidelity; `ideal_includes` and
+        `ideal_excludes` likewise.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Ports of an on-chip buffer whose single-ported banks serve one entry a cycle, read or written.
 
-A bank serves entries in the order in which transfers are reserved: the DMA's, as everywhere. Without a conflict the ports' times
-are those of :class:`~archonsim.memory.server.RateServer`.
+A bank serves entries in the order in which transfers are reserved: the DMA's, as everywhere.
+Without a conflict the ports' times are those of :class:`~archonsim.memory.server.RateServer`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ class BankedPort:
         Cycle from which on each bank is free; the buffer's other port shares it.
     """
 
-    def __init__(self, words_per_cycle: int, entry_words: int, free_from: NDArray[np.int64]) -> None:
-        # An entry narrower than a cycle's words shares the cycle with its neighbours, each in its own bank.
+    def __init__(
+        self, words_per_cycle: int, entry_words: int, free_from: NDArray[np.int64]
+    ) -> None:
+        # An entry narrower than a cycle's words shares the cycle with its neighbours, each in its
+        # own bank.
         rate = Fraction(words_per_cycle)
         self.ticks_per_cycle, self._ticks_per_word = rate.numerator, rate.denominator
         self._entry_words, self._free_from = entry_words, free_from
@@ -51,7 +54,14 @@ class BankedPort:
         entry, offset = divmod(address, self._entry_words)
         start = max(at * self.ticks_per_cycle, self._free_at)
         first, self._free_at, waited = claim(
-            self._free_from, start, self.ticks_per_cycle, self._ticks_per_word, words, entry, offset, self._entry_words
+            self._free_from,
+            start,
+            self.ticks_per_cycle,
+            self._ticks_per_word,
+            words,
+            entry,
+            offset,
+            self._entry_words,
         )
         self._waited += waited
         self.counts["conflict_cycles"] = -(-self._waited // self.ticks_per_cycle)

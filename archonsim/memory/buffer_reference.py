@@ -1,4 +1,7 @@
-"""What a banked on-chip buffer does, word by word: the definition that :mod:`~archonsim.memory.buffer_banks` must meet."""
+"""What a banked on-chip buffer does, word by word.
+
+The definition that :mod:`~archonsim.memory.buffer_banks` must meet.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,9 @@ def step_ports(
 ) -> list[tuple[Fraction, Fraction]]:
     """Return when each access's first word starts and its last is through, in cycles.
 
-    A port moves one word after the other. With the first word of each entry it claims the entry's bank for the cycle; a bank
-    that an access before claimed for this cycle or a later one makes it wait.
+    A port moves one word after the other. With the first word of each entry it claims the entry's
+    bank for the cycle; a bank that an access before claimed for this cycle or a later one makes it
+    wait.
     """
     port_free = {direction: Fraction(0) for direction in words_per_cycle}
     claimed = [-1] * banks

@@ -1,13 +1,15 @@
 """A DRAM channel with banks and open rows.
 
-Bursts move in the order in which they are asked for; rows are opened ahead of their bursts, as soon as the transfer is known and
-the bank is done with its old row, in the same order. Every rule is "not before", so again all times are sums and maxima of
-earlier ones. :mod:`archonsim.memory.dram_reference` steps the same rules clock by clock.
+Bursts move in the order in which they are asked for; rows are opened ahead of their bursts, as soon
+as the transfer is known and the bank is done with its old row, in the same order. Every rule is
+"not before", so again all times are sums and maxima of earlier ones.
+:mod:`archonsim.memory.dram_reference` steps the same rules clock by clock.
 
 For burst i, in bank b and row r, of a transfer asked for at time t:
 
 - its row is open, or is opened at ``max(t + RP if another row is open, activation of b + RAS + RP, end of b's data (+ WR after a
-  write) + RP, last activation of any bank + RRD)``; data of an open row is not precharged before its last burst is done;
+  write) + RP, last activation of any bank + RRD)``; data of an open row is not precharged before
+  its last burst is done;
 - its data start at ``max(t, activation of b + RCD) + CL`` (CWL for writes), and not before the data of burst i - 1 are through
   (``+ WTR`` or ``RTW`` where the direction changes).
 """
@@ -77,11 +79,19 @@ class Ticks:
             return device.clocks(nanoseconds) * per_clock
 
         return cls(
-            per_cycle=ratio.numerator, per_clock=per_clock, burst=device.burst_length // 2 * per_clock, rcd=ticks(device.rcd_ns),
-            rp=ticks(device.rp_ns), ras=ticks(device.ras_ns), rrd=ticks(device.rrd_ns), wr=ticks(device.wr_ns),
-            wtr=ticks(device.wtr_ns), rtw=ticks(device.rtw_ns), controller=ticks(device.controller_ns),
+            per_cycle=ratio.numerator,
+            per_clock=per_clock,
+            burst=device.burst_length // 2 * per_clock,
+            rcd=ticks(device.rcd_ns),
+            rp=ticks(device.rp_ns),
+            ras=ticks(device.ras_ns),
+            rrd=ticks(device.rrd_ns),
+            wr=ticks(device.wr_ns),
+            wtr=ticks(device.wtr_ns),
+            rtw=ticks(device.rtw_ns),
+            controller=ticks(device.controller_ns),
             data={"read": ticks(device.cl_ns), "write": ticks(device.cwl_ns)},
-        )  # fmt: skip
+        )
 
 
 class BankServer:
@@ -125,7 +135,9 @@ class BankServer:
         self.last_span = first, self._free_at
         per_cycle, controller = self.ticks_per_cycle, self._ticks.controller
         free = -(-self._free_at // per_cycle)
-        return Slot((first + controller) // per_cycle, free, -(-(self._free_at + controller) // per_cycle))
+        return Slot(
+            (first + controller) // per_cycle, free, -(-(self._free_at + controller) // per_cycle)
+        )
 
     def _row(self, page: int, bursts: int, asked: int, direction: Direction) -> int:
         """Move bursts of one row; return when their data start."""
@@ -144,7 +156,9 @@ class BankServer:
             self._direction = direction
         start = max(bus, max(asked, bank.activated + ticks.rcd) + ticks.data[direction])
         self._free_at = start + bursts * ticks.burst
-        bank.precharge_from = max(bank.precharge_from, self._free_at + (ticks.wr if direction == "write" else 0))
+        bank.precharge_from = max(
+            bank.precharge_from, self._free_at + (ticks.wr if direction == "write" else 0)
+        )
         return start
 
     def _open(self, bank: Bank, page: int, asked: int) -> None:

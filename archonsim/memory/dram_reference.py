@@ -1,7 +1,9 @@
-"""What a DRAM channel with banks does, stepped tick by tick: the definition that :mod:`~archonsim.memory.dram_banks` must meet.
+"""What a DRAM channel with banks does, stepped tick by tick.
 
-In each tick every bank may precharge or activate, and the head of the queue may start its data: each as soon as no rule forbids
-it, bursts and activations in order.
+The definition that :mod:`~archonsim.memory.dram_banks` must meet.
+
+In each tick every bank may precharge or activate, and the head of the queue may start its data:
+each as soon as no rule forbids it, bursts and activations in order.
 """
 
 from __future__ import annotations
@@ -48,11 +50,15 @@ class _Bank:
     recovered: int = 0
 
 
-def step_channel(asked: Sequence[Asked], ticks: Ticks, banks: int, bursts_per_row: int) -> list[tuple[int, int]]:
+def step_channel(
+    asked: Sequence[Asked], ticks: Ticks, banks: int, bursts_per_row: int
+) -> list[tuple[int, int]]:
     """Return, for each transfer, the ticks in which its first data start and its last are through."""
     bursts = [
-        _Burst(one, (one.first_burst + number) // bursts_per_row) for one in asked for number in range(one.bursts)
-    ]  # fmt: skip
+        _Burst(one, (one.first_burst + number) // bursts_per_row)
+        for one in asked
+        for number in range(one.bursts)
+    ]
     all_banks = [_Bank() for _ in range(banks)]
     for burst in bursts:
         all_banks[burst.page % banks].waits_for.append(burst)
@@ -61,7 +67,9 @@ def step_channel(asked: Sequence[Asked], ticks: Ticks, banks: int, bursts_per_ro
     while done < len(bursts):
         for bank in all_banks:
             _maybe_precharge(bank, now, ticks)
-        while opens and _may_activate(opens[0], all_banks[opens[0].page % banks], now, last_activation, ticks):
+        while opens and _may_activate(
+            opens[0], all_banks[opens[0].page % banks], now, last_activation, ticks
+        ):
             burst = opens.pop(0)
             bank = all_banks[burst.page % banks]
             bank.row, bank.activated, bank.closed_at, last_activation = burst.page, now, None, now
@@ -70,7 +78,9 @@ def step_channel(asked: Sequence[Asked], ticks: Ticks, banks: int, bursts_per_ro
         if _may_start(head, bank, now, bus_until, direction, ticks):
             head.starts, direction, bus_until = now, head.asked.direction, now + ticks.burst
             bank.waits_for.pop(0)
-            bank.recovered = max(bank.recovered, bus_until + (ticks.wr if direction == "write" else 0))
+            bank.recovered = max(
+                bank.recovered, bus_until + (ticks.wr if direction == "write" else 0)
+            )
             done += 1
             continue  # a burst of no length would let the next start in the same tick
         now += 1
@@ -112,7 +122,9 @@ def _may_activate(burst: _Burst, bank: _Bank, now: int, last_activation: int, ti
     return bank.closed_at is None or now >= bank.closed_at + ticks.rp
 
 
-def _may_start(burst: _Burst, bank: _Bank, now: int, bus_until: int, direction: Direction | None, ticks: Ticks) -> bool:
+def _may_start(
+    burst: _Burst, bank: _Bank, now: int, bus_until: int, direction: Direction | None, ticks: Ticks
+) -> bool:
     if bank.row != burst.page or (not bank.waits_for or bank.waits_for[0] is not burst):
         return False
     mine = burst.asked.direction
@@ -120,4 +132,8 @@ def _may_start(burst: _Burst, bank: _Bank, now: int, bus_until: int, direction: 
     if direction is not None and mine != direction:
         turn = ticks.wtr if mine == "read" else ticks.rtw
     command = now - ticks.data[mine]
-    return command >= burst.asked.at and command >= bank.activated + ticks.rcd and now >= bus_until + turn
+    return (
+        command >= burst.asked.at
+        and command >= bank.activated + ticks.rcd
+        and now >= bus_until + turn
+    )

@@ -29,8 +29,8 @@ class Slot(NamedTuple):
 class Server(Protocol):
     """Something that serves transfers in the order in which they are reserved.
 
-    There is no choice to make, so its times are sums and maxima of earlier times, and a faster server can never make anything
-    later (a marked graph).
+    There is no choice to make, so its times are sums and maxima of earlier times, and a faster
+    server can never make anything later (a marked graph).
 
     Attributes
     ----------
@@ -67,7 +67,8 @@ class Server(Protocol):
 class RateServer:
     """A channel or port with a rate.
 
-    Each reservation takes ``words / rate`` cycles, with no rounding in between: 25.6 words a cycle are 128 words in 5 cycles.
+    Each reservation takes ``words / rate`` cycles, with no rounding in between: 25.6 words a cycle
+    are 128 words in 5 cycles.
 
     Parameters
     ----------
@@ -82,13 +83,19 @@ class RateServer:
     """
 
     def __init__(
-        self, words_per_cycle: Fraction | None, latency_cycles: int = 0, burst_words: int = 1, turnaround_cycles: int = 0
+        self,
+        words_per_cycle: Fraction | None,
+        latency_cycles: int = 0,
+        burst_words: int = 1,
+        turnaround_cycles: int = 0,
     ) -> None:
         # Time is kept in parts of a cycle, of which a word takes a whole number.
         self.ticks_per_cycle = 1 if words_per_cycle is None else words_per_cycle.numerator
         self._ticks_per_word = 0 if words_per_cycle is None else words_per_cycle.denominator
         self._latency = 0 if words_per_cycle is None else latency_cycles
-        self._turnaround = 0 if words_per_cycle is None else turnaround_cycles * self.ticks_per_cycle
+        self._turnaround = (
+            0 if words_per_cycle is None else turnaround_cycles * self.ticks_per_cycle
+        )
         self._burst = burst_words
         self._free_at = 0
         self._direction: Direction | None = None

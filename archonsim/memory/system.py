@@ -10,26 +10,33 @@ from typing import get_args
 
 import numpy as np
 
-from archonsim.kinds import DataKind
 from archonsim.memory.buffer_banks import BankedPort
 from archonsim.memory.dram_banks import BankServer
 from archonsim.memory.server import RateServer, Server, Slot
 from archonsim.spec.dram_device import load_device
 from archonsim.spec.parts import BufferSpec, DramSpec
 from archonsim.stats.counts import Direction, Transfer
+from archonsim.vocabulary.kinds import DataKind
 
 #: Told of each reservation: the transfer, its words, the server.
 OnMove = Callable[[Transfer, int, Server], None]
 
-#: Each kind of data has a region of its own, for reads and for writes, and lies there in the order in which it moves (own
-#: decision). Regions start in banks of their own: a row is no longer than the stagger.
+#: Each kind of data has a region of its own, for reads and for writes, and lies there in the order
+#: in which it moves (own decision). Regions start in banks of their own: a row is no longer than
+#: the stagger.
 REGION_WORDS = 2**30 + 2**13
-_REGIONS = {(direction, kind): number for number, (direction, kind) in enumerate(
-    (direction, kind) for direction in get_args(Direction) for kind in get_args(DataKind))}  # fmt: skip
+_REGIONS = {
+    (direction, kind): number
+    for number, (direction, kind) in enumerate(
+        (direction, kind) for direction in get_args(Direction) for kind in get_args(DataKind)
+    )
+}
 
 
 def _dram(spec: DramSpec, clock_mhz: float) -> Server:
-    device = load_device(spec.device)  # looked at whatever the model, so that no wrong name goes unnoticed
+    device = load_device(
+        spec.device
+    )  # looked at whatever the model, so that no wrong name goes unnoticed
     if spec.model == "banks":
         return BankServer(device, clock_mhz)
     rate = None if spec.model == "unlimited" else spec.words_per_cycle(clock_mhz)
@@ -40,8 +47,14 @@ def _ports(spec: BufferSpec) -> dict[str, Server]:
     widths = {"read": spec.read_words_per_cycle, "write": spec.write_words_per_cycle}
     if spec.model == "banks":
         free_from = np.zeros(spec.banks, np.int64)
-        return {direction: BankedPort(width, spec.entry_words, free_from) for direction, width in widths.items()}
-    return {direction: RateServer(None if spec.model == "unlimited" else Fraction(width)) for direction, width in widths.items()}
+        return {
+            direction: BankedPort(width, spec.entry_words, free_from)
+            for direction, width in widths.items()
+        }
+    return {
+        direction: RateServer(None if spec.model == "unlimited" else Fraction(width))
+        for direction, width in widths.items()
+    }
 
 
 @dataclass(slots=True)
@@ -66,7 +79,9 @@ class MemorySystem:
     def __init__(self, dram: DramSpec, buffers: dict[str, BufferSpec], clock_mhz: float) -> None:
         self._servers: dict[str, Server] = {"dram": _dram(dram, clock_mhz)}
         for name, buffer in buffers.items():
-            self._servers |= {f"{name}.{direction}": server for direction, server in _ports(buffer).items()}
+            self._servers |= {
+                f"{name}.{direction}": server for direction, server in _ports(buffer).items()
+            }
         self._free = frozenset(dram.free)
         self._streams: dict[tuple[str, str, str], _Stream] = {}
         self._queue_words = 0 if dram.model == "unlimited" else dram.write_queue_words
@@ -81,11 +96,18 @@ class MemorySystem:
     @property
     def counts(self) -> Counter[str]:
         """What happened in the servers so far, by ``server.what``."""
-        found = ((f"{name}.{what}", count) for name, one in self._servers.items() for what, count in one.counts.items())
+        found = (
+            (f"{name}.{what}", count)
+            for name, one in self._servers.items()
+            for what, count in one.counts.items()
+        )
         return Counter({what: count for what, count in found if count})
 
     def settle(self) -> None:
-        """Start afresh between phases, when nothing is under way: no phase's time depends on the one before (own decision)."""
+        """Start afresh between phases, when nothing is under way.
+
+        No phase's time depends on the one before (own decision).
+        """
         for server in self._servers.values():
             server.settle()
 

@@ -1,16 +1,19 @@
 """Numba kernel: ARCHON's accumulate stage, cycle-exact, bit-sliced across PEs.
 
-The definition is :mod:`archonsim.pe.accumulate_reference`, which steps every cycle, PE and lane. Here the occupancy of one
-lane's FIFO in all PEs is a handful of 64-bit words, one per binary digit ("planes"), and one addition updates 64 PEs.
+The definition is :mod:`archonsim.pe.accumulate_reference`, which steps every cycle, PE and lane.
+Here the occupancy of one lane's FIFO in all PEs is a handful of 64-bit words, one per binary digit
+("planes"), and one addition updates 64 PEs.
 
-Two facts keep the kernel small. FIFOs drain whatever the multipliers do, so multipliers matter only at the end: group i
-retires at ``max(retire(i - 1) + 1, f(i))``, hence the last of n groups at ``max_i(f(i) + n - 1 - i)``. And f(i), the cycle in
-which a group's last beat is out and its last survivor popped, is for some beat the cycle of its push plus the FIFO's occupancy
-after it; a PE without a survivor in the beat may be counted with the occupancy that earlier ones left, because those claim more
-than that themselves.
+Two facts keep the kernel small. FIFOs drain whatever the multipliers do, so multipliers matter only
+at the end: group i retires at ``max(retire(i - 1) + 1, f(i))``, hence the last of n groups at
+``max_i(f(i) + n - 1 - i)``. And f(i), the cycle in which a group's last beat is out and its last
+survivor popped, is for some beat the cycle of its push plus the FIFO's occupancy after it; a PE
+without a survivor in the beat may be counted with the occupancy that earlier ones left, because
+those claim more than that themselves.
 
-``size`` is a pair of tuples whose lengths are the number of words and of planes: lengths of tuples are known when numba
-compiles, so that the loops over them unroll (measured: 1.6 times as fast as with the arrays' own shape).
+``size`` is a pair of tuples whose lengths are the number of words and of planes: lengths of tuples
+are known when numba compiles, so that the loops over them unroll (measured: 1.6 times as fast as
+with the arrays' own shape).
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ Words = NDArray[np.uint64]
 @njit(cache=True)
 def _popcount(word):  # type: ignore[no-untyped-def]
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    word = (word & np.uint64(0x3333333333333333)) + (
+        (word >> np.uint64(2)) & np.uint64(0x3333333333333333)
+    )
     word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
@@ -96,8 +101,13 @@ def _fullest(occupancy, alive, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _run(table, column, start, lane_of, group, is_mac, first, last, arrival, depth, fifos, totals, size):  # type: ignore[no-untyped-def]
-    """Send beats ``first:last``. `fifos` holds occupancies, two scratch arrays and the group's survivors; see Accumulator."""
+def _run(  # type: ignore[no-untyped-def]
+    table, column, start, lane_of, group, is_mac, first, last, arrival, depth, fifos, totals, size
+):
+    """Send beats ``first:last``.
+
+    `fifos` holds occupancies, two scratch arrays and the group's survivors; see Accumulator.
+    """
     occupancy, pushed, after, alive, any_survivor = fifos
     lanes = occupancy.shape[1]
     words, planes = len(size[0]), len(size[1])
@@ -182,9 +192,12 @@ class Accumulator:
         shape = (words, lanes, planes)
         self._size = ((0,) * words, (0,) * planes)
         self._fifos = (
-            np.zeros(shape, np.uint64), np.empty(shape, np.uint64), np.empty(shape, np.uint64),
-            np.empty((words, lanes), np.uint64), np.zeros(words, np.uint64),
-        )  # fmt: skip
+            np.zeros(shape, np.uint64),
+            np.empty(shape, np.uint64),
+            np.empty(shape, np.uint64),
+            np.empty((words, lanes), np.uint64),
+            np.zeros(words, np.uint64),
+        )
         # now, retire (less the group's number), broadcast stall, wait for weights, adds, macs, sums
         self._totals = np.array([self.start - 1, self.start - 1, 0, 0, 0, 0, 0], np.int64)
 
@@ -198,9 +211,20 @@ class Accumulator:
         """
         s = self.stream
         _run(
-            self.table, s.column, s.start, s.lane, s.group, s.is_mac, first, last, arrival, self.depth, self._fifos, self._totals,
+            self.table,
+            s.column,
+            s.start,
+            s.lane,
+            s.group,
+            s.is_mac,
+            first,
+            last,
+            arrival,
+            self.depth,
+            self._fifos,
+            self._totals,
             self._size,
-        )  # fmt: skip
+        )
         return self.last_push
 
     @property
@@ -210,7 +234,10 @@ class Accumulator:
 
     @property
     def last_retire(self) -> int:
-        """Cycle in which the last group retires, once all beats are sent; the one before the tile's if there is no group."""
+        """Cycle in which the last group retires, once all beats are sent.
+
+        The one before the tile's if there is no group.
+        """
         return max(self.last_push, int(self._totals[1]) + self.stream.groups - 1)
 
     @property

@@ -37,7 +37,9 @@ class ProcessingElement:
 
     def has_room(self, survivors: Sequence[int]) -> bool:
         """Whether lane n has room for ``survivors[n]`` more entries."""
-        return all(len(fifo) + new <= self.depth for fifo, new in zip(self.fifos, survivors, strict=True))
+        return all(
+            len(fifo) + new <= self.depth for fifo, new in zip(self.fifos, survivors, strict=True)
+        )
 
     def push(self, survivors: Sequence[int], group: int) -> None:
         """Append ``survivors[n]`` entries of `group` to lane n."""
@@ -77,7 +79,9 @@ class TileResult:
     sums: int
 
 
-def run_tile(stream: BeatStream, survives: Sequence[Sequence[bool]], depth: int, arrival: Sequence[int]) -> TileResult:
+def run_tile(
+    stream: BeatStream, survives: Sequence[Sequence[bool]], depth: int, arrival: Sequence[int]
+) -> TileResult:
     """Run all beats of one tile.
 
     Parameters
@@ -118,14 +122,26 @@ def run_tile(stream: BeatStream, survives: Sequence[Sequence[bool]], depth: int,
                 group_end[group] = cycle
                 beat += 1
         cycle += 1
-    last = max(_last_retire(pe, number, has_survivor, group_end, stream.groups) for number, pe in enumerate(pes))
+    last = max(
+        _last_retire(pe, number, has_survivor, group_end, stream.groups)
+        for number, pe in enumerate(pes)
+    )
     macs = sum(bool(stream.is_mac[group]) for _, group in has_survivor)
     return TileResult(
-        1 + last, beat_cycles, queued, broadcast_stall, weight_wait, sum(pe.adds for pe in pes), macs, len(has_survivor)
+        1 + last,
+        beat_cycles,
+        queued,
+        broadcast_stall,
+        weight_wait,
+        sum(pe.adds for pe in pes),
+        macs,
+        len(has_survivor),
     )
 
 
-def _survivors_per_lane(stream: BeatStream, beat: int, survives: Sequence[Sequence[bool]]) -> list[list[int]]:
+def _survivors_per_lane(
+    stream: BeatStream, beat: int, survives: Sequence[Sequence[bool]]
+) -> list[list[int]]:
     """Count, for each PE and lane, the candidates of a beat that survive."""
     first, last = int(stream.start[beat]), int(stream.start[beat + 1])
     counts = [[0] * stream.lanes for _ in survives]
@@ -137,12 +153,17 @@ def _survivors_per_lane(stream: BeatStream, beat: int, survives: Sequence[Sequen
 
 
 def _last_retire(
-    pe: ProcessingElement, number: int, has_survivor: set[tuple[int, int]], group_end: dict[int, int], groups: int
+    pe: ProcessingElement,
+    number: int,
+    has_survivor: set[tuple[int, int]],
+    group_end: dict[int, int],
+    groups: int,
 ) -> int:
     """Retire a PE's groups in order, one a cycle; return the cycle of the last."""
     retire = -1
     for group in range(groups):
-        # A PE knows that a group is complete when the group's last beat is out, be there survivors for it in that beat or not.
+        # A PE knows that a group is complete when the group's last beat is out, be there survivors
+        # for it in that beat or not.
         ready = group_end[group]
         if (number, group) in has_survivor:
             ready = max(ready, pe.last_pop[group])

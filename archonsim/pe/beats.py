@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.workload.fused_weight import FusedWeight
+from archonsim.trace.fused_weight import FusedWeight
 
 Ints = NDArray[np.int32]
 
@@ -56,7 +56,8 @@ class BeatStream:
         first : (n + 1,) int32
             Beats of chunk i are ``first[i]:first[i + 1]``.
         size : (n,) int64
-            16-bit words of each chunk, at least 1; a block of which no group is sent has one chunk of none.
+            16-bit words of each chunk, at least 1; a block of which no group is sent has one chunk
+            of none.
         """
         if not self.beats:
             return np.zeros(2, np.int32), np.zeros(1, np.int64)
@@ -78,7 +79,13 @@ class BeatStream:
 
 
 def cut(
-    fused: FusedWeight, *, lanes: int, per_lane: int, lane_order: str = "rotate", skip_empty: bool = False, bias: bool = True
+    fused: FusedWeight,
+    *,
+    lanes: int,
+    per_lane: int,
+    lane_order: str = "rotate",
+    skip_empty: bool = False,
+    bias: bool = True,
 ) -> BeatStream:
     """Deal a block's candidates out to beats of at most ``lanes * per_lane`` candidates of one group.
 
@@ -91,7 +98,8 @@ def cut(
         Candidates that one lane takes from one beat.
     lane_order : {"rotate", "fixed"}
     skip_empty : bool
-        Whether a group without candidates is left out; otherwise it takes the one beat of its MAC slot.
+        Whether a group without candidates is left out; otherwise it takes the one beat of its MAC
+        slot.
     bias : bool
         Whether the bias terms are sent.
     """
@@ -111,6 +119,10 @@ def cut(
     start = np.append(0, np.cumsum(taken))
     lane = start[:-1] % lanes if lane_order == "rotate" else np.zeros(len(group), np.int64)
     return BeatStream(
-        column=column.astype(np.int32), start=start.astype(np.int32), lane=lane.astype(np.int32), group=group.astype(np.int32),
-        is_mac=~fused.is_bias[sent], lanes=lanes,
-    )  # fmt: skip
+        column=column.astype(np.int32),
+        start=start.astype(np.int32),
+        lane=lane.astype(np.int32),
+        group=group.astype(np.int32),
+        is_mac=~fused.is_bias[sent],
+        lanes=lanes,
+    )

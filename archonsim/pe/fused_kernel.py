@@ -8,15 +8,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from archonsim.workload.block import Block
-from archonsim.workload.fused_weight import FusedWeight
+from archonsim.network.block import Block
+from archonsim.trace.fused_weight import FusedWeight
 
 
 @njit(cache=True)
-def _fused(x, keep1, keep2, start, mid, value, out, channel, tap, window, late, output, limit, sums):  # type: ignore[no-untyped-def]
+def _fused(  # type: ignore[no-untyped-def]
+    x, keep1, keep2, start, mid, value, out, channel, tap, window, late, output, limit, sums
+):
     """Add `output` up: for each pixel and group, first the survivors' weights, then one multiplication.
 
-    `sums` counts sums with survivors, those that leave the range of +-`limit` on the way, and keeps the farthest that any goes.
+    `sums` counts sums with survivors, those that leave the range of +-`limit` on the way, and keeps
+    the farthest that any goes.
     """
     height, width = x.shape[1:]
     top, left, stride_h, stride_w, kernel_w = window
@@ -53,7 +56,11 @@ def _fused(x, keep1, keep2, start, mid, value, out, channel, tap, window, late, 
 
 
 def fused_output(
-    block: Block, fused: FusedWeight, x: NDArray[np.float32], keep1: NDArray[np.uint8], keep2: NDArray[np.uint8]
+    block: Block,
+    fused: FusedWeight,
+    x: NDArray[np.float32],
+    keep1: NDArray[np.uint8],
+    keep2: NDArray[np.uint8],
 ) -> NDArray[np.float64]:
     """Compute a block's convolution branch, before residual and a shuffle of its output.
 
@@ -69,8 +76,8 @@ def fused_output(
     Returns
     -------
     y : (O, P, Q) float64
-        ``sum_c sum_k x[c, p s + k] * sum_m keep1 keep2 F + bias terms``; no ReLU anywhere: what the masks keep passes, be
-        it negative.
+        ``sum_c sum_k x[c, p s + k] * sum_m keep1 keep2 F + bias terms``; no ReLU anywhere: what the
+        masks keep passes, be it negative.
     """
     output, _ = _run(block, fused, fused.value, x, keep1, keep2, np.inf)
     return output
@@ -96,7 +103,13 @@ class AccumulatorUse:
 
 
 def accumulator_use(
-    block: Block, fused: FusedWeight, keep1: NDArray[np.uint8], keep2: NDArray[np.uint8], *, value_bits: int, accumulator_bits: int
+    block: Block,
+    fused: FusedWeight,
+    keep1: NDArray[np.uint8],
+    keep2: NDArray[np.uint8],
+    *,
+    value_bits: int,
+    accumulator_bits: int,
 ) -> AccumulatorUse:
     """Add the survivors up in fixed point, in the order in which they are streamed, and see how far the sums go.
 
@@ -105,7 +118,8 @@ def accumulator_use(
     block, fused, keep1, keep2
         As in `fused_output`.
     value_bits : int
-        Width of a fused weight (16, ICS'21); the block's largest one takes all of it (own decision).
+        Width of a fused weight (16, ICS'21); the block's largest one takes all of it (own
+        decision).
     accumulator_bits : int
         Width of an adder (20, ICS'21). Both are two's complement.
     """
@@ -117,15 +131,32 @@ def accumulator_use(
 
 
 def _run(
-    block: Block, fused: FusedWeight, value: NDArray[np.float64], x: NDArray[np.float32], keep1: NDArray[np.uint8],
-    keep2: NDArray[np.uint8], limit: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+    block: Block,
+    fused: FusedWeight,
+    value: NDArray[np.float64],
+    x: NDArray[np.float32],
+    keep1: NDArray[np.uint8],
+    keep2: NDArray[np.uint8],
+    limit: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     dw = block.dw
     output, sums = np.empty((block.out_channels, dw.out_h, dw.out_w)), np.zeros(3)
     output[:] = fused.constant[:, None, None]
     window = (dw.padding[0], dw.padding[2], dw.stride_h, dw.stride_w, dw.kernel_w)
     _fused(
-        x.astype(np.float64), keep1, keep2, fused.start, fused.mid, value, fused.out, fused.channel, fused.tap, window,
-        block.order == "pw-pw-dw", output, float(limit), sums,
-    )  # fmt: skip
+        x.astype(np.float64),
+        keep1,
+        keep2,
+        fused.start,
+        fused.mid,
+        value,
+        fused.out,
+        fused.channel,
+        fused.tap,
+        window,
+        block.order == "pw-pw-dw",
+        output,
+        float(limit),
+        sums,
+    )
     return output, sums

@@ -40,7 +40,10 @@ def _masked_work(nonzero, alive, passes, pes, runs, geometry, work):  # type: ig
                         x = first[3] * stride_w + r - left
                         if 0 <= x < width:
                             for m in range(first[2], first[2] + runs[0]):
-                                if nonzero[m, c, first[6], r] and alive[m if depthwise else c, y, x]:
+                                if (
+                                    nonzero[m, c, first[6], r]
+                                    and alive[m if depthwise else c, y, x]
+                                ):
                                     total += 1
             work[pe, at] = total
 
@@ -58,7 +61,9 @@ def _finish(work, ahead, ends):  # type: ignore[no-untyped-def]
         ends[at] = last
 
 
-def weight_work(nonzero: NDArray[np.bool_], passes: Ints, pes: Ints, runs: tuple[int, int, int]) -> Work:
+def weight_work(
+    nonzero: NDArray[np.bool_], passes: Ints, pes: Ints, runs: tuple[int, int, int]
+) -> Work:
     """Count the non-zero weights of each PE and pass.
 
     Parameters
@@ -79,9 +84,15 @@ def weight_work(nonzero: NDArray[np.bool_], passes: Ints, pes: Ints, runs: tuple
 
 
 def masked_work(
-    nonzero: NDArray[np.bool_], alive: NDArray[np.uint8], passes: Ints, pes: Ints, runs: tuple[int, int, int],
-    stride: tuple[int, int], padding: tuple[int, int], depthwise: bool,
-) -> Work:  # fmt: skip
+    nonzero: NDArray[np.bool_],
+    alive: NDArray[np.uint8],
+    passes: Ints,
+    pes: Ints,
+    runs: tuple[int, int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    depthwise: bool,
+) -> Work:
     """Count the products of each PE and pass whose weight and activation are both non-zero.
 
     Parameters
@@ -108,7 +119,8 @@ def pass_ends(work: Work, ahead: int) -> Ints:
     work : (PEs, passes) int
         Cycles of each PE and pass.
     ahead : int
-        A PE may start a pass once every PE has ended the pass `ahead` + 1 before it: 0 is a barrier after every pass.
+        A PE may start a pass once every PE has ended the pass `ahead` + 1 before it: 0 is a barrier
+        after every pass.
     """
     ends = np.zeros(work.shape[1], np.int64)
     _finish(work, ahead, ends)

@@ -1,8 +1,11 @@
-"""The definition of a FuSe row: inputs move right through the PEs, a broadcast wire brings one tap's weight to all of them.
+"""The definition of a FuSe row.
 
-Stepped clock edge by clock edge, PE by PE. A row of Y PEs makes the outputs of Y neighbouring positions of a line. Inputs enter on
-the left, the one behind the last position first, so that PE j ends up beside its own window; after Y edges every PE holds the
-input of its last tap, and at each of the next K edges the row multiplies by one broadcast weight, adds, and moves its inputs on.
+Inputs move right through the PEs, a broadcast wire brings one tap's weight to all of them.
+
+Stepped clock edge by clock edge, PE by PE. A row of Y PEs makes the outputs of Y neighbouring
+positions of a line. Inputs enter on the left, the one behind the last position first, so that PE j
+ends up beside its own window; after Y edges every PE holds the input of its last tap, and at each
+of the next K edges the row multiplies by one broadcast weight, adds, and moves its inputs on.
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ def step_piece(line: Numbers, taps: Numbers, first: int, cols: int) -> tuple[lis
     edges : int
     """
     row = [RowElement() for _ in range(cols)]
-    entering = [int(line[at]) if at < len(line) else 0 for at in range(first, first + cols + len(taps) - 1)]
+    entering = [
+        int(line[at]) if at < len(line) else 0 for at in range(first, first + cols + len(taps) - 1)
+    ]
     edges = 0
 
     def move() -> None:
@@ -58,7 +63,9 @@ def step_piece(line: Numbers, taps: Numbers, first: int, cols: int) -> tuple[lis
     return [pe.total for pe in row], edges
 
 
-def step_lines(lines: Numbers, taps: Numbers, positions: int, rows: int, cols: int) -> tuple[Numbers, int]:
+def step_lines(
+    lines: Numbers, taps: Numbers, positions: int, rows: int, cols: int
+) -> tuple[Numbers, int]:
     """Compute all positions of all lines, `rows` lines at a time, piece by piece.
 
     Parameters
@@ -79,7 +86,9 @@ def step_lines(lines: Numbers, taps: Numbers, positions: int, rows: int, cols: i
     for top in range(0, len(lines), rows):
         for first in range(0, positions, cols):
             taken = 0
-            for at in range(top, min(top + rows, len(lines))):  # the rows of the array, side by side
+            for at in range(
+                top, min(top + rows, len(lines))
+            ):  # the rows of the array, side by side
                 totals, taken = step_piece(lines[at], taps[at], first, cols)
                 made[at] += totals[: positions - first]
             edges += taken

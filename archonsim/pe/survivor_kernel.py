@@ -1,7 +1,8 @@
 """Numba kernel: keep bits of a tile, packed across PEs.
 
-All PEs see the same candidates in the same order, so the survivor bits of the whole array for one row (a bit of keep1 and
-one of keep2) fit one row of 64-bit words: bit ``b`` of word ``b // 64`` belongs to PE ``b = row * cols + col``.
+All PEs see the same candidates in the same order, so the survivor bits of the whole array for one
+row (a bit of keep1 and one of keep2) fit one row of 64-bit words: bit ``b`` of word ``b // 64``
+belongs to PE ``b = row * cols + col``.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from archonsim.workload.block import Block
-from archonsim.workload.fused_weight import FusedWeight
+from archonsim.network.block import Block
+from archonsim.trace.fused_weight import FusedWeight
 
 Words = NDArray[np.uint64]
 Bits = NDArray[np.uint8]
@@ -28,7 +29,10 @@ def _or_shifted(table, row, bit, segment, cols):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _windows(keep, window, tile, array, table):  # type: ignore[no-untyped-def]
-    """Write the keep bits at each tap of the PEs' windows to rows ``channel * taps + k``; 0 outside the map."""
+    """Write the keep bits at each tap of the PEs' windows to rows ``channel * taps + k``.
+
+    0 outside the map.
+    """
     kernel_h, kernel_w, stride_h, stride_w, top, left, out_h, out_w = window
     (y0, x0), (rows, cols) = tile, array
     channels, height, width = keep.shape
@@ -49,7 +53,13 @@ def _windows(keep, window, tile, array, table):  # type: ignore[no-untyped-def]
                 segments[i, s] = segment
         for k in range(taps):
             for r in range(live_rows):
-                _or_shifted(table, m * taps + k, r * cols, segments[r * stride_h + k // kernel_w, k % kernel_w], cols)
+                _or_shifted(
+                    table,
+                    m * taps + k,
+                    r * cols,
+                    segments[r * stride_h + k // kernel_w, k % kernel_w],
+                    cols,
+                )
 
 
 @njit(cache=True)
@@ -62,7 +72,12 @@ def _combine(first, second, words1, words2, table):  # type: ignore[no-untyped-d
 
 
 def survivor_table(
-    keep1: Bits, keep2: Bits, block: Block, fused: FusedWeight, tile: tuple[int, int], array: tuple[int, int]
+    keep1: Bits,
+    keep2: Bits,
+    block: Block,
+    fused: FusedWeight,
+    tile: tuple[int, int],
+    array: tuple[int, int],
 ) -> Words:
     """Combine the two keep masks for one tile of output pixels.
 
@@ -85,11 +100,23 @@ def survivor_table(
         For each row of `fused`, the PEs where its candidates survive.
     """
     dw = block.dw
-    window = (dw.kernel_h, dw.kernel_w, dw.stride_h, dw.stride_w, dw.padding[0], dw.padding[2], dw.out_h, dw.out_w)
+    window = (
+        dw.kernel_h,
+        dw.kernel_w,
+        dw.stride_h,
+        dw.stride_w,
+        dw.padding[0],
+        dw.padding[2],
+        dw.out_h,
+        dw.out_w,
+    )
     own_pixel = (1, 1, 1, 1, 0, 0, dw.out_h, dw.out_w)
     width = -(-array[0] * array[1] // 64)
     words = []
-    for keep, reads in ((keep1, window), (keep2, window if block.order == "pw-pw-dw" else own_pixel)):
+    for keep, reads in (
+        (keep1, window),
+        (keep2, window if block.order == "pw-pw-dw" else own_pixel),
+    ):
         words.append(np.zeros((len(keep) * reads[0] * reads[1], width), np.uint64))
         _windows(keep, reads, tile, array, words[-1])
     table = np.empty((len(fused.row_first), width), np.uint64)

@@ -1,8 +1,11 @@
-"""The definition of a systolic array: PEs with registers, stepped clock edge by clock edge, multiplying real numbers.
+"""The definition of a systolic array.
 
-At an edge each PE latches what its left and upper neighbours held before, and uses what it held itself. Operands carry their
-presence (None: nothing), so that every edge of :class:`Stepped` is observed, not computed. What the named timing conventions of
-:mod:`archonsim.dataflow.systolic` count:
+PEs with registers, stepped clock edge by clock edge, multiplying real numbers.
+
+At an edge each PE latches what its left and upper neighbours held before, and uses what it held
+itself. Operands carry their presence (None: nothing), so that every edge of :class:`Stepped` is
+observed, not computed. What the named timing conventions of :mod:`archonsim.dataflow.systolic`
+count:
 
 ``scalesim``
     Up to ``last_operand``, on an array that is in use as a whole (edges padded with zeros).
@@ -63,7 +66,11 @@ class Array:
 
     def cells(self) -> list[tuple[int, int, ProcessingElement]]:
         """All PEs, last row and column first, so that a PE still sees its neighbours' old registers."""
-        return [(i, j, self.grid[i][j]) for i in reversed(range(self.rows)) for j in reversed(range(self.cols))]
+        return [
+            (i, j, self.grid[i][j])
+            for i in reversed(range(self.rows))
+            for j in reversed(range(self.cols))
+        ]
 
     @property
     def moving(self) -> bool:
@@ -122,7 +129,9 @@ def _load(array: Array, kept: Matrix) -> None:
 
 
 def operand_stationary(rows: int, cols: int, kept: Matrix, left: Matrix) -> Stepped:
-    """Step one ``ws`` or ``is`` fold: an operand stays, the other one enters the rows, sums move down.
+    """Step one ``ws`` or ``is`` fold.
+
+    An operand stays, the other one enters the rows, sums move down.
 
     Parameters
     ----------

@@ -1,1 +1,4 @@
-"""Published results, computed again: every figure of a paper beside ours, its known defects marked."""
+"""Published results, computed again.
+
+Every figure of a paper beside ours, its known defects marked.
+"""

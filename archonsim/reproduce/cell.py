@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from archonsim.report.files import rows_to_csv
+from archonsim.result.files import rows_to_csv
 
 SCHEMA = 1
 
@@ -19,9 +19,17 @@ Status = Literal["exact", "shape", "defect", "given", "differs"]
 
 STATUSES: dict[Status, str] = {
     "exact": "ours is the published figure, to its printed digits (rounded or cut)",
-    "shape": "ours is the published figure, but the simulation ran other shapes than the trained network has",
-    "defect": "a listed defect of the source: the published figure is reproduced as what it really is, the right one is beside it",
-    "given": "our machine repeats published cycles here, as what they were computed from is not at hand",
+    "shape": (
+        "ours is the published figure, but the simulation ran other shapes than the trained"
+        " network has"
+    ),
+    "defect": (
+        "a listed defect of the source: the published figure is reproduced as what it really is,"
+        " the right one is beside it"
+    ),
+    "given": (
+        "our machine repeats published cycles here, as what they were computed from is not at hand"
+    ),
     "differs": "ours is another figure, and no listed defect explains it",
 }
 
@@ -112,10 +120,15 @@ class Reproduction:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {
-            "schema": SCHEMA, "name": self.name, "source": self.source, "ok": self.ok, "tally": self.tally(),
-            "statuses": STATUSES, "notes": [dataclasses.asdict(note) for note in self.notes],
+            "schema": SCHEMA,
+            "name": self.name,
+            "source": self.source,
+            "ok": self.ok,
+            "tally": self.tally(),
+            "statuses": STATUSES,
+            "notes": [dataclasses.asdict(note) for note in self.notes],
             "cells": [dataclasses.asdict(cell) for cell in self.cells],
-        }  # fmt: skip
+        }
 
     def to_csv(self) -> str:
         """Return one line a figure."""

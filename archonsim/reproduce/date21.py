@@ -1,4 +1,7 @@
-"""DATE'21 (FuSeConv): the printed table, and cycles of networks and layers by the authors' two models."""
+"""DATE'21 (FuSeConv).
+
+The printed table, and cycles of networks and layers by the authors' two models.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,24 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 
+from archonsim.network.networks import network
+from archonsim.network.published import date21_rows, network_name, printed_as, published_flops
 from archonsim.reproduce.cell import Cell, Note, Number, Reproduction, Status
 from archonsim.reproduce.measure import measure
 from archonsim.reproduce.published import read_rows, read_tree
-from archonsim.workload.networks import network
-from archonsim.workload.published import date21_rows, network_name, printed_as, published_flops
 
-SOURCE = "FuSeConv, DATE 2021; iitm-sysdl/FuSeConv, commit 04cdf54 (public model and table) and before 6e8d229 (the older model)"
+SOURCE = (
+    "FuSeConv, DATE 2021; iitm-sysdl/FuSeConv, commit 04cdf54 (public model and table) and before"
+    " 6e8d229 (the older model)"
+)
 
 #: Roles of layers that the authors' split does not call "other".
-SPLIT = {"pointwise": "pointwise", "depthwise": "depthwise", "fuse_1xk": "depthwise", "fuse_kx1": "depthwise"}
+SPLIT = {
+    "pointwise": "pointwise",
+    "depthwise": "depthwise",
+    "fuse_1xk": "depthwise",
+    "fuse_kx1": "depthwise",
+}
 SPLITS = ("pointwise", "depthwise", "other")
 
 #: The machine and its convention behind each kind of hardware of the public model.
@@ -29,14 +40,22 @@ def _array(rows: str, cols: str) -> tuple[str, ...]:
     return f"pe.rows={rows}", f"pe.cols={cols}"
 
 
-def _cycles(row: Row, arch: str, timing: str, size: tuple[str, str] = ("64", "64")) -> dict[str, int]:
+def _cycles(
+    row: Row, arch: str, timing: str, size: tuple[str, str] = ("64", "64")
+) -> dict[str, int]:
     """Our cycles of each layer, in order."""
-    return measure(arch, network_name(row["network"], row["variant"]), (timing, *_array(*size))).cycles
+    return measure(
+        arch, network_name(row["network"], row["variant"]), (timing, *_array(*size))
+    ).cycles
 
 
 @cache
 def _kinds(name: str) -> dict[str, str]:
-    return {layer.name: SPLIT.get(layer.role, "other") for layer in network(name).layers() if layer.is_compute}
+    return {
+        layer.name: SPLIT.get(layer.role, "other")
+        for layer in network(name).layers()
+        if layer.is_compute
+    }
 
 
 def _sums(row: Row, cycles: dict[str, int]) -> dict[str, int]:
@@ -54,19 +73,31 @@ def _run(row: Row) -> str:
 
 def _integer(section: str, row: Row, item: str, published: str, ours: int) -> Cell:
     status: Status = "exact" if ours == int(published) else "differs"
-    return Cell(section=section, run=_run(row), item=item, quantity="cycles", published=published, ours=ours, status=status)
+    return Cell(
+        section=section,
+        run=_run(row),
+        item=item,
+        quantity="cycles",
+        published=published,
+        ours=ours,
+        status=status,
+    )
 
 
 def _paper_speedup(row: Row, size: tuple[str, str] = ("64", "64")) -> Fraction:
     """Baseline over variant, both on the FuSe array, by the older model."""
     baseline, variant = (
-        sum(_cycles({**row, "variant": one}, "fuse", "timing=paper", size).values()) for one in ("baseline", row["variant"])
+        sum(_cycles({**row, "variant": one}, "fuse", "timing=paper", size).values())
+        for one in ("baseline", row["variant"])
     )
     return Fraction(baseline, variant)
 
 
 def _printed(row: Row, cell: str, published: str, ours: Fraction) -> Cell:
-    """Compare with printed digits; a listed defect must still be the figure that was looked into, and ours what it should be."""
+    """Compare with printed digits.
+
+    A listed defect must still be the figure that was looked into, and ours what it should be.
+    """
     status: Status = "exact" if printed_as(ours, published) != "no" else "differs"
     notes: tuple[str, ...] = ()
     for one in read_tree("date21")["defect"]:
@@ -75,13 +106,23 @@ def _printed(row: Row, cell: str, published: str, ours: Fraction) -> Cell:
             notes = (one["id"],)
     value: Number = round(float(ours), 4)
     return Cell(
-        section="table", run=_run(row), item=cell, quantity=cell, published=published, ours=value,
-        corrected=value if notes else None, status=status, notes=notes,
-    )  # fmt: skip
+        section="table",
+        run=_run(row),
+        item=cell,
+        quantity=cell,
+        published=published,
+        ours=value,
+        corrected=value if notes else None,
+        status=status,
+        notes=notes,
+    )
 
 
 def _table_cells() -> Iterator[Cell]:
-    """Speedups, operations and parameters as printed; ResNet50 has no row in it, and accuracies need trained weights."""
+    """Speedups, operations and parameters as printed.
+
+    ResNet50 has no row in it, and accuracies need trained weights.
+    """
     rows = [row for row in date21_rows("table") if row["pub_speedup"]]
     for row in rows:
         yield _printed(row, "speedup", row["pub_speedup"], _paper_speedup(row))
@@ -92,7 +133,10 @@ def _table_cells() -> Iterator[Cell]:
 
 
 def _paper_cells() -> Iterator[Cell]:
-    """Totals of the older model; at 64 x 64, the authors' plot scripts hold many of them as integers."""
+    """Totals of the older model.
+
+    At 64 x 64, the authors' plot scripts hold many of them as integers.
+    """
     for row in date21_rows("cycles_paper"):
         size = (row["rows"], row["cols"])
         where = f"{row['rows']}x{row['cols']}"
@@ -123,7 +167,9 @@ def _layer_cells() -> Iterator[Cell]:
 
 def reproduce_date21() -> Reproduction:
     """Compute every figure of DATE'21 that our machines can compute."""
-    notes = tuple(Note(one["id"], one["text"], one["corrected"]) for one in read_tree("date21")["defect"])
+    notes = tuple(
+        Note(one["id"], one["text"], one["corrected"]) for one in read_tree("date21")["defect"]
+    )
     paper = list(_paper_cells())
     cells = (
         *_table_cells(),

@@ -28,8 +28,8 @@ class Defect:
     cells : sequence of str
         Patterns of cells that still hold what they say.
     holds : dict of pattern to template
-        Cells that hold another one, ``RUN:CELL`` or a cell of the same run; ``{cell}``, ``{machine}``, ``{block}`` and
-        ``{before}`` (the block before) may stand in it.
+        Cells that hold another one, ``RUN:CELL`` or a cell of the same run; ``{cell}``,
+        ``{machine}``, ``{block}`` and ``{before}`` (the block before) may stand in it.
     as_published : bool
         What a cell holds is the figure published there, whatever that is; otherwise the right one.
     parts : int
@@ -60,19 +60,28 @@ class Defect:
 
     def names(self, run: str, cell: str) -> bool:
         """Whether it lists a cell."""
-        return self.concerns(run) and any(fnmatchcase(cell, pattern) for pattern in (*self.cells, *self.holds))
+        return self.concerns(run) and any(
+            fnmatchcase(cell, pattern) for pattern in (*self.cells, *self.holds)
+        )
 
     def charges(self, run: str, cell: str) -> bool:
         """Whether it touches the energy of a cell."""
         return self.concerns(run) and any(fnmatchcase(cell, pattern) for pattern in self.energies)
 
     def held(self, run: str, cell: str) -> tuple[str, str] | None:
-        """Return the run and cell whose figure is published under a cell's name; None where it is the cell's own."""
-        template = next((held for pattern, held in self.holds.items() if fnmatchcase(cell, pattern)), None)
+        """Return the run and cell whose figure is published under a cell's name.
+
+        None where it is the cell's own.
+        """
+        template = next(
+            (held for pattern, held in self.holds.items() if fnmatchcase(cell, pattern)), None
+        )
         if template is None or not self.concerns(run):
             return None
         block = re.match(r"b(\d+)\.", cell)
         number = int(block[1]) if block else 0
-        target = template.format(cell=cell, machine=run.rpartition("/")[2], block=number, before=number - 1)
+        target = template.format(
+            cell=cell, machine=run.rpartition("/")[2], block=number, before=number - 1
+        )
         other, _, inner = target.rpartition(":")
         return other or run, inner

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from archonsim.machines.archon.published_energy import constants_of, overhead_energy
 from archonsim.machines.registry import machine, machine_spec
+from archonsim.network.networks import network
 from archonsim.reproduce.cell import Cell, Status
 from archonsim.reproduce.ics21_runs import Run, Runs
 from archonsim.reproduce.measure import Measured, measure
 from archonsim.reproduce.published import read_rows
-from archonsim.workload.networks import network
 
-#: Published energies are rounded to 0.01 uJ, those of one group before they are multiplied; last bits of a sum are no difference.
+#: Published energies are rounded to 0.01 uJ, those of one group before they are multiplied; last
+#: bits of a sum are no difference.
 ENERGY_ROUNDING_UJ = 0.005 + 1e-6
 
 
@@ -27,7 +28,9 @@ def _overhead(run: Run, cell: str) -> float:
     block = next(one for one in network(run.workload).blocks() if one.name == name)
     spec = machine_spec(machine(run.arch), None, run.overrides)
     constants = constants_of(run.workload, spec.pe.adders)
-    return sum(overhead_energy(block, spec, constants, run.published[f"{name}.main"]).values()) / 1e6
+    return (
+        sum(overhead_energy(block, spec, constants, run.published[f"{name}.main"]).values()) / 1e6
+    )
 
 
 def _tolerance(run: Run, cell: str) -> float:
@@ -45,18 +48,31 @@ def _tolerance(run: Run, cell: str) -> float:
 def _energy_cell(runs: Runs, run: Run, name: str, published: str) -> Cell:
     (held_run, held), _ = runs.holder(run.id, name)
     overhead = name.endswith(".overhead")
-    ours = _overhead(run, name) if overhead else _published_rules(runs.runs[held_run]).energies[held]
+    ours = (
+        _overhead(run, name) if overhead else _published_rules(runs.runs[held_run]).energies[held]
+    )
     right = run.ours.energies[name]
     tolerance = _tolerance(run, name)
     wrong = not math.isclose(right, ours)
-    notes = tuple(one.id for one in runs.defects if one.charges(run.id, name) or (held != name and one.names(run.id, name)))
+    notes = tuple(
+        one.id
+        for one in runs.defects
+        if one.charges(run.id, name) or (held != name and one.names(run.id, name))
+    )
     status: Status = "defect" if wrong else "exact"
     if abs(ours - float(published)) > tolerance or (wrong and not notes):
         status = "differs"
     return Cell(
-        section="energies", run=run.id, item=name, quantity="uJ", published=published, ours=round(ours, 6),
-        corrected=round(right, 6) if wrong else None, notes=notes if wrong else (), status=status,
-    )  # fmt: skip
+        section="energies",
+        run=run.id,
+        item=name,
+        quantity="uJ",
+        published=published,
+        ours=round(ours, 6),
+        corrected=round(right, 6) if wrong else None,
+        notes=notes if wrong else (),
+        status=status,
+    )
 
 
 def energy_cells(runs: Runs) -> Iterator[Cell]:

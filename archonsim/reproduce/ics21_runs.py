@@ -13,12 +13,16 @@ from archonsim.reproduce.published import read_rows, read_tree
 
 SCOPES = ("head", "bottleneck", "tail", "all")
 
-#: In `Run.trained`: the network has other shapes than those simulated, and its cycles cannot be known.
+#: In `Run.trained`: the network has other shapes than those simulated, and its cycles cannot be
+#: known.
 UNKNOWN = "unknown"
 
 
 def scope_of(cell: str) -> str:
-    """Part of the network that a layer or phase belongs to: ``head``, ``bottleneck`` or ``tail``."""
+    """Part of the network that a layer or phase belongs to.
+
+    ``head``, ``bottleneck`` or ``tail``.
+    """
     if cell.startswith(("head", "b0.")):
         return "head"
     return "tail" if cell.startswith(("tail", "fc")) else "bottleneck"
@@ -37,7 +41,8 @@ class Run:
     overrides : tuple of str
         Of the machine's description.
     trained : str
-        The network with the shapes of its training; empty where these are the same, ``unknown`` where its cycles are.
+        The network with the shapes of its training; empty where these are the same, ``unknown``
+        where its cycles are.
     scopes : tuple of str
         Parts of the network that our machine can compute.
     energies : bool
@@ -71,7 +76,9 @@ class Run:
         """Our cycles of a part of the network."""
         if scope not in self.scopes:
             return None
-        return sum(cycles for cell, cycles in self.ours.cycles.items() if scope in ("all", scope_of(cell)))
+        return sum(
+            cycles for cell, cycles in self.ours.cycles.items() if scope in ("all", scope_of(cell))
+        )
 
     @property
     def trained_cycles(self) -> dict[str, int] | None:
@@ -120,7 +127,11 @@ class Runs:
 
     def is_given(self, run: str, cell: str) -> bool:
         """Whether our machine repeats the figure that is published under a cell's name."""
-        targets = [target for defect in self.defects if (target := defect.held(run, cell)) and target != (run, cell)]
+        targets = [
+            target
+            for defect in self.defects
+            if (target := defect.held(run, cell)) and target != (run, cell)
+        ]
         where, what = targets[0] if targets else (run, cell)
         return what in self.runs[where].ours.given
 
@@ -128,11 +139,16 @@ class Runs:
         """Names of the defects that touch a cell."""
         given = self.is_given(run, cell)
         return tuple(
-            one.id for one in self.defects if one.names(run, cell) or (given and one.kind == "given" and one.concerns(run))
+            one.id
+            for one in self.defects
+            if one.names(run, cell) or (given and one.kind == "given" and one.concerns(run))
         )
 
     def statuses(self, notes: Sequence[str], *, differs: bool, wrong: bool) -> list[Status]:
-        """Return what applies to a figure: `differs` from ours; known to be `wrong`; what its notes say."""
+        """Return what applies to a figure: `differs` from ours; known to be `wrong`.
+
+        What its notes say.
+        """
         kinds = {self.by_id[note].kind for note in notes}
         found: list[Status] = ["differs"] if differs else []
         found += ["defect"] if wrong else []
@@ -146,9 +162,14 @@ def read_runs() -> Runs:
     rows = read_rows("ics21_cycles")
     runs = {
         name: Run(
-            name, entry["workload"], tuple(entry.get("set", ())), entry.get("trained", ""), tuple(entry.get("scopes", SCOPES)),
-            entry.get("energies", False), {row["cell"]: int(row["cycles"]) for row in rows if row["run"] == name},
+            name,
+            entry["workload"],
+            tuple(entry.get("set", ())),
+            entry.get("trained", ""),
+            tuple(entry.get("scopes", SCOPES)),
+            entry.get("energies", False),
+            {row["cell"]: int(row["cycles"]) for row in rows if row["run"] == name},
         )
         for name, entry in tree["run"].items()
-    }  # fmt: skip
+    }
     return Runs(runs, tuple(Defect(**entry) for entry in tree["defect"]))

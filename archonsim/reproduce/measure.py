@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import cache
 
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.report.report import LayerReport
-from archonsim.simulate import simulate
-from archonsim.workload.networks import network
+from archonsim.network.networks import network
+from archonsim.result.report import LayerReport
+from archonsim.runs.simulate import simulate
 
 #: Phases that a layer has alone: the layer's name says it all.
 WHOLE_LAYER = ("layer", "published")
 
-#: Components of ARCHON's main phase that its loop nest accounts for, but for weights and masks from DRAM.
+#: Components of ARCHON's main phase that its loop nest accounts for, but for weights and masks from
+#: DRAM.
 NEST = ("dram.", "glb.", "ifmap_spad.", "psum_spad.", "mac.")
 
 
@@ -29,7 +30,8 @@ class Measured:
     given : frozenset of str
         Cells whose cycles the machine read instead of computing them.
     energies : dict
-        uJ by cell; the main phase's in two, as the authors have it: the loop nest ``b1.main``, and ``b1.overhead``.
+        uJ by cell; the main phase's in two, as the authors have it: the loop nest ``b1.main``, and
+        ``b1.overhead``.
     """
 
     cycles: dict[str, int]
@@ -44,7 +46,11 @@ def _energies(name: str, layer: LayerReport) -> Iterator[tuple[str, float]]:
     if layer.phase != "main":
         yield name, layer.energy_pj / 1e6
         return
-    nest = sum(pj for key, pj in layer.energy.items() if key.startswith(NEST) and key != "dram.mask" and key != "dram.weight")
+    nest = sum(
+        pj
+        for key, pj in layer.energy.items()
+        if key.startswith(NEST) and key != "dram.mask" and key != "dram.weight"
+    )
     yield name, nest / 1e6
     yield f"{layer.name}.overhead", (layer.energy_pj - nest) / 1e6
 
@@ -53,8 +59,13 @@ def _energies(name: str, layer: LayerReport) -> Iterator[tuple[str, float]]:
 def measure(arch: str, workload: str, overrides: tuple[str, ...] = ()) -> Measured:
     """Run a registered network on a machine."""
     found = machine(arch)
-    report = simulate(network(workload), found, machine_spec(found, None, overrides), fidelity="ideal")
-    cells = [(one.name if one.phase in WHOLE_LAYER else f"{one.name}.{one.phase}", one) for one in report.layers]
+    report = simulate(
+        network(workload), found, machine_spec(found, None, overrides), fidelity="ideal"
+    )
+    cells = [
+        (one.name if one.phase in WHOLE_LAYER else f"{one.name}.{one.phase}", one)
+        for one in report.layers
+    ]
     return Measured(
         {name: int(one.cycles) for name, one in cells},
         frozenset(name for name, one in cells if one.phase == "published"),

@@ -1,4 +1,7 @@
-"""DRAM devices: banks with open rows and what their commands take; the shipped ones lie in ``archonsim/data/dram``."""
+"""DRAM devices: banks with open rows and what their commands take.
+
+The shipped ones lie in ``archonsim/data/dram``.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ class DramDevice:
     row_bytes : int
         One row of one bank, over the whole bus.
     rcd_ns, rp_ns, ras_ns : float
-        From activating a row to reading it; precharging it; the least from activating to precharging.
+        From activating a row to reading it; precharging it; the least from activating to
+        precharging.
     rrd_ns : float
         Between two activations, of any banks.
     cl_ns, cwl_ns : float
@@ -71,9 +75,14 @@ class DramDevice:
 
     def __post_init__(self) -> None:
         if self.row_words % self.burst_words:
-            raise ValueError(f"row_bytes is {self.row_bytes}; it must hold whole bursts of {2 * self.burst_words} bytes")
+            raise ValueError(
+                f"row_bytes is {self.row_bytes}; it must hold whole bursts of"
+                f" {2 * self.burst_words} bytes"
+            )
         if self.rfc_ns >= self.refi_ns:
-            raise ValueError(f"rfc_ns is {self.rfc_ns}; it must be less than refi_ns, {self.refi_ns}")
+            raise ValueError(
+                f"rfc_ns is {self.rfc_ns}; it must be less than refi_ns, {self.refi_ns}"
+            )
 
     @property
     def burst_words(self) -> int:
@@ -89,15 +98,17 @@ class DramDevice:
     def clock_mhz(self) -> Fraction:
         """Clock of the bus, lowered by the share of time that refreshes take.
 
-        A refresh at a time of its own could make a faster machine slower, by letting a transfer run into it; as a lower clock
-        it costs the same bandwidth and nothing else (own decision).
+        A refresh at a time of its own could make a faster machine slower, by letting a transfer run
+        into it; as a lower clock it costs the same bandwidth and nothing else (own decision).
         """
         refresh = 1 - Fraction(str(self.rfc_ns)) / Fraction(str(self.refi_ns))
         return (Fraction(str(self.megatransfers_per_second)) / 2 * refresh).limit_denominator(1000)
 
     def clocks(self, nanoseconds: float) -> int:
         """Round a time up to whole clocks of the bus, as controllers do."""
-        return ceil(Fraction(str(nanoseconds)) * Fraction(str(self.megatransfers_per_second)) / 2000)
+        return ceil(
+            Fraction(str(nanoseconds)) * Fraction(str(self.megatransfers_per_second)) / 2000
+        )
 
     @property
     def gigabytes_per_second(self) -> float:
@@ -118,7 +129,9 @@ def load_device(name: str) -> DramDevice:
 
 
 def channel_rate(dram: Mapping[str, Any]) -> float | None:
-    """Return the most that the channel of a resolved description moves, in GB/s; None where nothing limits it.
+    """Return the most that the channel of a resolved description moves, in GB/s.
+
+    None where nothing limits it.
 
     Raises
     ------
@@ -128,7 +141,11 @@ def channel_rate(dram: Mapping[str, Any]) -> float | None:
     model = dram.get("model", "unlimited")
     if model == "unlimited":
         return None
-    return load_device(dram["device"]).gigabytes_per_second if model == "banks" else float(dram["gigabytes_per_second"])
+    return (
+        load_device(dram["device"]).gigabytes_per_second
+        if model == "banks"
+        else float(dram["gigabytes_per_second"])
+    )
 
 
 def say_dram(dram: Mapping[str, Any]) -> str:

@@ -65,7 +65,11 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def override_pairs(overrides: Overrides) -> dict[str, Any]:
     """Return changes as dotted keys with their values; of one key given twice, the last counts."""
-    return dict(overrides) if isinstance(overrides, Mapping) else dict(parse_override(text) for text in overrides)
+    return (
+        dict(overrides)
+        if isinstance(overrides, Mapping)
+        else dict(parse_override(text) for text in overrides)
+    )
 
 
 def parse_value(text: str) -> Any:
@@ -77,11 +81,19 @@ def parse_value(text: str) -> Any:
 
 
 #: Faults of a value that is of the right type, yet makes no possible machine.
-_RANGE_FAULTS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
+_RANGE_FAULTS = (
+    "greater_than",
+    "greater_than_equal",
+    "less_than",
+    "less_than_equal",
+    "finite_number",
+)
 
 
 def check_type(spec_type: Any, key: str, value: Any, where: str) -> None:
-    """Refuse a value that its key's type rules out whatever the machine is; its range is the machine's business.
+    """Refuse a value that its key's type rules out whatever the machine is.
+
+    Its range is the machine's business.
 
     Raises
     ------
@@ -114,11 +126,15 @@ def _merge(below: Table, above: Table) -> Table:
     merged = dict(below)
     for key, value in above.items():
         inner = merged.get(key)
-        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        merged[key] = (
+            _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        )
     return merged
 
 
-def resolve(spec_type: type[Spec], preset: Table, config: Path | None, overrides: Overrides) -> Spec:
+def resolve(
+    spec_type: type[Spec], preset: Table, config: Path | None, overrides: Overrides
+) -> Spec:
     """Merge preset < file < overrides and check the result.
 
     Raises
@@ -145,7 +161,9 @@ def resolve(spec_type: type[Spec], preset: Table, config: Path | None, overrides
         raise SpecError("\n".join(_lines(error, source, pairs, known))) from error
 
 
-def _lines(error: ValidationError, source: str, set_keys: Iterable[str], known: Sequence[str]) -> list[str]:
+def _lines(
+    error: ValidationError, source: str, set_keys: Iterable[str], known: Sequence[str]
+) -> list[str]:
     """Turn each fault into one line: where it stands, the value, the rule."""
     lines = []
     for fault in error.errors():
@@ -174,7 +192,11 @@ def flat_items(table: Table, prefix: str = "") -> list[tuple[str, Any]]:
     """Return a nested table's entries by dotted key."""
     pairs: list[tuple[str, Any]] = []
     for key, value in table.items():
-        pairs += flat_items(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+        pairs += (
+            flat_items(value, f"{prefix}{key}.")
+            if isinstance(value, dict)
+            else [(prefix + key, value)]
+        )
     return pairs
 
 

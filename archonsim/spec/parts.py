@@ -1,4 +1,7 @@
-"""Parts that machines are composed of: sizes, ports and rates, no behaviour. The unit is in every field's name."""
+"""Parts that machines are composed of: sizes, ports and rates, no behaviour.
+
+The unit is in every field's name.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Strict
 from pydantic.dataclasses import dataclass
 
-from archonsim.kinds import DataKind
+from archonsim.vocabulary.kinds import DataKind
 
 # The largest values keep every time of a run within 64 bits.
 Count = Annotated[int, Strict(), Field(ge=1, lt=2**31)]
@@ -27,24 +30,27 @@ class DramSpec:
     Attributes
     ----------
     model : {"fixed", "banks", "unlimited"}
-        ``fixed``: bandwidth, latency and turnaround as given below; ``banks``: banks with open rows, all timing from `device`;
-        ``unlimited``: every transfer is free, as in the authors' model.
+        ``fixed``: bandwidth, latency and turnaround as given below; ``banks``: banks with open
+        rows, all timing from `device`; ``unlimited``: every transfer is free, as in the authors'
+        model.
     device : str
         Of the model ``banks``: ``lpddr4-3200``, ``ddr4-2400``, ``hbm2``, or a TOML file like these.
     gigabytes_per_second : float
         Peak bandwidth of the model ``fixed``; 25.6 is 64-bit LPDDR4-3200 (own decision).
     latency_cycles : int
-        Of the model ``fixed``: from the end of a transfer's slot on the channel to its data on chip (own decision: 100 ns at
-        500 MHz).
+        Of the model ``fixed``: from the end of a transfer's slot on the channel to its data on chip
+        (own decision: 100 ns at 500 MHz).
     burst_words : int
         Of the model ``fixed``: transfers are rounded up to this many 16-bit words.
     turnaround_cycles : int
-        Of the model ``fixed``: idle cycles of the channel between a read and a write, and back (own decision: 16 ns at 500 MHz).
+        Of the model ``fixed``: idle cycles of the channel between a read and a write, and back (own
+        decision: 16 ns at 500 MHz).
     write_queue_words : int
-        Writes wait in the controller until there are so many words of them, then go out together, so that the channel does
-        not turn around for each; 0: they go out at once.
+        Writes wait in the controller until there are so many words of them, then go out together,
+        so that the channel does not turn around for each; 0: they go out at once.
     free : tuple of data kinds
-        What-if: data of these kinds (``weight``, ``mask``, ...) take no time on the channel; they are counted as ever.
+        What-if: data of these kinds (``weight``, ``mask``, ...) take no time on the channel; they
+        are counted as ever.
     """
 
     model: Literal["fixed", "banks", "unlimited"] = "fixed"
@@ -59,7 +65,12 @@ class DramSpec:
     def words_per_cycle(self, clock_mhz: float) -> Fraction:
         """16-bit words that the channel moves in one cycle of the array's clock, exactly."""
         bytes_per_word = WORD_BITS // 8
-        return Fraction(str(self.gigabytes_per_second)) * 1000 / bytes_per_word / Fraction(str(clock_mhz))
+        return (
+            Fraction(str(self.gigabytes_per_second))
+            * 1000
+            / bytes_per_word
+            / Fraction(str(clock_mhz))
+        )
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -69,8 +80,9 @@ class BufferSpec:
     Attributes
     ----------
     model : {"ports", "banks", "unlimited"}
-        ``ports``: rates as given; ``banks``: also, a bank serves one entry a cycle, read or written, so that two streams that
-        hit a bank in the same cycle conflict; ``unlimited``: reads and writes take no time. Capacity holds in all.
+        ``ports``: rates as given; ``banks``: also, a bank serves one entry a cycle, read or
+        written, so that two streams that hit a bank in the same cycle conflict; ``unlimited``:
+        reads and writes take no time. Capacity holds in all.
     words : int
         Capacity in 16-bit words.
     read_words_per_cycle, write_words_per_cycle : int
@@ -95,7 +107,8 @@ class PrefetchSpec:
     Attributes
     ----------
     tile_buffers : int
-        Tiles whose inputs may be on chip, the running one included, and whose results: 2 is double buffering.
+        Tiles whose inputs may be on chip, the running one included, and whose results: 2 is double
+        buffering.
     """
 
     tile_buffers: Annotated[int, Strict(), Field(ge=2, le=16)]
@@ -137,7 +150,9 @@ class ArraySpec:
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class SramSpec:
-    """A double-buffered memory at an array's edge, as wide as the edge: it never makes the array wait.
+    """A double-buffered memory at an array's edge, as wide as the edge.
+
+    It never makes the array wait.
 
     Attributes
     ----------

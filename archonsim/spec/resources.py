@@ -86,7 +86,12 @@ def area_table() -> dict[str, Any]:
 
 
 def area_parts(
-    machine: str, pes: int, buffer_words: Mapping[str, int], *, adders: int = 0, apart: tuple[str, ...] = ()
+    machine: str,
+    pes: int,
+    buffer_words: Mapping[str, int],
+    *,
+    adders: int = 0,
+    apart: tuple[str, ...] = (),
 ) -> tuple[AreaPart, ...]:
     """List a machine's components with their areas.
 
@@ -96,7 +101,8 @@ def area_parts(
         Table of the areas.
     pes : int
     buffer_words : mapping of shared buffer to 16-bit words
-        Their areas are in proportion to the published size; what stands in a PE counts at its published size.
+        Their areas are in proportion to the published size; what stands in a PE counts at its
+        published size.
     adders : int
         Of a PE.
     apart : tuple of str
@@ -104,12 +110,26 @@ def area_parts(
     """
     table = area_table()[machine]
     parts = [
-        AreaPart(component=name, area_um2=float(one["area"]) * buffer_words[name] / float(one["words"]), instances=1, in_pe=False,
-                 counted=name not in apart)
+        AreaPart(
+            component=name,
+            area_um2=float(one["area"]) * buffer_words[name] / float(one["words"]),
+            instances=1,
+            in_pe=False,
+            counted=name not in apart,
+        )
         for name, one in table["buffers"].items()
-    ]  # fmt: skip
+    ]
     chip = {name: area * adders for name, area in table.get("chip_adder", {}).items()}
-    in_pe = {**table["pe"], **{name: area * adders for name, area in table.get("pe_adder", {}).items()}}
-    parts += [AreaPart(component=name, area_um2=area, instances=1, in_pe=False) for name, area in chip.items()]
-    parts += [AreaPart(component=name, area_um2=area, instances=pes, in_pe=True) for name, area in in_pe.items()]
+    in_pe = {
+        **table["pe"],
+        **{name: area * adders for name, area in table.get("pe_adder", {}).items()},
+    }
+    parts += [
+        AreaPart(component=name, area_um2=area, instances=1, in_pe=False)
+        for name, area in chip.items()
+    ]
+    parts += [
+        AreaPart(component=name, area_um2=area, instances=pes, in_pe=True)
+        for name, area in in_pe.items()
+    ]
     return tuple(parts)

@@ -18,7 +18,9 @@ Part = TypeVar("Part")
 def shipped_names(folder: str) -> list[str]:
     """Names of the tables in ``archonsim/data/<folder>``, sorted."""
     entries = (resources.files("archonsim") / "data" / folder).iterdir()
-    return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml")
+    )
 
 
 def load_shipped(part: type[Part], folder: str, name: str, what: str) -> Part:
@@ -45,7 +47,9 @@ def load_shipped(part: type[Part], folder: str, name: str, what: str) -> Part:
         names = shipped_names(folder)
         if name not in names:
             raise SpecError(f"unknown {what} {name!r}{nearest(name, names)}")
-        table = tomllib.loads((resources.files("archonsim") / "data" / folder / f"{name}.toml").read_text("utf-8"))
+        table = tomllib.loads(
+            (resources.files("archonsim") / "data" / folder / f"{name}.toml").read_text("utf-8")
+        )
     try:
         return TypeAdapter(part).validate_python(table)
     except ValidationError as error:

@@ -1,4 +1,7 @@
-"""A technology: picojoules of every action of every component, from a TOML file; ``archonsim/data/technologies`` has one."""
+"""A technology: picojoules of every action of every component, from a TOML file.
+
+``archonsim/data/technologies`` has one.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from archonsim.spec.shipped import load_shipped
 
 Picojoules = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-#: Memories that machines are made of; the last three and a PE's registers are the systolic arrays', of which none is published.
+#: Memories that machines are made of; the last three and a PE's registers are the systolic arrays',
+#: of which none is published.
 MEMORIES = (
     "dram", "glb", "prediction_glb", "ifmap_spad", "weight_spad", "psum_spad", "prediction_buffer", "ifmap_sram", "filter_sram",
     "ofmap_sram", "pe_registers",
@@ -57,15 +61,19 @@ class Memory:
     def __post_init__(self) -> None:
         sizes = max(1, len(self.words))
         if len(self.read) != sizes or len(self.write) != sizes:
-            raise ValueError(f"{len(self.read)} read and {len(self.write)} write energies for {sizes} sizes; give one for each")
+            raise ValueError(
+                f"{len(self.read)} read and {len(self.write)} write energies for {sizes} sizes;"
+                " give one for each"
+            )
         if list(self.words) != sorted(set(self.words)):
             raise ValueError(f"words are {list(self.words)}; sizes must rise")
 
     def at(self, action: str, words: int) -> float:
         """Return the energy of one access of a memory of `words`, in pJ.
 
-        Between two known sizes, and beyond them along the nearest two, energy is a power of the size (own decision: it is
-        that within 1 % for the three published GLBs); one known size holds for all.
+        Between two known sizes, and beyond them along the nearest two, energy is a power of the
+        size (own decision: it is that within 1 % for the three published GLBs); one known size
+        holds for all.
         """
         values = self.read if action == "read" else self.write
         if len(values) == 1:
@@ -109,7 +117,9 @@ class Technology:
                 raise ValueError(f"unknown part {name!r}{nearest(name, PARTS)}")
             for action in actions:
                 if action not in PARTS[name]:
-                    raise ValueError(f"part {name!r} has no action {action!r}; it has {', '.join(PARTS[name])}")
+                    raise ValueError(
+                        f"part {name!r} has no action {action!r}; it has {', '.join(PARTS[name])}"
+                    )
 
     def has(self, components: Iterable[str]) -> bool:
         """Whether energies of any of these components are given."""
@@ -124,7 +134,10 @@ class Technology:
             The technology does not have it.
         """
         if name not in self.memories:
-            raise SpecError(f"technology {self.source!r}: energy of memory {name!r} is missing; add [memories.{name}]")
+            raise SpecError(
+                f"technology {self.source!r}: energy of memory {name!r} is missing; add"
+                f" [memories.{name}]"
+            )
         return self.memories[name]
 
     def access_pj(self, name: str, action: str, words: int) -> float:
@@ -143,7 +156,10 @@ class Technology:
             The technology does not have it.
         """
         if action not in self.parts.get(name, {}):
-            raise SpecError(f"technology {self.source!r}: energy of {name}.{action} is missing; add {action} to [parts.{name}]")
+            raise SpecError(
+                f"technology {self.source!r}: energy of {name}.{action} is missing; add {action} to"
+                f" [parts.{name}]"
+            )
         return self.parts[name][action]
 
 

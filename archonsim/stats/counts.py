@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-from archonsim.kinds import ActionKind, DataKind
+from archonsim.vocabulary.kinds import ActionKind, DataKind
 
 Component = Literal["dram", "glb", "prediction_glb", "ifmap_sram", "filter_sram", "ofmap_sram"]
 Direction = Literal["read", "write"]
@@ -47,8 +47,9 @@ class PhaseStats:
     compute : int
         Cycles in which the array issued work; ``cycles = compute + sum(stalls)``.
     stalls : Counter
-        Cycles by cause: ``broadcast`` (a beat waited for a full FIFO), ``dram`` (for data from or to DRAM), ``glb`` (for a
-        port of an on-chip buffer), ``drain`` (all beats sent, sums still on their way).
+        Cycles by cause: ``broadcast`` (a beat waited for a full FIFO), ``dram`` (for data from or
+        to DRAM), ``glb`` (for a port of an on-chip buffer), ``drain`` (all beats sent, sums still
+        on their way).
     macs, adds : int
         Multiplications and additions that the machine did.
     adds_possible : int
@@ -56,13 +57,14 @@ class PhaseStats:
     traffic : Counter
         16-bit words that passed a port, by (component, direction, kind).
     activity : Counter
-        What else happened, by ``part.what``: ``dram.turnarounds``, ``dram.row_misses``, ``glb.read.conflict_cycles``,
-        ``simpy.events``, ...
+        What else happened, by ``part.what``: ``dram.turnarounds``, ``dram.row_misses``,
+        ``glb.read.conflict_cycles``, ``simpy.events``, ...
     bounds : dict of cause to cycles
-        Cycles that the array would take if only this cause and those before it existed; see `Phase.bounds` in the engine.
+        Cycles that the array would take if only this cause and those before it existed; see
+        `Phase.bounds` in the engine.
     actions : Counter
-        What energy is charged for, by (component, action, kind): 16-bit words read from and written to every memory, down to
-        those of the PEs, and how often other parts did what they do.
+        What energy is charged for, by (component, action, kind): 16-bit words read from and written
+        to every memory, down to those of the PEs, and how often other parts did what they do.
     """
 
     cycles: int = 0

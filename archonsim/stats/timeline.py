@@ -1,4 +1,7 @@
-"""What happened when, in one image's run: append-only columns, with no opinion on how they are shown."""
+"""What happened when, in one image's run.
+
+Append-only columns, with no opinion on how they are shown.
+"""
 
 from __future__ import annotations
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from archonsim.errors import UserError, WorkloadError
 from archonsim.machines.registry import machine
-from archonsim.plans import as_images
-from archonsim.report.report import Number, Report
-from archonsim.simulate import Fidelity, simulate
+from archonsim.network.workload import Workload
+from archonsim.result.report import Number, Report
+from archonsim.runs.scenario import as_images
+from archonsim.runs.simulate import Fidelity, simulate
 from archonsim.stats.counts import STALLS
-from archonsim.workload.digest import PartDigests, combine
-from archonsim.workload.find import find_workload
-from archonsim.workload.kept_trace import KeptTrace
-from archonsim.workload.what_if import MaskPolicy
-from archonsim.workload.workload import Workload
+from archonsim.trace.digest import PartDigests, combine
+from archonsim.trace.kept_trace import keeping
+from archonsim.trace.what_if import MaskPolicy
+from archonsim.tracefile.find import find_workload
 
 #: Figures of a point, in the order of the table; those of `COUNTS` are whole numbers for one image.
-COUNTS = ("cycles", "compute", *(f"stall.{cause}" for cause in STALLS), "macs", "adds", "adds_possible")
+COUNTS = (
+    "cycles",
+    "compute",
+    *(f"stall.{cause}" for cause in STALLS),
+    "macs",
+    "adds",
+    "adds_possible",
+)
 FIGURES = (*COUNTS, "time_ms", "energy_uj", "dram_words")
 
 #: Workloads that a process keeps open.
@@ -70,9 +76,10 @@ def _opened(text: str, expected: str) -> Workload:
     workload = find_workload(text)
     if (found := identity(workload)) != expected:
         raise WorkloadError(
-            f"{text}: digest is {found[:16]}, and the sweep began with {expected[:16]}: another file, or it changed"
+            f"{text}: digest is {found[:16]}, and the sweep began with {expected[:16]}: another"
+            " file, or it changed"
         )
-    return workload if workload.trace is None else dataclasses.replace(workload, trace=KeptTrace(workload.trace))
+    return keeping(workload)
 
 
 def evaluate(task: Task) -> Figures:
@@ -87,9 +94,13 @@ def evaluate(task: Task) -> Figures:
     ideal = task.fidelity == "ideal"
     try:
         report = simulate(
-            workload, machine(task.arch), task.spec, fidelity=task.fidelity, images=None if ideal else as_images(task.images),
+            workload,
+            machine(task.arch),
+            task.spec,
+            fidelity=task.fidelity,
+            images=None if ideal else as_images(task.images),
             masks=None if ideal else MaskPolicy.parse(task.masks, task.seed),
-        )  # fmt: skip
+        )
     except UserError as error:
         return infeasible(error)
     return {"status": "ok", "reason": "", **_figures(report)}
@@ -97,7 +108,9 @@ def evaluate(task: Task) -> Figures:
 
 def infeasible(error: UserError) -> Figures:
     """Return what is known of a point that cannot run: why."""
-    return {"status": "infeasible", "reason": "; ".join(str(error).splitlines())} | dict.fromkeys(FIGURES)
+    return {"status": "infeasible", "reason": "; ".join(str(error).splitlines())} | dict.fromkeys(
+        FIGURES
+    )
 
 
 def _figures(report: Report) -> Figures:
@@ -107,11 +120,20 @@ def _figures(report: Report) -> Figures:
     def total(*values: Number) -> Number:
         return sum(values)
 
-    dram = [words for layer in layers for key, words in layer.traffic.items() if key.startswith("dram.")]
+    dram = [
+        words for layer in layers for key, words in layer.traffic.items() if key.startswith("dram.")
+    ]
     return {
-        "cycles": report.total_cycles, "compute": total(*(layer.compute for layer in layers)),
-        **{f"stall.{cause}": total(*(layer.stalls.get(cause, 0) for layer in layers)) for cause in STALLS},
-        "macs": report.total_macs, "adds": report.total_adds,
-        "adds_possible": total(*(layer.adds_possible for layer in layers)), "time_ms": report.time_ms,
-        "energy_uj": report.energy_uj, "dram_words": total(*dram) if any(layer.traffic for layer in layers) else None,
-    }  # fmt: skip
+        "cycles": report.total_cycles,
+        "compute": total(*(layer.compute for layer in layers)),
+        **{
+            f"stall.{cause}": total(*(layer.stalls.get(cause, 0) for layer in layers))
+            for cause in STALLS
+        },
+        "macs": report.total_macs,
+        "adds": report.total_adds,
+        "adds_possible": total(*(layer.adds_possible for layer in layers)),
+        "time_ms": report.time_ms,
+        "energy_uj": report.energy_uj,
+        "dram_words": total(*dram) if any(layer.traffic for layer in layers) else None,
+    }

@@ -1,4 +1,7 @@
-"""The points of a sweep: all combinations of workloads, architectures, masks and parameter values, in a fixed order."""
+"""The points of a sweep.
+
+All combinations of workloads, architectures, masks and parameter values, in a fixed order.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ class Parameter:
     Attributes
     ----------
     name : str
-        As asked for, and the column of the table: ``pe.rows``, or ``archon.pe.rows`` for one architecture only.
+        As asked for, and the column of the table: ``pe.rows``, or ``archon.pe.rows`` for one
+        architecture only.
     arch : str or None
         None for all architectures.
     key : str
@@ -98,14 +102,24 @@ class Grid:
         varied = {one.name: chosen[one.name] for one in mine}
         overrides = {one.key: one.values[0] for one in self.fixed if one.applies(arch)}
         overrides |= {one.key: varied[one.name] for one in mine}
-        return Point(index=index, arch=arch, workload=workload, masks=masks, overrides=overrides, varied=varied)
+        return Point(
+            index=index,
+            arch=arch,
+            workload=workload,
+            masks=masks,
+            overrides=overrides,
+            varied=varied,
+        )
 
     def _groups(self) -> list[tuple[str, str, str]]:
         return list(itertools.product(self.workloads, self.archs, self.masks))
 
     def _ends(self) -> list[int]:
         """Index after the last point of each group."""
-        sizes = {arch: math.prod(len(one.values) for one in self.parameters if one.applies(arch)) for arch in self.archs}
+        sizes = {
+            arch: math.prod(len(one.values) for one in self.parameters if one.applies(arch))
+            for arch in self.archs
+        }
         return list(itertools.accumulate(sizes[arch] for _, arch, _ in self._groups()))
 
 
@@ -120,14 +134,20 @@ def parameter(name: str, values: Any, archs: tuple[str, ...], option: str = "--p
     first, _, rest = name.partition(".")
     arch, key = (first, rest) if first in machine_names() else (None, name)
     if arch is not None and arch not in archs:
-        raise SpecError(f"{option} {name}: {arch} is not among the architectures {', '.join(archs)}")
+        raise SpecError(
+            f"{option} {name}: {arch} is not among the architectures {', '.join(archs)}"
+        )
     given = check_values(name, list(values) if isinstance(values, list | tuple) else [values])
     for one in archs if arch is None else (arch,):
         spec_type = machine(one).spec_type
         known = known_keys(spec_type)
         if key not in known:
             owners = [other for other in archs if key in known_keys(machine(other).spec_type)]
-            hint = f"; write {owners[0]}.{key} for {owners[0]} alone" if owners else nearest(key, known)
+            hint = (
+                f"; write {owners[0]}.{key} for {owners[0]} alone"
+                if owners
+                else nearest(key, known)
+            )
             raise SpecError(f"{option} {name}: {one} has no key {key!r}{hint}")
         for value in given:
             check_type(spec_type, key, value, f"{option} {name}")
@@ -135,9 +155,13 @@ def parameter(name: str, values: Any, archs: tuple[str, ...], option: str = "--p
 
 
 def make_grid(
-    *, archs: tuple[str, ...], workloads: tuple[str, ...], masks: tuple[str, ...], parameters: Mapping[str, Any],
+    *,
+    archs: tuple[str, ...],
+    workloads: tuple[str, ...],
+    masks: tuple[str, ...],
+    parameters: Mapping[str, Any],
     fixed: Mapping[str, Any],
-) -> Grid:  # fmt: skip
+) -> Grid:
     """Check a grid.
 
     Parameters
@@ -163,7 +187,12 @@ def make_grid(
     same = tuple(parameter(name, (value,), archs, "--set") for name, value in fixed.items())
     given = [*(("--param", one) for one in varied), *(("--set", one) for one in same)]
     for (option, one), (other_option, other) in itertools.combinations(given, 2):
-        if one.key == other.key and (one.arch is None or other.arch is None or one.arch == other.arch):
+        if one.key == other.key and (
+            one.arch is None or other.arch is None or one.arch == other.arch
+        ):
             whose = one.arch or other.arch or archs[0]
-            raise SpecError(f"{option} {one.name} and {other_option} {other.name} overlap: both set {one.key} of {whose}; keep one")
+            raise SpecError(
+                f"{option} {one.name} and {other_option} {other.name} overlap: both set {one.key}"
+                f" of {whose}; keep one"
+            )
     return Grid(archs=archs, workloads=workloads, masks=masks, parameters=varied, fixed=same)

@@ -9,12 +9,12 @@ from typing import Any
 
 from archonsim.errors import MaskError, SpecError, nearest
 from archonsim.machines.registry import machine_names
-from archonsim.plans import Images, as_fidelity, as_images, as_names
-from archonsim.simulate import Fidelity
+from archonsim.runs.scenario import Images, as_fidelity, as_images, as_names
+from archonsim.runs.simulate import Fidelity
 from archonsim.spec.load import Overrides, flat_items, override_pairs, read_toml
 from archonsim.sweeps.grid import Grid, make_grid
 from archonsim.sweeps.values import parse_values
-from archonsim.workload.what_if import MaskPolicy
+from archonsim.trace.what_if import MaskPolicy
 
 #: Keys of a sweep file.
 KEYS = ("arch", "workload", "param", "set", "masks", "fidelity", "images", "seed")
@@ -53,7 +53,13 @@ class Question:
     @property
     def grid(self) -> Grid:
         """All points; raises as `make_grid` does."""
-        return make_grid(archs=self.archs, workloads=self.workloads, masks=self.masks, parameters=self.parameters, fixed=self.fixed)
+        return make_grid(
+            archs=self.archs,
+            workloads=self.workloads,
+            masks=self.masks,
+            parameters=self.parameters,
+            fixed=self.fixed,
+        )
 
     @property
     def one_image(self) -> bool:
@@ -66,9 +72,16 @@ class Question:
 
 
 def ask(
-    arch: Names, workload: Names | Path | Sequence[Path | str], params: Mapping[str, Values] | Sequence[str] = (), *,
-    set: Overrides = (), masks: Names = "trace", fidelity: str = "cycle", images: Images = 0, seed: int = 0,
-) -> Question:  # fmt: skip
+    arch: Names,
+    workload: Names | Path | Sequence[Path | str],
+    params: Mapping[str, Values] | Sequence[str] = (),
+    *,
+    set: Overrides = (),
+    masks: Names = "trace",
+    fidelity: str = "cycle",
+    images: Images = 0,
+    seed: int = 0,
+) -> Question:
     """Check a sweep; arguments as :func:`archonsim.sweep` takes them.
 
     Raises
@@ -80,14 +93,22 @@ def ask(
     listed = (masks,) if isinstance(masks, str) else tuple(masks)
     policies = tuple(str(MaskPolicy.parse(one, seed)) for one in listed)
     if exact == "ideal" and policies != ("trace",):
-        raise MaskError(f"--masks {','.join(listed)}: ideal fidelity uses no masks; use --fidelity cycle")
+        raise MaskError(
+            f"--masks {','.join(listed)}: ideal fidelity uses no masks; use --fidelity cycle"
+        )
     ideal = exact == "ideal"
     question = Question(
         archs=tuple(as_names(arch, machine_names)),
-        workloads=(str(workload),) if isinstance(workload, str | Path) else tuple(map(str, workload)),
-        parameters=_parameters(params), fixed=override_pairs(set), masks=("",) if ideal else policies, fidelity=exact,
-        images="" if ideal else "all" if numbers is None else ",".join(map(str, numbers)), seed=0 if ideal else seed,
-    )  # fmt: skip
+        workloads=(
+            (str(workload),) if isinstance(workload, str | Path) else tuple(map(str, workload))
+        ),
+        parameters=_parameters(params),
+        fixed=override_pairs(set),
+        masks=("",) if ideal else policies,
+        fidelity=exact,
+        images="" if ideal else "all" if numbers is None else ",".join(map(str, numbers)),
+        seed=0 if ideal else seed,
+    )
     question.grid  # noqa: B018  # the rest of the checks
     return question
 
@@ -97,7 +118,9 @@ def _parameters(params: Mapping[str, Values] | Sequence[str]) -> dict[str, tuple
     for text in () if isinstance(params, Mapping) else params:
         key, equals, listed = text.partition("=")
         if not equals or not key.strip():
-            raise SpecError(f"--param {text!r}: write KEY=VALUES, for example --param pe.adders=2..12")
+            raise SpecError(
+                f"--param {text!r}: write KEY=VALUES, for example --param pe.adders=2..12"
+            )
         pairs.append((key.strip(), listed))
     found: dict[str, tuple[Any, ...]] = {}
     for key, values in params.items() if isinstance(params, Mapping) else pairs:
@@ -129,20 +152,29 @@ def read_question(path: Path) -> Question:
             raise SpecError(f"{path}: unknown key {key!r}{nearest(key, KEYS)}")
     for key in ("arch", "workload"):
         if key not in table:
-            raise SpecError(f"{path}: {key} is missing; a sweep file names at least arch and workload")
+            raise SpecError(
+                f"{path}: {key} is missing; a sweep file names at least arch and workload"
+            )
     for key in ("arch", "workload", "masks"):
         names = table.get(key, "")
-        if not all(isinstance(name, str) for name in (names if isinstance(names, list) else [names])):
+        if not all(
+            isinstance(name, str) for name in (names if isinstance(names, list) else [names])
+        ):
             raise SpecError(f"{path}: {key} is {names!r}; it must be a text, or a list of texts")
     for key in ("param", "set"):
         if not isinstance(table.get(key, {}), dict):
             raise SpecError(f"{path}: {key} is {table[key]!r}; it must be a table of dotted keys")
     try:
         return ask(  # TOML reads pe.rows = 4 as a table in a table: back to dotted keys
-            table["arch"], table["workload"], dict(flat_items(table.get("param", {}))), set=dict(flat_items(table.get("set", {}))),
-            masks=table.get("masks", "trace"), fidelity=table.get("fidelity", "cycle"), images=table.get("images", 0),
+            table["arch"],
+            table["workload"],
+            dict(flat_items(table.get("param", {}))),
+            set=dict(flat_items(table.get("set", {}))),
+            masks=table.get("masks", "trace"),
+            fidelity=table.get("fidelity", "cycle"),
+            images=table.get("images", 0),
             seed=table.get("seed", 0),
-        )  # fmt: skip
+        )
     except (TypeError, AttributeError) as error:
         raise SpecError(f"{path}: a value is of the wrong type: {error}") from error
     except (SpecError, MaskError) as error:

@@ -1,4 +1,7 @@
-"""Where points run: in this process, in several, or on a Dask cluster. All give the same figures, in any order."""
+"""Where points run: in this process, in several, or on a Dask cluster.
+
+All give the same figures, in any order.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from archonsim import __version__
 from archonsim.errors import ArchonsimError, UserError
 from archonsim.sweeps.evaluate import Figures, Task, evaluate
+from archonsim.version import __version__
 
 #: Points handed out for each worker: one runs while the next waits for it.
 AHEAD = 2
@@ -28,7 +31,9 @@ def serial(tasks: Iterable[Task]) -> Iterator[tuple[Task, Figures]]:
         yield task, evaluate(task)
 
 
-def _hand_out(executor: Executor, tasks: Iterable[Task], most: int) -> Iterator[tuple[Task, Figures]]:
+def _hand_out(
+    executor: Executor, tasks: Iterable[Task], most: int
+) -> Iterator[tuple[Task, Figures]]:
     """Keep at most `most` points in flight; yield each when it is finished."""
     running: dict[Future[Figures], Task] = {}
     todo = iter(tasks)
@@ -63,11 +68,15 @@ def processes(jobs: int) -> Runner:
 
     def run(tasks: Iterable[Task]) -> Iterator[tuple[Task, Figures]]:
         before = set(multiprocessing.active_children())
-        executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
+        executor = ProcessPoolExecutor(
+            jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
+        )
         try:
             yield from _hand_out(executor, tasks, AHEAD * jobs)
         except BrokenProcessPool as error:
-            raise ArchonsimError("a worker process ended by itself (out of memory?); finished points are kept") from error
+            raise ArchonsimError(
+                "a worker process ended by itself (out of memory?); finished points are kept"
+            ) from error
         except BaseException:
             # Points in flight are given up: waiting for them could take long after Ctrl-C.
             for child in set(multiprocessing.active_children()) - before:
@@ -86,7 +95,8 @@ def cluster(address: str) -> Iterator[tuple[Runner, int]]:
     Raises
     ------
     UserError
-        Dask is not installed, the scheduler does not answer, has no workers, or a worker has another archonsim.
+        Dask is not installed, the scheduler does not answer, has no workers, or a worker has
+        another archonsim.
     """
     try:
         from distributed import Client, KilledWorker
@@ -97,21 +107,31 @@ def cluster(address: str) -> Iterator[tuple[Runner, int]]:
     try:
         client = connect(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"--dask {address}: no scheduler answers there; write tcp://HOST:PORT") from error
+        raise UserError(
+            f"--dask {address}: no scheduler answers there; write tcp://HOST:PORT"
+        ) from error
     with client:
         threads = sum(client.nthreads().values())
         if not threads:
-            raise UserError(f"--dask {address}: the scheduler has no workers; start some with `dask worker {address}`")
+            raise UserError(
+                f"--dask {address}: the scheduler has no workers; start some with `dask worker"
+                f" {address}`"
+            )
         for worker, version in client.run(_version, on_error="return").items():
             if version != __version__:
-                raise UserError(f"--dask {address}: worker {worker} has archonsim {version}, and this is {__version__}")
+                raise UserError(
+                    f"--dask {address}: worker {worker} has archonsim {version}, and this is"
+                    f" {__version__}"
+                )
         executor = client.get_executor()
 
         def run(tasks: Iterable[Task]) -> Iterator[tuple[Task, Figures]]:
             try:
                 yield from _hand_out(executor, tasks, AHEAD * threads)
             except KilledWorker as error:
-                raise ArchonsimError("a point ended several workers (out of memory?); finished points are kept") from error
+                raise ArchonsimError(
+                    "a point ended several workers (out of memory?); finished points are kept"
+                ) from error
             finally:
                 executor.shutdown(wait=False)
 
@@ -139,6 +159,6 @@ def open_runner(jobs: int = 1, dask: str | None = None) -> Iterator[tuple[Runner
 
 
 def _version() -> str:
-    from archonsim import __version__
+    from archonsim.version import __version__
 
     return __version__

@@ -1,8 +1,8 @@
 """A sweep's folder: what was asked, and a journal with one line for each finished point.
 
-``sweep.json`` is written first, whole. ``journal.jsonl`` grows by one line for each point, forced to disk, so that a kill at any
-moment costs at most its last line, which is then cut off. The lines stand in the order in which points finished; where each
-stands is all that is kept in memory.
+``sweep.json`` is written first, whole. ``journal.jsonl`` grows by one line for each point, forced
+to disk, so that a kill at any moment costs at most its last line, which is then cut off. The lines
+stand in the order in which points finished; where each stands is all that is kept in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from archonsim.errors import OutputError
-from archonsim.report.files import to_json, write_text
+from archonsim.result.files import to_json, write_text
 from archonsim.spec.load import flat_items
 from archonsim.sweeps.table import Row
 
@@ -44,8 +44,8 @@ class Store:
     Raises
     ------
     OutputError
-        The folder holds a sweep and `resume` is not set; or another one, one of another version, or a damaged one; another
-        process writes to it; or it cannot be written.
+        The folder holds a sweep and `resume` is not set; or another one, one of another version, or
+        a damaged one; another process writes to it; or it cannot be written.
     """
 
     def __init__(self, folder: Path, manifest: Tree, points: int, *, resume: bool) -> None:
@@ -55,7 +55,10 @@ class Store:
         path, journal = folder / MANIFEST_NAME, folder / JOURNAL_NAME
         begun = journal.exists() and journal.stat().st_size > 0
         if begun and not resume:
-            raise OutputError(f"{folder} holds a sweep already; add --resume to go on with it, or choose another folder")
+            raise OutputError(
+                f"{folder} holds a sweep already; add --resume to go on with it, or choose another"
+                " folder"
+            )
         if begun:
             _check_same(folder, _read_manifest(path), json.loads(to_json(manifest)))
         else:
@@ -71,14 +74,19 @@ class Store:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        with contextlib.suppress(OSError):  # a full disk refuses the line that `add` has complained about once more
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk refuses the line that `add` has complained about once more
             self._journal.close()
 
     def __contains__(self, index: int) -> bool:
         return self._at[index] != MISSING
 
     def unfinished(self, start: int) -> int | None:
-        """Return the first point from `start` on that is not finished, or the first of all; None if there is none."""
+        """Return the first point from `start` on that is not finished, or the first of all.
+
+        None if there is none.
+        """
         places = itertools.chain(range(start, len(self._at)), range(start))
         return next((index for index in places if index not in self), None)
 
@@ -97,7 +105,9 @@ class Store:
             self._journal.flush()
             os.fsync(self._journal.fileno())
         except OSError as error:
-            raise OutputError(f"{self.folder / JOURNAL_NAME}: cannot write: {error.strerror}") from error
+            raise OutputError(
+                f"{self.folder / JOURNAL_NAME}: cannot write: {error.strerror}"
+            ) from error
         self._note(index, at)
 
     def rows(self) -> Iterator[Row]:
@@ -123,7 +133,9 @@ class Store:
                     raise ValueError
             except (ValueError, TypeError) as error:
                 where = f"{self.folder / JOURNAL_NAME}: line {number}"
-                raise OutputError(f"{where} is damaged; delete that line, and its point runs again") from error
+                raise OutputError(
+                    f"{where} is damaged; delete that line, and its point runs again"
+                ) from error
             self._note(index, at)
             at += len(line)
         self._journal.truncate(at)
@@ -132,7 +144,10 @@ class Store:
 def mask_sources(folder: Path) -> dict[str, str]:
     """Return where the masks of a sweep's workloads come from, by the names that the table gives them."""
     tree = _read_manifest(folder / MANIFEST_NAME)
-    return {name: origin["mask_source"] for name, origin in zip(tree["question"]["workloads"], tree["origins"], strict=True)}
+    return {
+        name: origin["mask_source"]
+        for name, origin in zip(tree["question"]["workloads"], tree["origins"], strict=True)
+    }
 
 
 def _open_journal(path: Path) -> BinaryIO:
@@ -146,7 +161,9 @@ def _open_journal(path: Path) -> BinaryIO:
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         journal.close()
-        raise OutputError(f"{path.parent}: another process is running this sweep; wait for it, or end it") from error
+        raise OutputError(
+            f"{path.parent}: another process is running this sweep; wait for it, or end it"
+        ) from error
     except (ImportError, OSError):
         pass  # a system or file system without locks: the user's own care then
     journal.seek(0)
@@ -166,6 +183,13 @@ def _check_same(folder: Path, there: Tree, here: Tree) -> None:
     before, now = dict(flat_items(there)), dict(flat_items(here))
     for key in dict.fromkeys([*before, *now]):
         if before.get(key) != now.get(key):
-            what = "is of another version" if key in ("schema", "archonsim") else "holds another sweep"
-            told = ["absent" if key not in tree else json.dumps(tree[key]) for tree in (before, now)]
-            raise OutputError(f"{folder} {what}: {key} is {told[0]} there and {told[1]} here; choose another folder")
+            what = (
+                "is of another version" if key in ("schema", "archonsim") else "holds another sweep"
+            )
+            told = [
+                "absent" if key not in tree else json.dumps(tree[key]) for tree in (before, now)
+            ]
+            raise OutputError(
+                f"{folder} {what}: {key} is {told[0]} there and {told[1]} here; choose another"
+                " folder"
+            )

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archonsim import __version__
 from archonsim.errors import SpecError, WorkloadError
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.plans import as_images
-from archonsim.simulate import choose_images
+from archonsim.runs.scenario import as_images
+from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
 from archonsim.sweeps.evaluate import Figures, Task, evaluate, identity, infeasible
 from archonsim.sweeps.grid import Point
@@ -26,12 +25,14 @@ from archonsim.sweeps.runners import Runner, open_runner, serial
 from archonsim.sweeps.store import Store
 from archonsim.sweeps.table import Row, write_tables
 from archonsim.sweeps.values import plain
-from archonsim.workload.find import find_workload, is_file
+from archonsim.tracefile.find import find_workload, is_file
+from archonsim.version import __version__
 
 #: Version of the folder.
 SCHEMA = 1
 
-#: Points that the forecast is measured on, at most, and seconds after which no other one is begun (own decision).
+#: Points that the forecast is measured on, at most, and seconds after which no other one is begun
+#: (own decision).
 SAMPLES = 4
 SAMPLE_SECONDS = 10.0
 
@@ -99,12 +100,18 @@ class Sweep:
         self.question, self.grid = question, question.grid
         self._sources = _sources(question)
         manifest = {
-            "schema": SCHEMA, "archonsim": __version__,
-            "question": question.to_dict() | {"workloads": [source.name for source in self._sources.values()]},
+            "schema": SCHEMA,
+            "archonsim": __version__,
+            "question": (
+                question.to_dict()
+                | {"workloads": [source.name for source in self._sources.values()]}
+            ),
             "digests": [source.identity for source in self._sources.values()],
-            "origins": [{"mask_source": one.mask_source, "note": one.note} for one in self._sources.values()],
+            "origins": [
+                {"mask_source": one.mask_source, "note": one.note} for one in self._sources.values()
+            ],
             "presets": {arch: _sha256(machine(arch).preset) for arch in question.archs},
-        }  # fmt: skip
+        }
         self.store = Store(folder, manifest, len(self.grid), resume=resume)
 
     def __enter__(self) -> Sweep:
@@ -113,11 +120,18 @@ class Sweep:
     def __exit__(self, *reason: object) -> None:
         self.store.__exit__()
 
-    def forecast(self, workers: int = 1, *, here: bool = True, on_point: Callable[[int], None] = lambda finished: None) -> Forecast:
+    def forecast(
+        self,
+        workers: int = 1,
+        *,
+        here: bool = True,
+        on_point: Callable[[int], None] = lambda finished: None,
+    ) -> Forecast:
         """Run a few points, spread over the grid, and conclude from them; they count as finished.
 
-        The first one runs twice, as it also opens files and loads kernels. Their mean counts, yet at most twice their median:
-        one that takes far longer than the others most likely had kernels to compile.
+        The first one runs twice, as it also opens files and loads kernels. Their mean counts, yet
+        at most twice their median: one that takes far longer than the others most likely had
+        kernels to compile.
 
         Parameters
         ----------
@@ -145,12 +159,16 @@ class Sweep:
         left = len(self.grid) - self.store.finished
         apart = here and workers > 1
         return Forecast(
-            points=len(self.grid), finished=self.store.finished, workers=workers,
+            points=len(self.grid),
+            finished=self.store.finished,
+            workers=workers,
             seconds=left * each / workers + START_SECONDS * apart if left else 0.0,
             memory_mb=_peak_mb() * (1 + workers * apart),
-        )  # fmt: skip
+        )
 
-    def run(self, runner: Runner, on_point: Callable[[int], None] = lambda finished: None) -> tuple[Path, Path]:
+    def run(
+        self, runner: Runner, on_point: Callable[[int], None] = lambda finished: None
+    ) -> tuple[Path, Path]:
         """Run what is not finished, then write the table.
 
         Parameters
@@ -170,7 +188,10 @@ class Sweep:
         return write_tables(self.question, self.store.rows(), self.store.folder)
 
     def _next_task(self, start: int) -> Task | None:
-        """Return what is to be run for the first unfinished point from `start` on; write impossible ones down on the way."""
+        """Return what is to be run for the first unfinished point from `start` on.
+
+        Write impossible ones down on the way.
+        """
         while (index := self.store.unfinished(start)) is not None:
             if (task := self._task(index)) is not None:
                 return task
@@ -180,7 +201,10 @@ class Sweep:
         return (task for task in map(self._task, range(len(self.grid))) if task is not None)
 
     def _task(self, index: int) -> Task | None:
-        """Return what is to be run for a point; None if it is finished, as an impossible machine is at once."""
+        """Return what is to be run for a point.
+
+        None if it is finished, as an impossible machine is at once.
+        """
         if index in self.store:
             return None
         point, question = self.grid[index], self.question
@@ -188,12 +212,21 @@ class Sweep:
         try:
             spec = machine_spec(machine(point.arch), None, point.overrides)
         except SpecError as error:
-            self.store.add(index, self._row(point, {"impossible": point.overrides}, infeasible(error)))
+            self.store.add(
+                index, self._row(point, {"impossible": point.overrides}, infeasible(error))
+            )
             return None
         return Task(
-            index=index, arch=point.arch, spec=spec, workload=source.text, identity=source.identity,
-            fidelity=question.fidelity, images=question.images, masks=point.masks, seed=question.seed,
-        )  # fmt: skip
+            index=index,
+            arch=point.arch,
+            spec=spec,
+            workload=source.text,
+            identity=source.identity,
+            fidelity=question.fidelity,
+            images=question.images,
+            masks=point.masks,
+            seed=question.seed,
+        )
 
     def _add(self, task: Task, figures: Figures) -> None:
         self.store.add(task.index, self._row(self.grid[task.index], to_table(task.spec), figures))
@@ -202,20 +235,36 @@ class Sweep:
         """Put a row together; its key is a digest of all that its figures depend on."""
         question, source = self.question, self._sources[point.workload]
         same = {
-            "arch": point.arch, "fidelity": question.fidelity, "masks": point.masks, "seed": question.seed,
+            "arch": point.arch,
+            "fidelity": question.fidelity,
+            "masks": point.masks,
+            "seed": question.seed,
             "images": question.images,
-        }  # fmt: skip
+        }
         content = same | {"archonsim": __version__, "workload": source.identity, "machine": table}
         return {
-            "key": _sha256(json.dumps(content, sort_keys=True)), "workload": source.name, "digest": source.digest, **same,
-            **{name: plain(point.varied[name]) if name in point.varied else None for name in question.parameters}, **figures,
-        }  # fmt: skip
+            "key": _sha256(json.dumps(content, sort_keys=True)),
+            "workload": source.name,
+            "digest": source.digest,
+            **same,
+            **{
+                name: plain(point.varied[name]) if name in point.varied else None
+                for name in question.parameters
+            },
+            **figures,
+        }
 
 
 def conduct(
-    question: Question, folder: Path, *, resume: bool = False, jobs: int = 1, dask: str | None = None,
-    on_forecast: Callable[[Forecast], None] = lambda forecast: None, on_point: Callable[[int], None] = lambda finished: None,
-) -> tuple[Path, Path]:  # fmt: skip
+    question: Question,
+    folder: Path,
+    *,
+    resume: bool = False,
+    jobs: int = 1,
+    dask: str | None = None,
+    on_forecast: Callable[[Forecast], None] = lambda forecast: None,
+    on_point: Callable[[int], None] = lambda finished: None,
+) -> tuple[Path, Path]:
     """Run a sweep; return the paths of its table.
 
     Parameters
@@ -236,7 +285,10 @@ def conduct(
     UserError
         As `Sweep` and `open_runner`.
     """
-    with open_runner(jobs, dask) as (runner, workers), Sweep(question, folder, resume=resume) as sweep:
+    with (
+        open_runner(jobs, dask) as (runner, workers),
+        Sweep(question, folder, resume=resume) as sweep,
+    ):
         forecast = sweep.forecast(workers, here=dask is None, on_point=on_point)
         on_forecast(forecast)
         return sweep.run(runner if forecast.left else serial, on_point)
@@ -253,10 +305,14 @@ def _sources(question: Question) -> dict[str, _Source]:
         if question.fidelity == "cycle":
             choose_images(work, as_images(question.images))
         path, origin = str(Path(text).resolve()) if is_file(text) else text, work.provenance
-        source = _Source(path, work.name, work.digest, identity(work), origin.masks_from, origin.note)
+        source = _Source(
+            path, work.name, work.digest, identity(work), origin.masks_from, origin.note
+        )
         for other, before in sources.items():
             if (before.name, before.identity) == (source.name, source.identity):
-                raise WorkloadError(f"--workload {other} and {text} are the same workload; name it once")
+                raise WorkloadError(
+                    f"--workload {other} and {text} are the same workload; name it once"
+                )
         sources[text] = source
     return sources
 

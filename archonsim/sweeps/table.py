@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archonsim.report.files import replacing
+from archonsim.result.files import replacing
 from archonsim.sweeps.evaluate import COUNTS, FIGURES
 from archonsim.sweeps.question import Question
 from archonsim.sweeps.values import plain
@@ -37,13 +37,17 @@ def _schema(question: Question) -> Schema:
 
     number = pa.int64() if question.one_image else pa.float64()
     types = dict.fromkeys((*HEAD, "status", "reason"), pa.string()) | {"seed": pa.int64()}
-    types |= dict.fromkeys((*COUNTS, "dram_words"), number) | dict.fromkeys(("time_ms", "energy_uj"), pa.float64())
+    types |= dict.fromkeys((*COUNTS, "dram_words"), number) | dict.fromkeys(
+        ("time_ms", "energy_uj"), pa.float64()
+    )
     for name, values in question.parameters.items():
         written = [plain(value) for value in values]
         if all(isinstance(value, int) for value in written):
             types[name] = pa.int64()
         else:
-            types[name] = pa.string() if any(isinstance(value, str) for value in written) else pa.float64()
+            types[name] = (
+                pa.string() if any(isinstance(value, str) for value in written) else pa.float64()
+            )
     return pa.schema([(name, types[name]) for name in columns(question)])
 
 
@@ -74,9 +78,21 @@ def write_tables(question: Question, rows: Iterable[Row], folder: Path) -> tuple
         csv_file.writelines(line.encode() for line in csv_lines([names]))
         with parquet.ParquetWriter(parquet_file, schema) as writer:
             for batch in _batches(rows):
-                csv_file.writelines(line.encode() for line in csv_lines([row[name] for name in names] for row in batch))
+                csv_file.writelines(
+                    line.encode()
+                    for line in csv_lines([row[name] for name in names] for row in batch)
+                )
                 arrays = {
-                    name: [None if row[name] is None else str(row[name]) if name in texts else row[name] for row in batch]
+                    name: [
+                        (
+                            None
+                            if row[name] is None
+                            else str(row[name])
+                            if name in texts
+                            else row[name]
+                        )
+                        for row in batch
+                    ]
                     for name in names
                 }
                 writer.write_table(pa.table(arrays, schema=schema))

@@ -12,7 +12,9 @@ from archonsim.errors import SpecError
 from archonsim.spec.load import parse_value
 
 #: ``a..b`` or ``a..b..step`` of whole or decimal numbers.
-_RANGE = re.compile(r"(?P<first>-?\d[\d._]*?)\.\.(?P<last>-?\d[\d._]*?)(?:\.\.(?P<step>-?\d[\d._]*))?")
+_RANGE = re.compile(
+    r"(?P<first>-?\d[\d._]*?)\.\.(?P<last>-?\d[\d._]*?)(?:\.\.(?P<step>-?\d[\d._]*))?"
+)
 
 #: What stands between commas: an array, a quoted text, or anything else.
 _PART = re.compile(r"\s*(\[[^\]]*\]|\"[^\"]*\"|'[^']*'|[^,]*)\s*(?:,|$)")
@@ -49,13 +51,19 @@ def check_values(key: str, values: list[Any]) -> tuple[Any, ...]:
             raise SpecError(f"--param {key} is {value}; it must be a finite number")
         one = tuple(value) if isinstance(value, list) else value
         if one in seen:
-            raise SpecError(f"--param {key}: {value!r} is there twice; each value makes points of its own, so name it once")
+            raise SpecError(
+                f"--param {key}: {value!r} is there twice; each value makes points of its own, so"
+                " name it once"
+            )
         seen.add(one)
     return tuple(values)
 
 
 def plain(value: Any) -> Any:
-    """Return a value as it stands in a table: a number, a text; ``true`` and lists as they are written."""
+    """Return a value as it stands in a table: a number, a text.
+
+    ``true`` and lists as they are written.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
@@ -85,9 +93,15 @@ def _range(key: str, text: str) -> list[Any]:
     except InvalidOperation as error:
         raise SpecError(f"--param {key}={text}: not a range of numbers; write {FORMS}") from error
     if step == 0 or (last - first) / step < 0:
-        raise SpecError(f"--param {key}={text}: the range is empty; it must lead from the first number to the last")
+        raise SpecError(
+            f"--param {key}={text}: the range is empty; it must lead from the first number to the"
+            " last"
+        )
     whole = all(one == one.to_integral_value() for one in (first, step))
     count = int((last - first) / step) + 1
     if count > MOST_VALUES:
-        raise SpecError(f"--param {key}={text}: {count} values; at most {MOST_VALUES} of one parameter, so take a larger step")
+        raise SpecError(
+            f"--param {key}={text}: {count} values; at most {MOST_VALUES} of one parameter, so take"
+            " a larger step"
+        )
     return [int(first + at * step) if whole else float(first + at * step) for at in range(count)]

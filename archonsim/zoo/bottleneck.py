@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from archonsim.workload.block import Block
+from archonsim.network.block import Block
 from archonsim.zoo.fused import FusedSettings, fused_branch, fused_inference, fusible
 from archonsim.zoo.predictor import Predictor, gate
 from archonsim.zoo.unit import ConvUnit, average_pool, channel_shuffle, to_half
@@ -34,11 +34,19 @@ class Bottleneck(nn.Module):
     @property
     def stages(self) -> tuple[ConvUnit, ConvUnit, ConvUnit]:
         """The three layers in order of execution."""
-        return (self.pw1, self.dw, self.pw2) if self.block.order == "pw-dw-pw" else (self.pw1, self.pw2, self.dw)
+        return (
+            (self.pw1, self.dw, self.pw2)
+            if self.block.order == "pw-dw-pw"
+            else (self.pw1, self.pw2, self.dw)
+        )
 
     def between(self, x: Tensor) -> Tensor:
         """Shuffle what the first layer passes on, where the block's order asks for it there."""
-        return channel_shuffle(x, self.block.shuffle) if self.block.order == "pw-pw-dw" and self.block.shuffle else x
+        return (
+            channel_shuffle(x, self.block.shuffle)
+            if self.block.order == "pw-pw-dw" and self.block.shuffle
+            else x
+        )
 
     def wide_maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Return both real pre-activations and both predicted activations (None without predictors).
@@ -54,8 +62,15 @@ class Bottleneck(nn.Module):
         return real1, real2, predicted1, self.predictor2(self.between(predicted1))
 
     def branch(self, x: Tensor, real_relus: bool = False) -> Tensor:
-        """Run the three layers and their normalisations; with `real_relus`, as if there were no predictors."""
-        pair = None if real_relus or self.predictor1 is None or self.predictor2 is None else (self.predictor1, self.predictor2)
+        """Run the three layers and their normalisations.
+
+        With `real_relus`, as if there were no predictors.
+        """
+        pair = (
+            None
+            if real_relus or self.predictor1 is None or self.predictor2 is None
+            else (self.predictor1, self.predictor2)
+        )
         if self.fused is not None and fusible(self.block):
             if not self.training:
                 return fused_inference(self.pw1, self.dw, self.pw2, pair, x)
@@ -73,11 +88,16 @@ class Bottleneck(nn.Module):
         if self.block.shuffle and self.block.order == "pw-dw-pw":
             y = channel_shuffle(y, self.block.shuffle)
         if self.block.residual == "concat":
-            return torch.cat([y, average_pool(x, (self.block.dw.stride_h, self.block.dw.stride_w))], 1)
+            return torch.cat(
+                [y, average_pool(x, (self.block.dw.stride_h, self.block.dw.stride_w))], 1
+            )
         return x + y if self.block.residual == "add" else y
 
     def branch_of(self, output: Tensor, x: Tensor) -> Tensor:
-        """Return what the branch must have made so that the block, reading `x`, puts out `output`: the inverse of `finish`."""
+        """Return what the branch must have made so that the block, reading `x`, puts out `output`.
+
+        The inverse of `finish`.
+        """
         y = output[:, : self.block.out_channels]
         y = y - x if self.block.residual == "add" else y
         if self.block.shuffle and self.block.order == "pw-dw-pw":

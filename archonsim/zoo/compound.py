@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from archonsim.workload.block import Block
-from archonsim.workload.workload import Item
+from archonsim.network.block import Block
+from archonsim.network.workload import Item
 from archonsim.zoo.bottleneck import Bottleneck
 from archonsim.zoo.unit import layer_module
 
 
 class Compound(nn.Module):
-    """A run of layers with shortcuts, or a bottleneck and what follows it: squeeze and excitation, sum.
+    """A run of layers with shortcuts, or a bottleneck and what follows it.
 
-    An average over the map opens a side branch that ends in a product; a pool starts from the block's input and ends in a
-    concatenation; a sum adds the block's input.
+    Squeeze and excitation, sum.
+
+    An average over the map opens a side branch that ends in a product; a pool starts from the
+    block's input and ends in a concatenation; a sum adds the block's input.
 
     Attributes
     ----------
@@ -25,7 +27,11 @@ class Compound(nn.Module):
 
     def __init__(self, items: Sequence[Item], predicted: bool) -> None:
         super().__init__()
-        self.core = Bottleneck(items[0], predicted and items[0].predicted) if isinstance(items[0], Block) else None
+        self.core = (
+            Bottleneck(items[0], predicted and items[0].predicted)
+            if isinstance(items[0], Block)
+            else None
+        )
         self.parts = nn.ModuleDict()
         for item in items:
             if not isinstance(item, Block):

@@ -1,4 +1,7 @@
-"""Running a bottleneck block on the cache-resident CPU kernels: training, whole or on a slice, and inference."""
+"""Running a bottleneck block on the cache-resident CPU kernels.
+
+Training, whole or on a slice, and inference.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from archonsim.workload.block import Block
+from archonsim.network.block import Block
 from archonsim.zoo import fused_kernel, predicted_kernel
 from archonsim.zoo.predictor import HIGH, LOW, Predictor
 from archonsim.zoo.unit import BN_EPS, ConvUnit, folded_norm
 
-#: Flat positions that a tile should have, so that a group's input tile stays in the first-level cache.
+#: Flat positions that a tile should have, so that a group's input tile stays in the first-level
+#: cache.
 _TILE = 1100
 
 
@@ -36,7 +40,10 @@ class FusedSettings:
 
 
 def fusible(block: Block) -> bool:
-    """Whether the kernel has the block's shape: 3x3 windows, channels of a group in multiples that the kernel unrolls by."""
+    """Whether the kernel has the block's shape.
+
+    3x3 windows, channels of a group in multiples that the kernel unrolls by.
+    """
     groups = block.groups
     return (
         block.order == "pw-dw-pw"
@@ -49,12 +56,19 @@ def fusible(block: Block) -> bool:
 
 
 def _pack(x: Tensor) -> Tensor:
-    """Lay ``(N, C, H, W)`` out as the kernel wants it: ``(C, N * (H + 1) * (W + 1))``, zeros behind rows and images."""
+    """Lay ``(N, C, H, W)`` out as the kernel wants it.
+
+    ``(C, N * (H + 1) * (W + 1))``, zeros behind rows and images.
+    """
     return functional.pad(x, (0, 1, 0, 1)).transpose(0, 1).reshape(x.shape[1], -1).contiguous()
 
 
 def _unpack(flat: Tensor, images: int, height: int, width: int) -> Tensor:
-    return flat.view(-1, images, height + 1, width + 1)[:, :, :height, :width].transpose(0, 1).contiguous()
+    return (
+        flat.view(-1, images, height + 1, width + 1)[:, :, :height, :width]
+        .transpose(0, 1)
+        .contiguous()
+    )
 
 
 def _numpy(*tensors: Tensor) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
@@ -68,7 +82,10 @@ def _shape(x: Tensor, stride: int, first: int) -> tuple[int, int, int, int, int,
 
 
 def _first_pixel(dw: ConvUnit) -> int:
-    """Place of the first output pixel's window centre; with stride 2 and no padding before, the second pixel."""
+    """Place of the first output pixel's window centre.
+
+    With stride 2 and no padding before, the second pixel.
+    """
     return 1 - dw.layer.padding[0] if dw.layer.stride_h == 2 else 0
 
 
@@ -82,23 +99,49 @@ class _FusedBlock(torch.autograd.Function):
         packed = _pack(x).numpy()
         arrays = tuple(_numpy(*flat))
         out_h, out_w = height // stride, width // stride
-        mean, var = np.zeros(arrays[0].shape[0], np.float32), np.zeros(arrays[0].shape[0], np.float32)
+        mean, var = (
+            np.zeros(arrays[0].shape[0], np.float32),
+            np.zeros(arrays[0].shape[0], np.float32),
+        )
         y = np.zeros((arrays[5].shape[0], images * (out_h + 1) * (out_w + 1)), np.float32)
         fused_kernel.block_forward(packed, arrays, groups, shape, BN_EPS, False, y, mean, var)
         ctx.kept = (packed, arrays, groups, shape, mean, var)
-        return _unpack(torch.from_numpy(y), images, out_h, out_w), torch.from_numpy(mean), torch.from_numpy(var)
+        return (
+            _unpack(torch.from_numpy(y), images, out_h, out_w),
+            torch.from_numpy(mean),
+            torch.from_numpy(var),
+        )
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> Any:
         packed, arrays, groups, shape, mean, var = ctx.kept
         gx, gradients = np.zeros_like(packed), tuple(np.zeros_like(array) for array in arrays)
-        fused_kernel.block_backward(packed, arrays, groups, shape, BN_EPS, (mean, var), _pack(gradient).numpy(), gx, gradients)
+        fused_kernel.block_backward(
+            packed,
+            arrays,
+            groups,
+            shape,
+            BN_EPS,
+            (mean, var),
+            _pack(gradient).numpy(),
+            gx,
+            gradients,
+        )
         rest = [torch.from_numpy(one) for one in gradients]
-        return (_unpack(torch.from_numpy(gx), shape[0], shape[1], shape[2]), None, None, None, *rest)
+        return (
+            _unpack(torch.from_numpy(gx), shape[0], shape[1], shape[2]),
+            None,
+            None,
+            None,
+            *rest,
+        )
 
 
 def slice_channels(channels: int, width: float) -> int:
-    """Return how many of a group's `channels` a slice of this width has: whole chunks of the kernel."""
+    """Return how many of a group's `channels` a slice of this width has.
+
+    Whole chunks of the kernel.
+    """
     chunk = fused_kernel.CHUNK
     return min(max(1, round(channels * width / chunk)) * chunk, channels)
 
@@ -128,7 +171,8 @@ def _track(bn: Any, mean: Tensor, var: Tensor, index: Tensor | None) -> None:
 def _folded_pw1(pw1: ConvUnit, x: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
     """Fold the batch normalisation after PW1 into its weights.
 
-    A linear layer's batch statistics follow from the mean and covariance of its input, so that PW1's output need not exist.
+    A linear layer's batch statistics follow from the mean and covariance of its input, so that
+    PW1's output need not exist.
     """
     groups = pw1.layer.groups
     each = pw1.layer.in_channels // groups
@@ -148,7 +192,9 @@ def _folded_pw1(pw1: ConvUnit, x: Tensor, index: Tensor | None) -> tuple[Tensor,
     return weight * scale[:, None], beta - mean * scale
 
 
-def fused_branch(pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, x: Tensor, settings: FusedSettings) -> Tensor:
+def fused_branch(
+    pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, x: Tensor, settings: FusedSettings
+) -> Tensor:
     """Run PW1 -> DW -> PW2 with their batch normalisations, in training mode, on the kernel."""
     layer = pw1.layer
     groups, mids = layer.groups, layer.out_channels
@@ -170,7 +216,9 @@ def fused_branch(pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, x: Tensor, settings
 
 
 @torch.no_grad()
-def fused_inference(pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, pair: tuple[Predictor, Predictor] | None, x: Tensor) -> Tensor:
+def fused_inference(
+    pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, pair: tuple[Predictor, Predictor] | None, x: Tensor
+) -> Tensor:
     """Run PW1 -> DW -> PW2 with running statistics, their ReLUs predicted by `pair` or (None) real ones."""
     groups, x = pw1.layer.groups, x.float()
     shape = _shape(x, dw.layer.stride_h, _first_pixel(dw))
@@ -185,8 +233,12 @@ def fused_inference(pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, pair: tuple[Pred
         fused_kernel.block_forward(_pack(x).numpy(), arrays, groups, shape, BN_EPS, True, y, *norm)
     else:
         levels = torch.round(x / pair[0].step).clamp(LOW, HIGH)
-        one, two = (tuple(_numpy(predictor.signs.flatten(1), *predictor.folded())) for predictor in pair)
+        one, two = (
+            tuple(_numpy(predictor.signs.flatten(1), *predictor.folded())) for predictor in pair
+        )
         range2 = (np.float32(pair[1].step.item()), np.float32(LOW), np.float32(HIGH))
         arrays = tuple(_numpy(*weights, scale2, shift2, out))
-        predicted_kernel.block_predicted(_pack(x).numpy(), _pack(levels).numpy(), arrays, one, two, range2, groups, shape, y)
+        predicted_kernel.block_predicted(
+            _pack(x).numpy(), _pack(levels).numpy(), arrays, one, two, range2, groups, shape, y
+        )
     return pw2.bn(_unpack(torch.from_numpy(y), shape[0], out_h, out_w))  # type: ignore[no-any-return,misc]

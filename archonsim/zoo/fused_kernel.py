@@ -1,9 +1,10 @@
 """Bottleneck blocks on a CPU, a few channels at a time, so that the wide activations never leave the cache.
 
-Maps are laid out ``(channels, images * (H + 1) * (W + 1)) float32``: every image row ends in one zero and every image
-in a row of zeros. A neighbour outside the image is then always a zero that is already there, so that a depthwise
-window is nine shifted reads of one flat vector. Batch normalisation after PW1 is expected folded into `w1`, `b1`; the
-one after DW needs the whole batch of a channel, which is why channels are the outer loop.
+Maps are laid out ``(channels, images * (H + 1) * (W + 1)) float32``: every image row ends in one
+zero and every image in a row of zeros. A neighbour outside the image is then always a zero that is
+already there, so that a depthwise window is nine shifted reads of one flat vector. Batch
+normalisation after PW1 is expected folded into `w1`, `b1`; the one after DW needs the whole batch
+of a channel, which is why channels are the outer loop.
 
 Groups are independent: each is one task of a `prange`.
 """
@@ -33,7 +34,9 @@ def _gemm(a: Any, x: Any, x0: Any, y: Any, y0: Any, count: Any) -> None:
             r4, r5 = x[k + 4, x0 : x0 + count], x[k + 5, x0 : x0 + count]
             r6, r7 = x[k + 6, x0 : x0 + count], x[k + 7, x0 : x0 + count]
             for t in range(count):
-                row[t] += (a0 * r0[t] + a1 * r1[t] + a2 * r2[t] + a3 * r3[t]) + (a4 * r4[t] + a5 * r5[t] + a6 * r6[t] + a7 * r7[t])
+                row[t] += (a0 * r0[t] + a1 * r1[t] + a2 * r2[t] + a3 * r3[t]) + (
+                    a4 * r4[t] + a5 * r5[t] + a6 * r6[t] + a7 * r7[t]
+                )
         for k in range(wide, a.shape[1]):
             for t in range(count):
                 row[t] += a[i, k] * x[k, x0 + t]
@@ -41,9 +44,17 @@ def _gemm(a: Any, x: Any, x0: Any, y: Any, y0: Any, count: Any) -> None:
 
 @njit(fastmath=True, cache=True)
 def _outer(x: Any, x0: Any, y: Any, y0: Any, count: Any, total: Any) -> None:
-    """Add ``x[:, x0:] @ y[:, y0:].T`` over `count` positions to ``total : (I, K)``; I divides by 4."""
+    """Add ``x[:, x0:] @ y[:, y0:].T`` over `count` positions to ``total : (I, K)``.
+
+    I divides by 4.
+    """
     for i in range(0, x.shape[0], 4):
-        p0, p1, p2, p3 = x[i, x0 : x0 + count], x[i + 1, x0 : x0 + count], x[i + 2, x0 : x0 + count], x[i + 3, x0 : x0 + count]
+        p0, p1, p2, p3 = (
+            x[i, x0 : x0 + count],
+            x[i + 1, x0 : x0 + count],
+            x[i + 2, x0 : x0 + count],
+            x[i + 3, x0 : x0 + count],
+        )
         for k in range(y.shape[0]):
             q = y[k, y0 : y0 + count]
             s0 = s1 = s2 = s3 = np.float32(0.0)
@@ -66,7 +77,11 @@ def _depthwise(h: Any, h0: Any, wd: Any, pitch: Any, out: Any, o0: Any, count: A
         w3, w4, w5 = wd[m, 3], wd[m, 4], wd[m, 5]
         w6, w7, w8 = wd[m, 6], wd[m, 7], wd[m, 8]
         top, mid, low = h0 - pitch - 1, h0 - 1, h0 + pitch - 1
-        a, b, c = h[m, top : top + count + 2], h[m, mid : mid + count + 2], h[m, low : low + count + 2]
+        a, b, c = (
+            h[m, top : top + count + 2],
+            h[m, mid : mid + count + 2],
+            h[m, low : low + count + 2],
+        )
         row = out[m, o0 : o0 + count]
         for t in range(count):
             row[t] = (
@@ -77,7 +92,9 @@ def _depthwise(h: Any, h0: Any, wd: Any, pitch: Any, out: Any, o0: Any, count: A
 
 
 @njit(fastmath=True, cache=True)
-def _depthwise_weights(h: Any, h0: Any, gd: Any, g0: Any, pitch: Any, count: Any, total: Any) -> None:
+def _depthwise_weights(
+    h: Any, h0: Any, gd: Any, g0: Any, pitch: Any, count: Any, total: Any
+) -> None:
     """Add the gradients of the nine weights to ``total : (channels, 9)``."""
     for m in range(h.shape[0]):
         for r in range(3):
@@ -107,7 +124,17 @@ def _clear_padding(buf: Any, start: Any, images: Any, height: Any, width: Any) -
 
 
 @njit(cache=True)
-def _every_second(full: Any, f0: Any, part: Any, p0: Any, images: Any, height: Any, width: Any, first: Any, spread: bool) -> None:
+def _every_second(
+    full: Any,
+    f0: Any,
+    part: Any,
+    p0: Any,
+    images: Any,
+    height: Any,
+    width: Any,
+    first: Any,
+    spread: bool,
+) -> None:
     """Copy the pixels ``first, first + 2, ...`` of both axes from `full` to `part`, or (`spread`) back, zeros in between."""
     pitch_full, pitch = 2 * width + 1, width + 1
     size_full, size = pitch_full * (2 * height + 1), pitch * (height + 1)
@@ -116,7 +143,10 @@ def _every_second(full: Any, f0: Any, part: Any, p0: Any, images: Any, height: A
     for m in range(full.shape[0]):
         for n in range(images):
             for i in range(height):
-                a, b = f0 + n * size_full + (2 * i + first) * pitch_full + first, p0 + n * size + i * pitch
+                a, b = (
+                    f0 + n * size_full + (2 * i + first) * pitch_full + first,
+                    p0 + n * size + i * pitch,
+                )
                 for j in range(width):
                     if spread:
                         full[m, a + 2 * j] = part[m, b + j]
@@ -125,8 +155,22 @@ def _every_second(full: Any, f0: Any, part: Any, p0: Any, images: Any, height: A
 
 
 @njit(fastmath=True, cache=True)
-def _wide_maps(x: Any, weights: Any, part: Any, shape: Any, n: Any, some: Any, h: Any, h0: Any, full: Any, d: Any) -> None:
-    """Compute PW1, ReLU and DW of the chunk `part` for `some` images from number `n` on: `h` from `h0` on, and `d`."""
+def _wide_maps(
+    x: Any,
+    weights: Any,
+    part: Any,
+    shape: Any,
+    n: Any,
+    some: Any,
+    h: Any,
+    h0: Any,
+    full: Any,
+    d: Any,
+) -> None:
+    """Compute PW1, ReLU and DW of the chunk `part` for `some` images from number `n` on.
+
+    `h` from `h0` on, and `d`.
+    """
     w1, b1, wd = weights[0][part], weights[1][part], weights[2][part]
     _, height, width, stride, first, _ = shape
     pitch = width + 1
@@ -174,10 +218,16 @@ def _normalised(d: Any, h2: Any, start: Any, count: Any, stats: Any, scale: Any,
 
 
 @njit(fastmath=True, cache=True)
-def _forward_group(x: Any, weights: Any, shape: Any, eps: Any, frozen: Any, y: Any, mean: Any, var: Any) -> None:
+def _forward_group(
+    x: Any, weights: Any, shape: Any, eps: Any, frozen: Any, y: Any, mean: Any, var: Any
+) -> None:
     gamma, beta, w2 = weights[3], weights[4], weights[5]
     images, height, width, stride, _, tile = shape
-    size, out_size, margin = (height + 1) * (width + 1), (height // stride + 1) * (width // stride + 1), width + 2
+    size, out_size, margin = (
+        (height + 1) * (width + 1),
+        (height // stride + 1) * (width // stride + 1),
+        width + 2,
+    )
     h = np.zeros((CHUNK, tile * size + 2 * margin), np.float32)
     full = np.zeros((CHUNK, tile * size if stride == 2 else 1), np.float32)
     d = np.zeros((CHUNK, images * out_size), np.float32)
@@ -198,7 +248,15 @@ def _forward_group(x: Any, weights: Any, shape: Any, eps: Any, frozen: Any, y: A
 
 @njit(parallel=True, cache=True)
 def block_forward(
-    x: Any, weights: Any, groups: int, shape: tuple[int, ...], eps: float, frozen: bool, y: Any, mean: Any, var: Any
+    x: Any,
+    weights: Any,
+    groups: int,
+    shape: tuple[int, ...],
+    eps: float,
+    frozen: bool,
+    y: Any,
+    mean: Any,
+    var: Any,
 ) -> None:
     """PW1 (+BN folded) -> ReLU -> DW -> BN -> ReLU -> PW2, without the batch normalisation after PW2.
 
@@ -215,13 +273,19 @@ def block_forward(
     w1, b1, wd, gamma, beta, w2 = weights
     ins, mids, outs = x.shape[0] // groups, w1.shape[0] // groups, w2.shape[0] // groups
     for g in prange(groups):
-        i, m, o = slice(g * ins, (g + 1) * ins), slice(g * mids, (g + 1) * mids), slice(g * outs, (g + 1) * outs)
+        i, m, o = (
+            slice(g * ins, (g + 1) * ins),
+            slice(g * mids, (g + 1) * mids),
+            slice(g * outs, (g + 1) * outs),
+        )
         own = (w1[m], b1[m], wd[m], gamma[m], beta[m], w2[o])
         _forward_group(x[i], own, shape, eps, frozen, y[o], mean[m], var[m])
 
 
 @njit(fastmath=True, cache=True)
-def _through_second_relu(hat: Any, gz: Any, h2: Any, start: Any, count: Any, gbeta: Any, ggamma: Any) -> None:
+def _through_second_relu(
+    hat: Any, gz: Any, h2: Any, start: Any, count: Any, gbeta: Any, ggamma: Any
+) -> None:
     """Zero `gz` where the second ReLU did, and add up what the normalisation's gradient needs."""
     for m in range(CHUNK):
         x, g, kept = hat[m, start : start + count], gz[m, start : start + count], h2[m, :count]
@@ -235,7 +299,9 @@ def _through_second_relu(hat: Any, gz: Any, h2: Any, start: Any, count: Any, gbe
 
 
 @njit(fastmath=True, cache=True)
-def _through_norm(hat: Any, gz: Any, start: Any, count: Any, gain: Any, gbeta: Any, ggamma: Any, pixels: Any) -> None:
+def _through_norm(
+    hat: Any, gz: Any, start: Any, count: Any, gain: Any, gbeta: Any, ggamma: Any, pixels: Any
+) -> None:
     """Turn the gradient behind the normalisation into the one before it, in place."""
     for m in range(CHUNK):
         x, g = hat[m, start : start + count], gz[m, start : start + count]
@@ -257,7 +323,9 @@ def _through_first_relu(gh: Any, h: Any, h0: Any, count: Any, gb1: Any) -> None:
 
 
 @njit(fastmath=True, cache=True)
-def _backward_group(x: Any, weights: Any, shape: Any, eps: Any, stats: Any, gy: Any, gx: Any, gradients: Any) -> None:
+def _backward_group(
+    x: Any, weights: Any, shape: Any, eps: Any, stats: Any, gy: Any, gx: Any, gradients: Any
+) -> None:
     gamma, beta, w2 = weights[3], weights[4], weights[5]
     gw1, gb1, gwd, ggamma, gbeta, gw2 = gradients
     images, height, width, stride, first, tile = shape
@@ -266,11 +334,21 @@ def _backward_group(x: Any, weights: Any, shape: Any, eps: Any, stats: Any, gy: 
     margin = width + 2
     h = np.zeros((CHUNK, images * size + 2 * margin), np.float32)
     full = np.zeros((CHUNK, tile * size + 2 * margin), np.float32)
-    d, gz = np.zeros((CHUNK, images * out_size), np.float32), np.zeros((CHUNK, images * out_size), np.float32)
-    h2, gh = np.zeros((CHUNK, tile * out_size), np.float32), np.zeros((CHUNK, tile * size), np.float32)
+    d, gz = (
+        np.zeros((CHUNK, images * out_size), np.float32),
+        np.zeros((CHUNK, images * out_size), np.float32),
+    )
+    h2, gh = (
+        np.zeros((CHUNK, tile * out_size), np.float32),
+        np.zeros((CHUNK, tile * size), np.float32),
+    )
     for m0 in range(0, gamma.shape[0], CHUNK):
         part = slice(m0, m0 + CHUNK)
-        w2t, w1t, flipped = w2[:, part].T.copy(), weights[0][part].T.copy(), weights[2][part, ::-1].copy()
+        w2t, w1t, flipped = (
+            w2[:, part].T.copy(),
+            weights[0][part].T.copy(),
+            weights[2][part, ::-1].copy(),
+        )
         rstd = (np.float32(1.0) / np.sqrt(stats[1][part] + eps)).astype(np.float32)
         gz[:] = 0.0
         for n in range(0, images, tile):
@@ -284,7 +362,16 @@ def _backward_group(x: Any, weights: Any, shape: Any, eps: Any, stats: Any, gy: 
         for n in range(0, images, tile):
             some, at, wide_at = min(tile, images - n), n * out_size, margin + n * size
             wide = some * size
-            _through_norm(d, gz, at, some * out_size, gamma[part] * rstd, gbeta[part], ggamma[part], images * out_h * out_w)
+            _through_norm(
+                d,
+                gz,
+                at,
+                some * out_size,
+                gamma[part] * rstd,
+                gbeta[part],
+                ggamma[part],
+                images * out_h * out_w,
+            )
             full[:, :margin] = 0.0
             full[:, margin + wide : margin + wide + margin] = 0.0
             if stride == 1:
@@ -301,9 +388,19 @@ def _backward_group(x: Any, weights: Any, shape: Any, eps: Any, stats: Any, gy: 
 
 @njit(parallel=True, cache=True)
 def block_backward(
-    x: Any, weights: Any, groups: int, shape: tuple[int, ...], eps: float, stats: Any, gy: Any, gx: Any, gradients: Any
+    x: Any,
+    weights: Any,
+    groups: int,
+    shape: tuple[int, ...],
+    eps: float,
+    stats: Any,
+    gy: Any,
+    gx: Any,
+    gradients: Any,
 ) -> None:
-    """Gradients of :func:`block_forward` with the batch's own statistics; the wide maps are computed a second time.
+    """Gradients of :func:`block_forward` with the batch's own statistics.
+
+    The wide maps are computed a second time.
 
     Parameters
     ----------
@@ -316,7 +413,13 @@ def block_backward(
     gw1, gb1, gwd, ggamma, gbeta, gw2 = gradients
     ins, mids, outs = x.shape[0] // groups, w1.shape[0] // groups, w2.shape[0] // groups
     for g in prange(groups):
-        i, m, o = slice(g * ins, (g + 1) * ins), slice(g * mids, (g + 1) * mids), slice(g * outs, (g + 1) * outs)
+        i, m, o = (
+            slice(g * ins, (g + 1) * ins),
+            slice(g * mids, (g + 1) * mids),
+            slice(g * outs, (g + 1) * outs),
+        )
         own = (w1[m], b1[m], wd[m], gamma[m], beta[m], w2[o])
         own_gradients = (gw1[m], gb1[m], gwd[m], ggamma[m], gbeta[m], gw2[o])
-        _backward_group(x[i], own, shape, eps, (stats[0][m], stats[1][m]), gy[o], gx[i], own_gradients)
+        _backward_group(
+            x[i], own, shape, eps, (stats[0][m], stats[1][m]), gy[o], gx[i], own_gradients
+        )

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from archonsim.errors import WorkloadError
-from archonsim.workload.block import Block
-from archonsim.workload.networks import network as table_network
-from archonsim.workload.workload import Flavour, Item, Workload
+from archonsim.network.block import Block
+from archonsim.network.networks import network as table_network
+from archonsim.network.workload import Flavour, Item, Workload
 from archonsim.zoo.bottleneck import Bottleneck
 from archonsim.zoo.compound import Compound
 from archonsim.zoo.unit import layer_module
@@ -22,7 +22,10 @@ FLAVOURS: tuple[Flavour, ...] = ("vanilla", "pruned", "pred")
 
 @torch.no_grad()
 def round_weights(network: nn.Module) -> None:
-    """Round the weights of all layers to 16-bit words, in place: what a machine of 16-bit words multiplies by."""
+    """Round the weights of all layers to 16-bit words, in place.
+
+    What a machine of 16-bit words multiplies by.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.weight.copy_(to_half(module.weight))
@@ -61,7 +64,10 @@ class Network(nn.Module):
     def __init__(self, workload: Workload, flavour: Flavour) -> None:
         super().__init__()
         if flavour not in FLAVOURS:
-            raise WorkloadError(f"network {workload.name}: flavour is {flavour!r}; it must be one of {', '.join(FLAVOURS)}")
+            raise WorkloadError(
+                f"network {workload.name}: flavour is {flavour!r}; it must be one of"
+                f" {', '.join(FLAVOURS)}"
+            )
         self.workload, self.flavour = workload, flavour
         predicted = flavour == "pred"
         self.items = nn.ModuleDict()

@@ -1,7 +1,7 @@
 """Bottleneck blocks with predicted ReLUs on a CPU: inference, a few channels at a time.
 
-Maps are laid out as in ``fused_kernel``, whose helpers stand here once more: a kernel file is self-contained, because
-numba's disk cache does not notice a change in another one.
+Maps are laid out as in ``fused_kernel``, whose helpers stand here once more: a kernel file is
+self-contained, because numba's disk cache does not notice a change in another one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def _gemm(a: Any, x: Any, x0: Any, y: Any, y0: Any, count: Any) -> None:
             r4, r5 = x[k + 4, x0 : x0 + count], x[k + 5, x0 : x0 + count]
             r6, r7 = x[k + 6, x0 : x0 + count], x[k + 7, x0 : x0 + count]
             for t in range(count):
-                row[t] += (a0 * r0[t] + a1 * r1[t] + a2 * r2[t] + a3 * r3[t]) + (a4 * r4[t] + a5 * r5[t] + a6 * r6[t] + a7 * r7[t])
+                row[t] += (a0 * r0[t] + a1 * r1[t] + a2 * r2[t] + a3 * r3[t]) + (
+                    a4 * r4[t] + a5 * r5[t] + a6 * r6[t] + a7 * r7[t]
+                )
         for k in range(wide, a.shape[1]):
             for t in range(count):
                 row[t] += a[i, k] * x[k, x0 + t]
@@ -43,7 +45,11 @@ def _depthwise(h: Any, h0: Any, wd: Any, pitch: Any, out: Any, o0: Any, count: A
         w3, w4, w5 = wd[m, 3], wd[m, 4], wd[m, 5]
         w6, w7, w8 = wd[m, 6], wd[m, 7], wd[m, 8]
         top, mid, low = h0 - pitch - 1, h0 - 1, h0 + pitch - 1
-        a, b, c = h[m, top : top + count + 2], h[m, mid : mid + count + 2], h[m, low : low + count + 2]
+        a, b, c = (
+            h[m, top : top + count + 2],
+            h[m, mid : mid + count + 2],
+            h[m, low : low + count + 2],
+        )
         row = out[m, o0 : o0 + count]
         for t in range(count):
             row[t] = (
@@ -67,20 +73,30 @@ def _clear_padding(buf: Any, start: Any, images: Any, height: Any, width: Any) -
 
 
 @njit(cache=True)
-def _take_every_second(full: Any, f0: Any, out: Any, o0: Any, images: Any, height: Any, width: Any, first: Any) -> None:
-    """Copy the pixels ``first, first + 2, ...`` of both axes; `height`, `width` are the output's."""
+def _take_every_second(
+    full: Any, f0: Any, out: Any, o0: Any, images: Any, height: Any, width: Any, first: Any
+) -> None:
+    """Copy the pixels ``first, first + 2, ...`` of both axes.
+
+    `height`, `width` are the output's.
+    """
     pitch_in, pitch = 2 * width + 1, width + 1
     for m in range(full.shape[0]):
         for n in range(images):
             source, target = f0 + n * pitch_in * (2 * height + 1), o0 + n * pitch * (height + 1)
             for i in range(height):
                 for j in range(width):
-                    out[m, target + i * pitch + j] = full[m, source + (2 * i + first) * pitch_in + 2 * j + first]
+                    out[m, target + i * pitch + j] = full[
+                        m, source + (2 * i + first) * pitch_in + 2 * j + first
+                    ]
 
 
 @njit(cache=True)
 def _predict(sums: Any, s0: Any, scale: Any, shift: Any, count: Any, out: Any, o0: Any) -> None:
-    """Write ``relu(scale * sums + shift)``; without fast maths, whose fused multiply-add could flip a sign."""
+    """Write ``relu(scale * sums + shift)``.
+
+    Without fast maths, whose fused multiply-add could flip a sign.
+    """
     for m in range(sums.shape[0]):
         row, target, a, b = sums[m, s0 : s0 + count], out[m, o0 : o0 + count], scale[m], shift[m]
         for t in range(count):
@@ -128,7 +144,9 @@ def _windows(h: Any, h0: Any, wd: Any, shape: Any, some: Any, full: Any, d: Any)
 
 
 @njit(cache=True)
-def _predicted_group(x: Any, q: Any, real: Any, ternary1: Any, ternary2: Any, levels: Any, shape: Any, y: Any) -> None:
+def _predicted_group(
+    x: Any, q: Any, real: Any, ternary1: Any, ternary2: Any, levels: Any, shape: Any, y: Any
+) -> None:
     w1, b1, wd, scale2, shift2, w2 = real
     step, low, high = levels
     images, height, width, stride, _, tile = shape
@@ -165,7 +183,15 @@ def _predicted_group(x: Any, q: Any, real: Any, ternary1: Any, ternary2: Any, le
 
 @njit(parallel=True, cache=True)
 def block_predicted(
-    x: Any, q: Any, weights: Any, ternary1: Any, ternary2: Any, levels: Any, groups: int, shape: tuple[int, ...], y: Any
+    x: Any,
+    q: Any,
+    weights: Any,
+    ternary1: Any,
+    ternary2: Any,
+    levels: Any,
+    groups: int,
+    shape: tuple[int, ...],
+    y: Any,
 ) -> None:
     """Run a block whose ReLUs are predicted, statistics frozen and folded.
 
@@ -175,7 +201,8 @@ def block_predicted(
         The block's input and its levels for the first predictor, padding zero.
     weights : (w1, b1, wd, scale2, shift2, w2) float32
         As in ``fused_kernel.block_forward``; `scale2` and `shift2` are the normalisation after DW.
-    ternary1, ternary2 : (weights, scale, shift) float32, of shapes ((M, C/G), (M,), (M,)) and ((M, 9), (M,), (M,))
+    ternary1, ternary2 : (weights, scale, shift) float32, of shapes ((M, C/G), (M,), (M,)) and ((M,
+        9), (M,), (M,))
     levels : (step, low, high) float32
         Of the second predictor's input.
     y : (O, P') float32, zero on entry; its padding is undefined afterwards
@@ -183,7 +210,11 @@ def block_predicted(
     w1, b1, wd, scale2, shift2, w2 = weights
     ins, mids, outs = x.shape[0] // groups, w1.shape[0] // groups, w2.shape[0] // groups
     for g in prange(groups):
-        i, m, o = slice(g * ins, (g + 1) * ins), slice(g * mids, (g + 1) * mids), slice(g * outs, (g + 1) * outs)
+        i, m, o = (
+            slice(g * ins, (g + 1) * ins),
+            slice(g * mids, (g + 1) * mids),
+            slice(g * outs, (g + 1) * outs),
+        )
         real = (w1[m], b1[m], wd[m], scale2[m], shift2[m], w2[o])
         first = (ternary1[0][m], ternary1[1][m], ternary1[2][m])
         second = (ternary2[0][m], ternary2[1][m], ternary2[2][m])

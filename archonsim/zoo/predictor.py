@@ -1,9 +1,10 @@
 """ReLU predictors: ternary weights on a 4-bit input say which activations survive.
 
-Source: recipes of ICS'21 (its public training repository), sections 4.2 and 4.3. Our own decisions, where the recipe
-leaves room or did not work as meant: the ternary weights are those of the pruned real layer, held as a constant (as in
-the authors' CIFAR-10 networks, where they did not train either), and the input step may differ from block to block. The other
-published way, in which the kernels train and are made ternary again after every step (CIFAR-100), is `train_kernel` and
+Source: recipes of ICS'21 (its public training repository), sections 4.2 and 4.3. Our own decisions,
+where the recipe leaves room or did not work as meant: the ternary weights are those of the pruned
+real layer, held as a constant (as in the authors' CIFAR-10 networks, where they did not train
+either), and the input step may differ from block to block. The other published way, in which the
+kernels train and are made ternary again after every step (CIFAR-100), is `train_kernel` and
 `project`.
 """
 
@@ -87,8 +88,15 @@ class Predictor(nn.Module):
 
     @torch.no_grad()
     def train_kernel(self, real: ConvUnit) -> None:
-        """Let the kernel train, from ternary weights; a depthwise one from the real ones, which the first step makes ternary."""
-        start = real.conv.weight if self.real_layer.kind == "depthwise" else self.signs * self.alpha.view(-1, 1, 1, 1)
+        """Let the kernel train, from ternary weights.
+
+        A depthwise one from the real ones, which the first step makes ternary.
+        """
+        start = (
+            real.conv.weight
+            if self.real_layer.kind == "depthwise"
+            else self.signs * self.alpha.view(-1, 1, 1, 1)
+        )
         self.kernel = nn.Parameter(start.detach().clone())
 
     @torch.no_grad()
@@ -109,7 +117,15 @@ class Predictor(nn.Module):
         levels: Tensor = _Levels.apply(x, self.step, LOW, HIGH)  # type: ignore[no-untyped-call]
         if self.outer is not None:
             levels = functional.pad(levels, self.outer)
-        return functional.conv2d(levels, weight.to(levels.dtype), None, self.stride, self.padding, 1, self.real_layer.groups)
+        return functional.conv2d(
+            levels,
+            weight.to(levels.dtype),
+            None,
+            self.stride,
+            self.padding,
+            1,
+            self.real_layer.groups,
+        )
 
     def accumulate(self, x: Tensor) -> Tensor:
         """Return the integer sums ``sum(ternary * level)``."""
@@ -129,7 +145,8 @@ class Predictor(nn.Module):
         else:
             sums = self.accumulate(x)
             scale, shift = self.folded()
-            # Two separate operations: a fused multiply-add would round differently from numpy and the machine.
+            # Two separate operations: a fused multiply-add would round differently from numpy and
+            # the machine.
             y = sums * scale.view(1, -1, 1, 1)
             y = y + shift.view(1, -1, 1, 1)
         return functional.relu(y)
@@ -140,7 +157,9 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, real: Tensor, predicted: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        return torch.where(predicted > 0, real, torch.zeros((), dtype=real.dtype, device=real.device))
+        return torch.where(
+            predicted > 0, real, torch.zeros((), dtype=real.dtype, device=real.device)
+        )
 
     @staticmethod
     def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
@@ -148,5 +167,8 @@ class _Gate(torch.autograd.Function):
 
 
 def gate(real: Tensor, predicted: Tensor) -> Tensor:
-    """Pass the real pre-activation where the predicted one is positive; the gradient goes to the prediction alone."""
+    """Pass the real pre-activation where the predicted one is positive.
+
+    The gradient goes to the prediction alone.
+    """
     return _Gate.apply(real, predicted)  # type: ignore[no-any-return,no-untyped-call]

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from archonsim.errors import WorkloadError
-from archonsim.workload.layer import Layer, same_padding
+from archonsim.network.layer import Layer, same_padding
 
-#: Keras defaults, with which the networks of ICS'21 were trained (its momentum 0.99 is torch's 0.01).
+#: Keras defaults, with which the networks of ICS'21 were trained (its momentum 0.99 is torch's
+#: 0.01).
 BN_EPS, BN_MOMENTUM = 1e-3, 0.01
 
 
@@ -26,7 +27,10 @@ def activated(x: Tensor, layer: Layer) -> Tensor:
         return functional.relu(x)
     if layer.activation == "sigmoid":
         return torch.sigmoid(x)
-    raise WorkloadError(f"layer {layer.name}: activation is {layer.activation!r}; modules exist for none, relu and sigmoid")
+    raise WorkloadError(
+        f"layer {layer.name}: activation is {layer.activation!r}; modules exist for none, relu and"
+        " sigmoid"
+    )
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -43,13 +47,23 @@ def folded_norm(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
-    """Interleave the channels of `groups`: ``(groups, C/groups)`` becomes ``(C/groups, groups)``."""
+    """Interleave the channels of `groups`.
+
+    ``(groups, C/groups)`` becomes ``(C/groups, groups)``.
+    """
     n, channels, height, width = x.shape
-    return x.view(n, groups, channels // groups, height, width).transpose(1, 2).reshape(n, channels, height, width)
+    return (
+        x.view(n, groups, channels // groups, height, width)
+        .transpose(1, 2)
+        .reshape(n, channels, height, width)
+    )
 
 
 def _padding(layer: Layer) -> tuple[tuple[int, int], tuple[int, int, int, int] | None]:
-    """Return what the convolution pads itself, and what must be padded before it (None: nothing)."""
+    """Return what the convolution pads itself, and what must be padded before it (None.
+
+    Nothing).
+    """
     top, bottom, left, right = layer.padding
     if top == bottom and left == right:
         return (top, left), None
@@ -73,7 +87,8 @@ class ConvUnit(nn.Module):
             bias=layer.bias,
         )
         self.bn = batch_norm(layer.out_channels) if layer.batchnorm else None
-        # he_normal everywhere: Keras' glorot_uniform gives depthwise kernels a variance below the epsilon of the normalisation.
+        # he_normal everywhere: Keras' glorot_uniform gives depthwise kernels a variance below the
+        # epsilon of the normalisation.
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
 
     def convolve(self, x: Tensor) -> Tensor:
@@ -132,8 +147,15 @@ class Dense(nn.Module):
 
 
 def average_pool(x: Tensor, stride: tuple[int, int]) -> Tensor:
-    """Average 3x3 windows with 'same' padding; pixels outside the map do not count, as in TensorFlow."""
-    outer = [pad for size, step in zip(x.shape[:1:-1], stride[::-1], strict=True) for pad in same_padding(size, 3, step)]
+    """Average 3x3 windows with 'same' padding.
+
+    Pixels outside the map do not count, as in TensorFlow.
+    """
+    outer = [
+        pad
+        for size, step in zip(x.shape[:1:-1], stride[::-1], strict=True)
+        for pad in same_padding(size, 3, step)
+    ]
     inside = functional.pad(torch.ones_like(x[:1, :1]), outer)
     total, count = (functional.avg_pool2d(y, 3, stride) for y in (functional.pad(x, outer), inside))
     return total / count
@@ -145,7 +167,10 @@ class Pool(nn.Module):
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         if (layer.kernel_h, layer.kernel_w) != (3, 3):
-            raise WorkloadError(f"layer {layer.name}: pools {layer.kernel_h}x{layer.kernel_w} windows; it must be 3x3")
+            raise WorkloadError(
+                f"layer {layer.name}: pools {layer.kernel_h}x{layer.kernel_w} windows; it must"
+                " be 3x3"
+            )
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,7 +20,9 @@ def _sources(block: Bottleneck, width: float) -> Tensor:
 
 def _blurred(weight: Tensor, noise: float) -> Tensor:
     """Perturb each weight in proportion to itself and to its tensor's deviation, so that copies part ways."""
-    return weight * torch.exp(noise * torch.randn_like(weight)) + noise * weight.std() * torch.randn_like(weight)
+    return weight * torch.exp(
+        noise * torch.randn_like(weight)
+    ) + noise * weight.std() * torch.randn_like(weight)
 
 
 @torch.no_grad()

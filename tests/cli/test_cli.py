@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from archonsim.cli.app import run_command
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.writer import write_workload
+from archonsim.network.networks import network
+from archonsim.trace.synthetic import synthesize
+from archonsim.tracefile.writer import write_workload
 
 ARCHONSIM = [sys.executable, "-m", "archonsim"]
 
@@ -40,23 +40,48 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str
 def test_json_contract(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = run_json(capsys, "run", "--arch", "archon", "--workload", trace)
     for key, kind in {
-        "arch": str, "workload": str, "fidelity": str, "images": int, "clock_mhz": float, "total_cycles": int, "total_macs": int,
-        "total_adds": int, "provenance": dict, "digest": str, "layers": list, "per_image": list,
-    }.items():  # fmt: skip
+        "arch": str,
+        "workload": str,
+        "fidelity": str,
+        "images": int,
+        "clock_mhz": float,
+        "total_cycles": int,
+        "total_macs": int,
+        "total_adds": int,
+        "provenance": dict,
+        "digest": str,
+        "layers": list,
+        "per_image": list,
+    }.items():
         assert type(tree[key]) is kind, key
     layers = tree["layers"]
     assert tree["total_cycles"] == sum(one["cycles"] for one in layers)
     assert tree["total_macs"] == sum(one["macs"] for one in layers)
     for one in layers:
-        assert {"name", "block", "phase", "cycles", "macs", "adds", "stalls", "utilization"} <= one.keys()
+        assert {
+            "name",
+            "block",
+            "phase",
+            "cycles",
+            "macs",
+            "adds",
+            "stalls",
+            "utilization",
+        } <= one.keys()
         assert type(one["cycles"]) is int
         assert 0 <= one["utilization"] <= 1
         assert one["cycles"] == one["compute"] + sum(one["stalls"].values())
-    assert [one["phase"] for one in layers if one["block"] == 1] == ["predict_pw1", "predict_dw", "main"]
+    assert [one["phase"] for one in layers if one["block"] == 1] == [
+        "predict_pw1",
+        "predict_dw",
+        "main",
+    ]
     assert {one["phase"] for one in layers if one["block"] is None} == {"layer"}
 
 
-def test_several_images_are_means_with_each_beside(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_images_are_means_with_each_beside(
+    trace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tree = run_json(capsys, "run", "-a", "archon", "-w", trace, "--images", "all")
     assert tree["images"] == 3
     each = [one["total_cycles"] for one in tree["per_image"]]
@@ -67,7 +92,9 @@ def test_several_images_are_means_with_each_beside(trace: Path, capsys: pytest.C
     assert single["total_cycles"] == each[2]
 
 
-def test_formats_say_the_same(trace: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_formats_say_the_same(
+    trace: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     arguments = ["run", "-a", "archon", "-w", str(trace), "-o", str(tmp_path / "out")]
     assert run_command([*arguments, "-f", "csv"]) == 0
     text = capsys.readouterr().out
@@ -79,24 +106,48 @@ def test_formats_say_the_same(trace: Path, capsys: pytest.CaptureFixture[str], t
     assert run_command(arguments) == 0
     table = capsys.readouterr().out
     assert f"{tree['total_cycles']:,}".replace(",", " ") in table
-    for needed in ("SYNTHETIC", "includes:", "excludes:", "500 MHz", "DRAM 25.6 GB/s", "digest", "cycle fidelity"):
+    for needed in (
+        "SYNTHETIC",
+        "includes:",
+        "excludes:",
+        "500 MHz",
+        "DRAM 25.6 GB/s",
+        "digest",
+        "cycle fidelity",
+    ):
         assert needed in table
 
 
-def test_each_model_of_dram_is_named_as_what_it_is(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_model_of_dram_is_named_as_what_it_is(
+    trace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def footer(*overrides: str) -> str:
         sets = [word for text in overrides for word in ("--set", text)]
         assert run_command(["run", "-a", "archon", "-w", str(trace), *sets]) == 0
         return next(line for line in capsys.readouterr().out.splitlines() if " MHz; " in line)
 
     assert "DRAM 25.6 GB/s, 50 cycles latency" in footer()
-    assert "DRAM hbm2 with banks and rows, at most 238.9 GB/s" in footer("dram.model=banks", "dram.device=hbm2")
+    assert "DRAM hbm2 with banks and rows, at most 238.9 GB/s" in footer(
+        "dram.model=banks", "dram.device=hbm2"
+    )
     assert "DRAM unlimited" in footer("dram.model=unlimited")
 
 
 def test_same_input_same_bytes(trace: Path, tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        command = ["run", "-a", "archon", "-w", str(trace), "--masks", "flip:0.1", "--seed", "5", "-o", str(tmp_path / folder)]
+        command = [
+            "run",
+            "-a",
+            "archon",
+            "-w",
+            str(trace),
+            "--masks",
+            "flip:0.1",
+            "--seed",
+            "5",
+            "-o",
+            str(tmp_path / folder),
+        ]
         subprocess.run([*ARCHONSIM, *command], check=True, capture_output=True)
     for name in ("result.json", "result.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -104,7 +155,9 @@ def test_same_input_same_bytes(trace: Path, tmp_path: Path) -> None:
 
 def test_what_if_masks_order_as_they_must(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cycles = {
-        masks: run_json(capsys, "run", "-a", "archon", "-w", trace, "--masks", masks)["total_cycles"]
+        masks: run_json(capsys, "run", "-a", "archon", "-w", trace, "--masks", masks)[
+            "total_cycles"
+        ]
         for masks in ("all", "trace", "random:0")
     }
     assert cycles["random:0"] < cycles["trace"] < cycles["all"]
@@ -115,7 +168,9 @@ def test_ideal_needs_no_masks(capsys: pytest.CaptureFixture[str]) -> None:
     assert sum(one["cycles"] for one in tree["layers"] if one["phase"] == "main") == 433_152
 
 
-def test_verify_passes_and_the_clipped_variant_fails(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_passes_and_the_clipped_variant_fails(
+    trace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_command(["verify", "-w", str(trace)]) == 0
     assert "PASS" in capsys.readouterr().out
     assert run_command(["verify", "-w", str(trace), "--clip", "-f", "json"]) == 1
@@ -123,7 +178,9 @@ def test_verify_passes_and_the_clipped_variant_fails(trace: Path, capsys: pytest
     assert not any(check["passed"] for check in tree["checks"])
 
 
-def test_archs_prints_what_config_reads(tmp_path: Path, trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_archs_prints_what_config_reads(
+    tmp_path: Path, trace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_command(["archs", "archon", "--set", "pe.adders=3"]) == 0
     config = tmp_path / "three.toml"
     config.write_text(capsys.readouterr().out)
@@ -151,7 +208,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_and_exit_code_2(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(
+    case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments, needed = BAD[case]
     assert run_command(arguments) == 2
     captured = capsys.readouterr()
@@ -212,7 +271,9 @@ DAMAGE = {
 
 @pytest.mark.parametrize("case", DAMAGE)
 @pytest.mark.parametrize("command", ["run", "inspect", "verify"])
-def test_damaged_files(case: str, command: str, trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_files(
+    case: str, command: str, trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     damage, needed = DAMAGE[case]
     path = tmp_path / "damaged.h5"
     path.write_bytes(trace.read_bytes())
@@ -230,7 +291,9 @@ def test_damaged_files(case: str, command: str, trace: Path, tmp_path: Path, cap
         assert word in captured.err
 
 
-def test_output_that_is_not_writable(trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_that_is_not_writable(
+    trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("in the way")
     assert run_command(["run", "-a", "archon", "-w", str(trace), "-o", str(blocker)]) == 2
@@ -246,11 +309,26 @@ def test_a_full_disk_leaves_nothing_half_written(trace: Path, tmp_path: Path) ->
 
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     for command in (
-        ["run", "-a", "archon", "-w", "fusionet_c10", "--fidelity", "ideal", "-o", str(tmp_path / "out")],
+        [
+            "run",
+            "-a",
+            "archon",
+            "-w",
+            "fusionet_c10",
+            "--fidelity",
+            "ideal",
+            "-o",
+            str(tmp_path / "out"),
+        ],
         ["synthesize", "fusionet_digits", "-o", str(tmp_path / "out.h5")],
     ):
         done = subprocess.run(
-            [*ARCHONSIM, *command], capture_output=True, text=True, preexec_fn=limit, env=environment, check=False
+            [*ARCHONSIM, *command],
+            capture_output=True,
+            text=True,
+            preexec_fn=limit,
+            env=environment,
+            check=False,
         )
         assert done.returncode == 2, done.stderr
         assert done.stderr.splitlines()[-1].startswith("archonsim: error: "), done.stderr
@@ -258,13 +336,18 @@ def test_a_full_disk_leaves_nothing_half_written(trace: Path, tmp_path: Path) ->
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which this system lacks")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="needs /dev/full, which this system lacks"
+)
 def test_standard_output_on_a_full_disk() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*ARCHONSIM, "run", "-a", "archon", "-w", "fusionet_c10", "--fidelity", "ideal"],
-            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 2
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
@@ -273,8 +356,10 @@ def test_standard_output_on_a_full_disk() -> None:
 def test_ctrl_c_says_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*ARCHONSIM, "synthesize", "fusionet_c10", "--images", "9", "-o", str(tmp_path / "out.h5")],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     time.sleep(3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

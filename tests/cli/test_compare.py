@@ -17,11 +17,23 @@ def compare(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:  # typ
 
 
 def test_headline_of_ics21(capsys: pytest.CaptureFixture[str]) -> None:
-    """Modified MobileNetV2 on ARCHON against its baseline on dense: 5.75x, heads and tails included."""
+    """Modified MobileNetV2 on ARCHON against its baseline on dense.
+
+    5.75x, heads and tails included.
+    """
     tree = compare(
-        capsys, "-w", "mobilenetv2_c10-ics21", "-w", "mobilenetv2mod_c10", "-a", "dense,archon", "--fidelity", "ideal",
-        "--set", "dense.mapping=ics21",
-    )  # fmt: skip
+        capsys,
+        "-w",
+        "mobilenetv2_c10-ics21",
+        "-w",
+        "mobilenetv2mod_c10",
+        "-a",
+        "dense,archon",
+        "--fidelity",
+        "ideal",
+        "--set",
+        "dense.mapping=ics21",
+    )
     rows = {(row["workload"], row["arch"]): row for row in tree["rows"]}
     assert rows["mobilenetv2_c10-ics21", "dense"]["cycles"] == 4_132_672
     assert rows["mobilenetv2mod_c10", "archon"]["cycles"] == 718_116
@@ -41,7 +53,17 @@ def test_an_infeasible_point_is_a_row_with_its_reason(capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("budget", ["pes", "area"])
 def test_budgets_agree_within_one_pe(budget: str, capsys: pytest.CaptureFixture[str]) -> None:
-    tree = compare(capsys, "-w", "fusionet_digits", "-a", "archon,dense", "--fidelity", "ideal", "--budget", budget)
+    tree = compare(
+        capsys,
+        "-w",
+        "fusionet_digits",
+        "-a",
+        "archon,dense",
+        "--fidelity",
+        "ideal",
+        "--budget",
+        budget,
+    )
     archon, dense = tree["rows"]
     if budget == "pes":
         assert archon["pes"] == dense["pes"] == 64
@@ -58,7 +80,17 @@ def test_published_areas(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_different_clocks_are_compared_by_time_and_said(capsys: pytest.CaptureFixture[str]) -> None:
     slow, fast = (
-        compare(capsys, "-w", "fusionet_digits", "-a", "archon,dense", "--fidelity", "ideal", "--set", f"dense.clock_mhz={clock}")
+        compare(
+            capsys,
+            "-w",
+            "fusionet_digits",
+            "-a",
+            "archon,dense",
+            "--fidelity",
+            "ideal",
+            "--set",
+            f"dense.clock_mhz={clock}",
+        )
         for clock in (500, 1000)
     )
     assert fast["rows"][1]["speedup"] == pytest.approx(2 * slow["rows"][1]["speedup"])
@@ -66,7 +98,17 @@ def test_different_clocks_are_compared_by_time_and_said(capsys: pytest.CaptureFi
 
 
 def test_table_and_csv(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["compare", "-w", "fusionet_digits", "-a", "archon,dense", "--fidelity", "ideal", "--base", "dense"]
+    arguments = [
+        "compare",
+        "-w",
+        "fusionet_digits",
+        "-a",
+        "archon,dense",
+        "--fidelity",
+        "ideal",
+        "--base",
+        "dense",
+    ]
     assert run_command([*arguments, "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert float(rows[1]["speedup"]) == 1

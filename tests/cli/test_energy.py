@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from archonsim.cli.app import run_command
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.writer import write_workload
+from archonsim.network.networks import network
+from archonsim.trace.synthetic import synthesize
+from archonsim.tracefile.writer import write_workload
 
 
 @pytest.fixture(scope="module")
@@ -44,30 +44,48 @@ def test_energy_in_every_format(trace: Path, capsys: pytest.CaptureFixture[str])
     assert "energy_dram" in components
     for row, one in zip(rows, tree["layers"], strict=True):
         assert (
-            float(row["energy_pj"]) == pytest.approx(one["energy_pj"]) == pytest.approx(sum(float(row[key]) for key in components))
+            float(row["energy_pj"])
+            == pytest.approx(one["energy_pj"])
+            == pytest.approx(sum(float(row[key]) for key in components))
         )
     assert run_command([*arguments, "--breakdown", "energy"]) == 0
     table = capsys.readouterr().out
     total = f"{tree['energy_uj']:.2f}"
     assert "energy uJ" in table
-    assert [line.split()[-3] for line in table.splitlines() if line.startswith("total ")][-1] == total
-    assert {line.split()[0] for line in table.splitlines() if line.split()} >= {"dram", "glb", "mac", "weight", "mask", "compute"}
+    assert [line.split()[-3] for line in table.splitlines() if line.startswith("total ")][
+        -1
+    ] == total
+    assert {line.split()[0] for line in table.splitlines() if line.split()} >= {
+        "dram",
+        "glb",
+        "mac",
+        "weight",
+        "mask",
+        "compute",
+    }
 
 
-def test_energy_of_several_images_is_a_mean(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_energy_of_several_images_is_a_mean(
+    trace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tree = run_json(capsys, "run", "-a", "archon", "-w", trace, "--images", "all")
     each = [sum(layer["energy_pj"] for layer in one["layers"]) for one in tree["per_image"]]
     assert len(set(each)) == 3
     assert tree["energy_uj"] == pytest.approx(sum(each) / 3e6)
 
 
-def test_energy_rules_and_files_by_option(trace: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_energy_rules_and_files_by_option(
+    trace: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     path = tmp_path / "free.toml"
     shipped = files("archonsim") / "data" / "technologies" / "45nm.toml"
     path.write_text(re.sub(r"\b\d+\.\d+", "0.0", shipped.read_text("utf-8")))
     assert run_json(capsys, "run", "-a", "dense", "-w", trace, "--energy", path)["energy_uj"] == 0
     ideal = ("-w", "fusionet_c10", "--fidelity", "ideal")
-    ours, theirs = (run_json(capsys, "run", "-a", "archon", *ideal, "--energy", rules) for rules in ("consistent", "ics21"))
+    ours, theirs = (
+        run_json(capsys, "run", "-a", "archon", *ideal, "--energy", rules)
+        for rules in ("consistent", "ics21")
+    )
     assert ours["total_cycles"] == theirs["total_cycles"]
     assert theirs["energy_uj"] > ours["energy_uj"] > 0
     tree = run_json(capsys, "compare", "-a", "archon,dense,systolic", *ideal, "--energy", "ics21")
@@ -77,10 +95,22 @@ def test_energy_rules_and_files_by_option(trace: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("-a", "archon", "--energy", "ics22"), "--energy is 'ics22'; it must be consistent or ics21, or a technology file"),
-        (("-a", "archon", "--energy", "nowhere.toml"), "nowhere.toml: cannot read it: No such file"),
-        (("-a", "systolic", "--energy", "ics21"), "--energy ics21: this architecture's description has no key energy_rules"),
-        (("-a", "archon", "--energy", "ics21"), "energy rules ics21 are a closed form without masks: use --fidelity ideal"),
+        (
+            ("-a", "archon", "--energy", "ics22"),
+            "--energy is 'ics22'; it must be consistent or ics21, or a technology file",
+        ),
+        (
+            ("-a", "archon", "--energy", "nowhere.toml"),
+            "nowhere.toml: cannot read it: No such file",
+        ),
+        (
+            ("-a", "systolic", "--energy", "ics21"),
+            "--energy ics21: this architecture's description has no key energy_rules",
+        ),
+        (
+            ("-a", "archon", "--energy", "ics21"),
+            "energy rules ics21 are a closed form without masks: use --fidelity ideal",
+        ),
     ],
 )
 def test_energy_faults_are_one_line(
@@ -94,19 +124,29 @@ def test_energy_faults_are_one_line(
 
 def test_unknown_energy_says_why(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["run", "-a", "systolic", "-w", str(trace), "--breakdown", "energy"]) == 0
-    assert "energy of systolic is not known: technology '45nm' lacks its parts (docs/energy.md)" in capsys.readouterr().out
+    assert (
+        "energy of systolic is not known: technology '45nm' lacks its parts (docs/energy.md)"
+        in capsys.readouterr().out
+    )
 
 
 def test_area_by_component(capsys: pytest.CaptureFixture[str]) -> None:
     tree = run_json(capsys, "archs", "archon", "--area")
     assert tree["total_um2"] == pytest.approx(1_531_226.6)
     assert tree["apart_um2"] == 164_714
-    assert sum(one["all_um2"] for one in tree["components"] if one["in_total"]) == pytest.approx(tree["total_um2"], abs=1)
-    assert tree["pe_um2"] == pytest.approx(sum(one["um2"] for one in tree["components"] if one["where"] == "PE"), abs=0.1)
+    assert sum(one["all_um2"] for one in tree["components"] if one["in_total"]) == pytest.approx(
+        tree["total_um2"], abs=1
+    )
+    assert tree["pe_um2"] == pytest.approx(
+        sum(one["um2"] for one in tree["components"] if one["where"] == "PE"), abs=0.1
+    )
     assert run_command(["archs", "archon", "--area"]) == 0
     table = capsys.readouterr().out
     assert re.search(r"prediction_glb +1 +164 714.00 +164 714 +apart", table)
     assert re.search(r"PE +64 +8 471.45 +542 173 +35.4 %", table)
-    for arguments, message in ((["archs", "fuse"], "no areas of 'fuse' are published"), (["archs"], "name an architecture")):
+    for arguments, message in (
+        (["archs", "fuse"], "no areas of 'fuse' are published"),
+        (["archs"], "name an architecture"),
+    ):
         assert run_command([*arguments, "--area"]) == 2
         assert message in capsys.readouterr().err

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from archonsim.machines.registry import machine, machine_names, machine_spec
-from archonsim.report.report import LayerReport, Report
-from archonsim.simulate import simulate
+from archonsim.network.networks import network
+from archonsim.network.workload import Workload
+from archonsim.result.report import LayerReport, Report
+from archonsim.runs.simulate import simulate
 from archonsim.spec.load import known_keys, to_table, to_toml
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.workload import Workload
+from archonsim.trace.synthetic import synthesize
 
 PAGE = Path(__file__).parents[2] / "docs" / "add-a-machine.md"
 WORK = synthesize(network("fusionet_digits"), seed=1)[0]
@@ -60,7 +60,9 @@ def test_all_compute_layers_run_once(name: str) -> None:
             assert (layer.name in names) != (block != layer.name and block in names)
 
 
-@pytest.mark.parametrize("name", [name for name in MACHINES if name != "sparse" and name != "archon"])
+@pytest.mark.parametrize(
+    "name", [name for name in MACHINES if name != "sparse" and name != "archon"]
+)
 def test_machines_that_skip_nothing_do_every_mac(name: str) -> None:
     assert run(name).total_macs == WORK.macs
 
@@ -80,11 +82,15 @@ def test_ideal_is_never_above_cycle_with_unlimited_dram(name: str) -> None:
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_more_bandwidth_never_costs_cycles(name: str) -> None:
-    totals = [run(name, f"dram.gigabytes_per_second={rate}").total_cycles for rate in (0.8, 3.2, 12.8, 25.6, 51.2, 400.0)]
+    totals = [
+        run(name, f"dram.gigabytes_per_second={rate}").total_cycles
+        for rate in (0.8, 3.2, 12.8, 25.6, 51.2, 400.0)
+    ]
     assert totals == sorted(totals, reverse=True)
 
 
-#: A change to every key of every machine but archon (tests/laws has its own) that must show in the figures of some workload.
+#: A change to every key of every machine but archon (tests/laws has its own) that must show in the
+#: figures of some workload.
 CHANGES: dict[str, Any] = {
     "clock_mhz": 2000.0, "pe.rows": 4, "pe.cols": 4, "pe.ifmap_words": 4, "pe.weight_words": 8, "pe.psum_words": 2,
     "pe.pad_writes_per_cycle": 1, "glb.model": "unlimited", "glb.words": 600, "glb.read_words_per_cycle": 1,
@@ -125,13 +131,20 @@ def test_every_key_has_an_effect(name: str, key: str) -> None:
     def figures(*overrides: str) -> list[object]:
         layers = [run(name, *beside, *overrides, work=work).layers for work in works]
         # Sizes change energies, too, but must show elsewhere.
-        return layers if key == "energy_rules" else [_without_energy(one) for layer in layers for one in layer]
+        return (
+            layers
+            if key == "energy_rules"
+            else [_without_energy(one) for layer in layers for one in layer]
+        )
 
     assert figures(f"{key}={TIMINGS[name] if key == 'timing' else CHANGES[key]}") != figures()
 
 
 def test_the_page_s_example_is_a_machine(tmp_path: Path) -> None:
-    """Installed as a plug-in is: a module, and a dist-info folder with the entry point of the page."""
+    """Installed as a plug-in is.
+
+    A module, and a dist-info folder with the entry point of the page.
+    """
     text = PAGE.read_text("utf-8")
     code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     toml = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
@@ -141,7 +154,9 @@ def test_the_page_s_example_is_a_machine(tmp_path: Path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-vector\nVersion: 1.0\n")
     ((group, points),) = tomllib.loads(toml[0])["project"]["entry-points"].items()
-    (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in points.items()))
+    (info / "entry_points.txt").write_text(
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in points.items())
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
 
     def archonsim(*arguments: str) -> Any:
@@ -151,7 +166,9 @@ def test_the_page_s_example_is_a_machine(tmp_path: Path) -> None:
         return json.loads(done.stdout)
 
     assert "vector" in [row["name"] for row in archonsim("archs")]
-    ideal = archonsim("run", "-a", "vector", "-w", "fusionet_digits", "--fidelity", "ideal", "--set", "pe.cols=32")
+    ideal = archonsim(
+        "run", "-a", "vector", "-w", "fusionet_digits", "--fidelity", "ideal", "--set", "pe.cols=32"
+    )
     head = ideal["layers"][0]
     assert head["cycles"] == 16 * 9 * 2  # channels, weights of each, vectors of 32 pixels in 64
     cycle = archonsim("run", "-a", "vector", "-w", "fusionet_digits", "--set", "pe.cols=32")

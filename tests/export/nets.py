@@ -8,16 +8,29 @@ from torch.nn import functional
 
 
 def conv(c: int, o: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(c, o, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(o)]
+    return [
+        nn.Conv2d(c, o, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(o),
+    ]
 
 
 class Inverted(nn.Module):
     """A bottleneck of MobileNetV2; its ReLUs may work in place."""
 
-    def __init__(self, c: int, m: int, o: int, stride: int = 1, act: type[nn.Module] = nn.ReLU, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        c: int,
+        m: int,
+        o: int,
+        stride: int = 1,
+        act: type[nn.Module] = nn.ReLU,
+        inplace: bool = False,
+    ) -> None:
         super().__init__()
         one, two = (act(inplace=inplace) for _ in range(2))
-        self.branch = nn.Sequential(*conv(c, m), one, *conv(m, m, 3, stride, groups=m), two, *conv(m, o))
+        self.branch = nn.Sequential(
+            *conv(c, m), one, *conv(m, m, 3, stride, groups=m), two, *conv(m, o)
+        )
         self.shortcut = stride == 1 and c == o
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,9 +65,15 @@ class Shuffled(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Sequential(*conv(3, 6, 3))
-        self.pw1, self.pw2 = nn.Sequential(*conv(6, 18, groups=3)), nn.Sequential(*conv(18, 6, groups=3))
+        self.pw1, self.pw2 = (
+            nn.Sequential(*conv(6, 18, groups=3)),
+            nn.Sequential(*conv(18, 6, groups=3)),
+        )
         self.dw = nn.Sequential(*conv(6, 6, 3, groups=6))
-        self.wide, self.mid = nn.Sequential(*conv(6, 18, groups=3)), nn.Sequential(*conv(18, 18, 3, groups=18))
+        self.wide, self.mid = (
+            nn.Sequential(*conv(6, 18, groups=3)),
+            nn.Sequential(*conv(18, 18, 3, groups=18)),
+        )
         self.narrow = nn.Sequential(*conv(18, 6, groups=3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,7 +91,13 @@ class Excited(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.pw1, self.dw = nn.Sequential(*conv(3, 12)), nn.Sequential(*conv(12, 12, 3, groups=12))
-        self.squeeze = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(12, 4, 1), nn.ReLU(), nn.Conv2d(4, 12, 1), nn.Hardsigmoid())
+        self.squeeze = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(12, 4, 1),
+            nn.ReLU(),
+            nn.Conv2d(4, 12, 1),
+            nn.Hardsigmoid(),
+        )
         self.pw2 = nn.Sequential(*conv(12, 8))
         self.last = Inverted(8, 16, 8)
 
@@ -139,7 +164,10 @@ class Attending(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.attention = nn.Conv2d(3, 4, 1), nn.MultiheadAttention(4, 2, batch_first=True)
+        self.conv, self.attention = (
+            nn.Conv2d(3, 4, 1),
+            nn.MultiheadAttention(4, 2, batch_first=True),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x).flatten(2).transpose(1, 2)
@@ -191,7 +219,9 @@ class Restless(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.one.branch(x)
-        return self.two(functional.batch_norm(y, None, None, self.bn.weight, self.bn.bias, training=True))
+        return self.two(
+            functional.batch_norm(y, None, None, self.bn.weight, self.bn.bias, training=True)
+        )
 
 
 class RestlessInside(Restless):
@@ -201,5 +231,7 @@ class RestlessInside(Restless):
         bn, y = self.bn, self.one.branch(x)
         assert bn.running_mean is not None
         assert bn.running_var is not None
-        y = functional.batch_norm(y, bn.running_mean.clone(), bn.running_var.clone(), bn.weight, bn.bias, training=True)
+        y = functional.batch_norm(
+            y, bn.running_mean.clone(), bn.running_var.clone(), bn.weight, bn.bias, training=True
+        )
         return self.two(y)

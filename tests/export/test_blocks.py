@@ -26,9 +26,13 @@ class Steps(nn.Module):
     def __init__(self, **changed: nn.Module) -> None:
         super().__init__()
         steps = {
-            "pw1": nn.Sequential(*conv(3, 12)), "act1": nn.ReLU(), "dw": nn.Sequential(*conv(12, 12, 3, groups=12)),
-            "act2": nn.ReLU(), "pw2": nn.Sequential(*conv(12, 6)), "act3": nn.Identity(),
-        } | changed  # fmt: skip
+            "pw1": nn.Sequential(*conv(3, 12)),
+            "act1": nn.ReLU(),
+            "dw": nn.Sequential(*conv(12, 12, 3, groups=12)),
+            "act2": nn.ReLU(),
+            "pw2": nn.Sequential(*conv(12, 6)),
+            "act3": nn.Identity(),
+        } | changed
         self.steps = nn.ModuleDict(steps)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,20 +63,49 @@ def test_the_unchanged_steps_fuse() -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: Steps(pw1=nn.Sequential(*conv(3, 12, 3))), "steps.pw1.0 before it is a 3x3 convolution, not 1x1 with stride 1"),
-        (lambda: Steps(pw1=nn.Sequential(*conv(3, 12, 1, 2))), "steps.pw1.0 before it is a 1x1 convolution with stride 2, not"),
+        (
+            lambda: Steps(pw1=nn.Sequential(*conv(3, 12, 3))),
+            "steps.pw1.0 before it is a 3x3 convolution, not 1x1 with stride 1",
+        ),
+        (
+            lambda: Steps(pw1=nn.Sequential(*conv(3, 12, 1, 2))),
+            "steps.pw1.0 before it is a 1x1 convolution with stride 2, not",
+        ),
         (lambda: Steps(act1=nn.Identity()), "no activation follows steps.pw1.0"),
-        (lambda: Steps(act1=nn.Hardswish()), "steps.pw1.0 is followed by hswish, which no mask can replace"),
-        (lambda: Steps(act2=nn.SiLU()), "steps.dw.0 is followed by silu, which no mask can replace"),
-        (lambda: Steps(dw=nn.Sequential(*conv(12, 12, 3, groups=3))), "steps.dw.0 is a 3x3 convolution over many channels"),
-        (lambda: Steps(pw2=nn.Sequential(*conv(12, 6, 3))), "steps.pw2.0 behind it is a 3x3 convolution"),
-        (lambda: Steps(pw2=nn.Sequential(nn.AvgPool2d(2), *conv(12, 6))), "output of steps.dw.0 goes to steps.pw2.0 (AvgPool2d)"),
-        (lambda: Steps(act3=nn.ReLU()), "steps.pw2.0 is followed by relu; a block ends in a linear layer"),
-        (lambda: Steps(pw2=nn.Sequential(*conv(12, 6, groups=3))), "steps.pw1.0 has 1 groups and steps.pw2.0 3; they must agree"),
+        (
+            lambda: Steps(act1=nn.Hardswish()),
+            "steps.pw1.0 is followed by hswish, which no mask can replace",
+        ),
+        (
+            lambda: Steps(act2=nn.SiLU()),
+            "steps.dw.0 is followed by silu, which no mask can replace",
+        ),
+        (
+            lambda: Steps(dw=nn.Sequential(*conv(12, 12, 3, groups=3))),
+            "steps.dw.0 is a 3x3 convolution over many channels",
+        ),
+        (
+            lambda: Steps(pw2=nn.Sequential(*conv(12, 6, 3))),
+            "steps.pw2.0 behind it is a 3x3 convolution",
+        ),
+        (
+            lambda: Steps(pw2=nn.Sequential(nn.AvgPool2d(2), *conv(12, 6))),
+            "output of steps.dw.0 goes to steps.pw2.0 (AvgPool2d)",
+        ),
+        (
+            lambda: Steps(act3=nn.ReLU()),
+            "steps.pw2.0 is followed by relu; a block ends in a linear layer",
+        ),
+        (
+            lambda: Steps(pw2=nn.Sequential(*conv(12, 6, groups=3))),
+            "steps.pw1.0 has 1 groups and steps.pw2.0 3; they must agree",
+        ),
         (Peeking, "the output of steps.pw1.0 is read 2 times"),
     ],
-)  # fmt: skip
-def test_the_reason_names_what_stands_in_the_way(make: Callable[[], nn.Module], reason: str) -> None:
+)
+def test_the_reason_names_what_stands_in_the_way(
+    make: Callable[[], nn.Module], reason: str
+) -> None:
     (row,) = rows(make())
     assert not row["fusable"]
     assert reason in str(row["reason"])
@@ -91,9 +124,17 @@ def test_a_layer_is_part_of_one_block_only() -> None:
 def test_two_orders_never_share_a_layer() -> None:
     """PW-PW-DW-PW-DW: whichever comes first takes its layers, and the other says so."""
     net = nn.Sequential(
-        *conv(3, 6), nn.ReLU(), *conv(6, 12), nn.ReLU(), *conv(12, 12, 3, groups=12), *conv(12, 12), nn.ReLU(),
-        *conv(12, 12, 3, groups=12), nn.ReLU(), *conv(12, 4),
-    )  # fmt: skip
+        *conv(3, 6),
+        nn.ReLU(),
+        *conv(6, 12),
+        nn.ReLU(),
+        *conv(12, 12, 3, groups=12),
+        *conv(12, 12),
+        nn.ReLU(),
+        *conv(12, 12, 3, groups=12),
+        nn.ReLU(),
+        *conv(12, 4),
+    )
     found = rows(net)
     assert [row["order"] for row in found] == ["pw-pw-dw", "pw-dw-pw"]
     names = [name for row in found for name in row["layers"]]  # type: ignore[attr-defined]
@@ -126,6 +167,9 @@ def test_relu6_is_measured_where_there_are_images() -> None:
     unknown = listing(examine(source))["candidates"]
     assert [row["clipped"] for row in unknown] == [None, None, None]
     loud = listing(examine(source, as_images(IMAGE * 50)))["candidates"]
-    assert any(row["clipped"] and not row["fusable"] and "% of the activations of" in row["reason"] for row in loud)
+    assert any(
+        row["clipped"] and not row["fusable"] and "% of the activations of" in row["reason"]
+        for row in loud
+    )
     quiet = listing(examine(source, as_images(IMAGE / 50)))["candidates"]
     assert all(row["clipped"] == [0.0, 0.0] and row["fusable"] for row in quiet)

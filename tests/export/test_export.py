@@ -12,13 +12,13 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra 'trai
 
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export.exporter import export_network  # noqa: E402
-from archonsim.workload.block import Block  # noqa: E402
-from archonsim.workload.check import validate  # noqa: E402
-from archonsim.workload.layer import Layer  # noqa: E402
-from archonsim.workload.reader import open_workload  # noqa: E402
-from archonsim.workload.tensors import PredictorTensors  # noqa: E402
-from archonsim.workload.workload import Workload  # noqa: E402
-from archonsim.workload.writer import write_workload  # noqa: E402
+from archonsim.network.block import Block  # noqa: E402
+from archonsim.network.layer import Layer  # noqa: E402
+from archonsim.network.workload import Workload  # noqa: E402
+from archonsim.trace.tensors import PredictorTensors  # noqa: E402
+from archonsim.tracefile.check import validate  # noqa: E402
+from archonsim.tracefile.reader import open_workload  # noqa: E402
+from archonsim.tracefile.writer import write_workload  # noqa: E402
 from archonsim.zoo.network import Network, build  # noqa: E402
 
 NAME, IMAGES = "fusionet_digits", 2
@@ -75,7 +75,10 @@ def convolve(layer: Layer, weight: np.ndarray, x: np.ndarray) -> np.ndarray:
         for c in range(ins):
             for r in range(layer.kernel_h):
                 for s in range(layer.kernel_w):
-                    rows, columns = slice(r, r + layer.out_h * layer.stride_h), slice(s, s + layer.out_w * layer.stride_w)
+                    rows, columns = (
+                        slice(r, r + layer.out_h * layer.stride_h),
+                        slice(s, s + layer.out_w * layer.stride_w),
+                    )
                     source = x[o // outs * ins + c, rows, columns]
                     y[o] += weight[o, c, r, s] * source[:: layer.stride_h, :: layer.stride_w]
     return y
@@ -83,9 +86,13 @@ def convolve(layer: Layer, weight: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def predicted(layer: Layer, predictor: PredictorTensors, x: np.ndarray) -> np.ndarray:
     """A predictor's output, its sums in integers."""
-    levels = np.clip(np.rint(x / np.float32(predictor.step)), predictor.low, predictor.high).astype(np.int32)
+    levels = np.clip(np.rint(x / np.float32(predictor.step)), predictor.low, predictor.high).astype(
+        np.int32
+    )
     sums = convolve(layer, predictor.ternary.astype(np.int32), levels).astype(np.float32)
-    return np.maximum(predictor.scale[:, None, None] * sums + predictor.shift[:, None, None], np.float32(0))
+    return np.maximum(
+        predictor.scale[:, None, None] * sums + predictor.shift[:, None, None], np.float32(0)
+    )
 
 
 def blocks(workload: Workload) -> list[tuple[Block, int]]:
@@ -95,7 +102,10 @@ def blocks(workload: Workload) -> list[tuple[Block, int]]:
 def test_integers_reproduce_every_bit_of_the_predicted_masks(workload: Workload) -> None:
     assert workload.trace is not None
     for block, image in blocks(workload):
-        trace, (one, two) = workload.trace.block(block.name, image), workload.trace.predictors(block.name)
+        trace, (one, two) = (
+            workload.trace.block(block.name, image),
+            workload.trace.predictors(block.name),
+        )
         first = predicted(block.pw1, one, trace.input)
         second = predicted(block.dw, two, first)
         np.testing.assert_array_equal(trace.keep1.unpack(), first > 0)
@@ -110,14 +120,23 @@ def test_masked_algebra_reproduces_the_blocks_output(workload: Workload) -> None
     for block, image in blocks(workload):
         one = trace.block(block.name, image)
         x = one.input.astype(np.float64)
-        for layer, keep, true in ((block.pw1, one.keep1, one.true1), (block.dw, one.keep2, one.true2)):
+        for layer, keep, true in (
+            (block.pw1, one.keep1, one.true1),
+            (block.dw, one.keep2, one.true2),
+        ):
             tensors = trace.layer(layer.name)
-            pre = tensors.scale[:, None, None] * convolve(layer, tensors.weight, x) + tensors.shift[:, None, None]
+            pre = (
+                tensors.scale[:, None, None] * convolve(layer, tensors.weight, x)
+                + tensors.shift[:, None, None]
+            )
             # A sum that is zero but for rounding may have either sign.
             assert ((pre > 0) != true.unpack())[np.abs(pre) > 1e-5].sum() == 0
             x = pre * keep.unpack()
         tensors = trace.layer(block.pw2.name)
-        y = tensors.scale[:, None, None] * convolve(block.pw2, tensors.weight, x) + tensors.shift[:, None, None]
+        y = (
+            tensors.scale[:, None, None] * convolve(block.pw2, tensors.weight, x)
+            + tensors.shift[:, None, None]
+        )
         y = y.reshape(block.shuffle, -1, *y.shape[1:]).swapaxes(0, 1).reshape(y.shape)
         if block.residual == "add":
             y += one.input
@@ -129,7 +148,10 @@ def test_each_block_reads_exactly_what_the_one_before_wrote(workload: Workload) 
     names = [block.name for block in workload.blocks()]
     for before, after in pairwise(names):
         for image in range(IMAGES):
-            written, read = workload.trace.block(before, image).output, workload.trace.block(after, image).input
+            written, read = (
+                workload.trace.block(before, image).output,
+                workload.trace.block(after, image).input,
+            )
             np.testing.assert_array_equal(written, read)
             np.testing.assert_array_equal(read, read.astype(np.float16))
 
@@ -146,7 +168,12 @@ def test_exported_weights_fit_16_bit_words_and_keep_their_zeros(workload: Worklo
 
 def test_export_says_where_it_comes_from(workload: Workload) -> None:
     about = workload.provenance
-    assert (about.flavour, about.mask_source, about.test_accuracy, about.test_images) == ("pred", "trained", 0.125, 450)
+    assert (about.flavour, about.mask_source, about.test_accuracy, about.test_images) == (
+        "pred",
+        "trained",
+        0.125,
+        450,
+    )
     assert (about.seed, about.note) == (5, "random")
 
 
@@ -158,7 +185,9 @@ def test_an_exported_file_reads_back(workload: Workload, tmp_path: Path) -> None
     assert back.digest == digest
     assert workload.trace is not None
     assert back.trace is not None
-    np.testing.assert_array_equal(back.trace.block("b2", 1).keep2.packed, workload.trace.block("b2", 1).keep2.packed)
+    np.testing.assert_array_equal(
+        back.trace.block("b2", 1).keep2.packed, workload.trace.block("b2", 1).keep2.packed
+    )
 
 
 def test_pruned_networks_export_weights_alone(tmp_path: Path) -> None:

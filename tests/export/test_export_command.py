@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
 from archonsim.cli.app import run_command  # noqa: E402
-from archonsim.workload.reader import open_workload  # noqa: E402
+from archonsim.tracefile.reader import open_workload  # noqa: E402
 from tests.export.nets import mobilenet  # noqa: E402
 
 FACTORY = "tests.export.nets:mobilenet"
@@ -22,11 +22,15 @@ FACTORY = "tests.export.nets:mobilenet"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A checkpoint and some images."""
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((12, 3, 16, 16)).astype(np.float32))
+    np.save(
+        tmp_path / "x.npy",
+        np.random.default_rng(0).standard_normal((12, 3, 16, 16)).astype(np.float32),
+    )
     state = mobilenet().state_dict()
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "good.pt")
     torch.save(
-        {name: value for name, value in state.items() if "three" not in name} | {"extra.weight": torch.ones(1)},
+        {name: value for name, value in state.items() if "three" not in name}
+        | {"extra.weight": torch.ones(1)},
         tmp_path / "other.pt",
     )
     torch.save(state | {"classifier.weight": torch.ones(7, 32)}, tmp_path / "wide.pt")
@@ -37,7 +41,9 @@ def folder(tmp_path: Path) -> Path:
 
 def export(folder: Path, *options: str) -> int:
     images = ["--images", str(folder / "x.npy")] if "--input" not in options else []
-    return run_command(["export", "--module", FACTORY, *images, "-o", str(folder / "out.h5"), *options])
+    return run_command(
+        ["export", "--module", FACTORY, *images, "-o", str(folder / "out.h5"), *options]
+    )
 
 
 def test_an_export_tells_where_it_comes_from_and_nothing_of_where_it_was_made(
@@ -60,11 +66,17 @@ def test_an_export_tells_where_it_comes_from_and_nothing_of_where_it_was_made(
     assert "3 of 3 candidate blocks fuse" in told
     assert "% of the positive activations predicted" in told
     about = open_workload(folder / "out.h5").provenance
-    assert (about.dataset, about.image_indices, about.preprocessing) == ("x.npy", "3-4", "minus mean 0.1, divided by std 1")
+    assert (about.dataset, about.image_indices, about.preprocessing) == (
+        "x.npy",
+        "3-4",
+        "minus mean 0.1, divided by std 1",
+    )
     assert (about.model, about.note, about.untrained) == (f"{FACTORY} with good.pt", "a test", True)
     assert about.framework == f"torch {torch.__version__}, traced by torch.fx"
     assert len(about.model_sha256) == 64
-    assert about.command.startswith(f"archonsim export --module {FACTORY} --checkpoint good.pt --output out.h5 --images x.npy")
+    assert about.command.startswith(
+        f"archonsim export --module {FACTORY} --checkpoint good.pt --output out.h5 --images x.npy"
+    )
     assert str(folder).encode() not in (folder / "out.h5").read_bytes()
     assert run_command(["inspect", str(folder / "out.h5")]) == 0
     shown = capsys.readouterr().out
@@ -92,7 +104,9 @@ def test_weights_alone_need_the_size_of_an_image(folder: Path) -> None:
     assert sum(1 for _ in work.blocks()) == 3
 
 
-def test_list_speaks_three_formats_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_speaks_three_formats_and_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = ["export", "--module", FACTORY, "--images", str(folder / "x.npy"), "--list"]
     assert run_command(command) == 0
     assert "3 of 3 candidate blocks fuse" in capsys.readouterr().out
@@ -101,40 +115,73 @@ def test_list_speaks_three_formats_and_writes_nothing(folder: Path, capsys: pyte
     assert [row["block"] for row in tree["candidates"]] == ["b1", "b2", "b3"]
     assert run_command([*command, "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [row["layers"].split()[0] for row in rows] == ["one.branch.0", "two.branch.0", "three.branch.0"]
+    assert [row["layers"].split()[0] for row in rows] == [
+        "one.branch.0",
+        "two.branch.0",
+        "three.branch.0",
+    ]
     assert run_command(["export", "--network", "fusionet_digits", "--list"]) == 0
     assert "4 of 5 candidate blocks fuse" in capsys.readouterr().out
     assert {path.suffix for path in folder.iterdir()} == {".npy", ".pt"}
 
 
 REFUSED = {
-    "missing and unexpected keys": (["--checkpoint", "other.pt"], "does not fit MobileNetV2: missing three.branch.0.weight"),
+    "missing and unexpected keys": (
+        ["--checkpoint", "other.pt"],
+        "does not fit MobileNetV2: missing three.branch.0.weight",
+    ),
     "unexpected keys": (["--checkpoint", "other.pt"], "unexpected extra.weight"),
     "another shape": (["--checkpoint", "wide.pt"], "of another shape classifier.weight"),
-    "a weight that is no number": (["--checkpoint", "nan.pt"], "one.branch.0.weight: value at (4, 2, 0, 0) is nan"),
+    "a weight that is no number": (
+        ["--checkpoint", "nan.pt"],
+        "one.branch.0.weight: value at (4, 2, 0, 0) is nan",
+    ),
     "no checkpoint": (["--checkpoint", "absent.pt"], "absent.pt: no such file"),
     "not a checkpoint": (["--checkpoint", "x.npy"], "x.npy: not a checkpoint of tensors"),
     "too few images": (["--count", "13"], "holds 12 images; 13 from number 0 on were asked for"),
-    "too few to fit predictors to": (["--predictors", "ternary"], "holds 12 images; 36 from number 0 on"),
+    "too few to fit predictors to": (
+        ["--predictors", "ternary"],
+        "holds 12 images; 36 from number 0 on",
+    ),
     "no size": (["--input", "3x16"], "--input is '3x16'; write CxHxW"),
     "no numbers": (["--mean", "a,b"], "--mean is 'a,b'; write numbers"),
     "resizing an array": (["--resize", "8x8"], "--resize is for pictures"),
     "a wrong name": (["--module", "tests.export.nets:absent"], "has no attribute 'absent'"),
     "no such module": (["--module", "no_such_module:net"], "No module named 'no_such_module'"),
-    "a factory that fails": (["--module", "tests.export.nets:broken"], "RuntimeError: no weights today"),
-    "a factory of something else": (["--module", "tests.export.nets:number"], "returns int; it must return a torch.nn.Module"),
+    "a factory that fails": (
+        ["--module", "tests.export.nets:broken"],
+        "RuntimeError: no weights today",
+    ),
+    "a factory of something else": (
+        ["--module", "tests.export.nets:number"],
+        "returns int; it must return a torch.nn.Module",
+    ),
     "half a name": (["--module", "tests.export.nets"], "write PACKAGE.MODULE:FUNCTION"),
-    "an unsupported operator": (["--module", "tests.export.nets:attention"], "1: operator 'Upsample' is not supported"),
-    "attention": (["--module", "tests.export.nets:Attending"], "operator 'MultiheadAttention' is not supported"),
-    "a weight without a shape": (["--module", "tests.export.nets:lazy"], "0.weight: has no values yet"),
+    "an unsupported operator": (
+        ["--module", "tests.export.nets:attention"],
+        "1: operator 'Upsample' is not supported",
+    ),
+    "attention": (
+        ["--module", "tests.export.nets:Attending"],
+        "operator 'MultiheadAttention' is not supported",
+    ),
+    "a weight without a shape": (
+        ["--module", "tests.export.nets:lazy"],
+        "0.weight: has no values yet",
+    ),
     "a factory that leaves": (["--module", "tests.export.nets:leaving"], "SystemExit: 2"),
-    "no layers": (["--module", "torch.nn:Identity"], "nothing to export: the network has no layers"),
+    "no layers": (
+        ["--module", "torch.nn:Identity"],
+        "nothing to export: the network has no layers",
+    ),
     "two networks": (["--network", "fusionet_c10"], "give one of --network NAME"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_exported_is_one_line_and_no_file(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_exported_is_one_line_and_no_file(
+    case: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options, message = REFUSED[case]
     given = [str(folder / one) if one.endswith((".pt", ".npy")) else one for one in options]
     before = sorted(folder.iterdir())
@@ -145,15 +192,34 @@ def test_what_cannot_be_exported_is_one_line_and_no_file(case: str, folder: Path
     assert sorted(folder.iterdir()) == before
 
 
-def test_images_of_the_wrong_size_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_of_the_wrong_size_are_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     np.save(folder / "x.npy", np.zeros((8, 1, 16, 16), np.float32))
     assert export(folder) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "MobileNetV2 does not take images of 1x16x16" in line
 
 
-def test_options_without_an_effect_on_networks_of_ours_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["export", "--network", "fusionet_digits", "--checkpoint", "x.pt", "-o", "y.h5", "--mean", "3"]) == 2
+def test_options_without_an_effect_on_networks_of_ours_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert (
+        run_command(
+            [
+                "export",
+                "--network",
+                "fusionet_digits",
+                "--checkpoint",
+                "x.pt",
+                "-o",
+                "y.h5",
+                "--mean",
+                "3",
+            ]
+        )
+        == 2
+    )
     assert "--mean is for --module and --onnx" in capsys.readouterr().err
 
 

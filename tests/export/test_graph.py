@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from archonsim.export.graph import Graph, Node, simplify
 from archonsim.export.images import number_ranges
-from archonsim.workload.algebra import shuffle
-from archonsim.workload.tensors import Floats
+from archonsim.trace.algebra import shuffle
+from archonsim.trace.tensors import Floats
 
 
 class Moving:
-    """A runner of one rearrangement of channels and pixels, the real thing: it is applied to whatever comes."""
+    """A runner of one rearrangement of channels and pixels, the real thing.
+
+    It is applied to whatever comes.
+    """
 
     def __init__(self, order: Sequence[int], flip: bool) -> None:
         self._order, self._flip = list(order), flip
@@ -29,7 +32,9 @@ def found(order: Sequence[int], flip: bool = False) -> Graph:
     shape = (1, len(order), 2, 3)
     image = Node(name="image", op="input", inputs=(), shape=shape, label="image")
     moved = Node(name="moved", op="move", inputs=("image",), shape=shape, label="moved")
-    read = Node(name="read", op="activation", inputs=("moved",), shape=shape, label="read", kind="relu")
+    read = Node(
+        name="read", op="activation", inputs=("moved",), shape=shape, label="read", kind="relu"
+    )
     return simplify(Graph((image, moved, read), ("read",)), Moving(order, flip))
 
 
@@ -39,7 +44,10 @@ def test_every_shuffle_is_found_whatever_it_is_written_with(groups: int, each: i
     order = shuffle(channels, groups)[:, 0, 0].astype(int)
     node = found(order.tolist()).nodes[1]
     if 1 in (groups, each):
-        assert (node.op, node.inputs) == ("activation", ("image",))  # nothing moved, so nothing is left of it
+        assert (node.op, node.inputs) == (
+            "activation",
+            ("image",),
+        )  # nothing moved, so nothing is left of it
     else:
         assert node.op == "shuffle"
         np.testing.assert_array_equal(shuffle(channels, node.window.groups)[:, 0, 0], order)

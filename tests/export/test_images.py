@@ -28,7 +28,9 @@ def folder(path: Path) -> Path:
 def test_a_folder_of_pictures_is_read_in_order_of_paths(tmp_path: Path) -> None:
     found = load_images(folder(tmp_path), 1, 3, Preprocessing(mean=(0.5, 0.25, 0.0), std=(0.5,)))
     order = [0, 2, 4, 1, 3]
-    expected = (PIXELS[order[1:4]] / np.float32(255) - np.array([0.5, 0.25, 0.0]).reshape(1, 3, 1, 1)) / 0.5
+    expected = (
+        PIXELS[order[1:4]] / np.float32(255) - np.array([0.5, 0.25, 0.0]).reshape(1, 3, 1, 1)
+    ) / 0.5
     np.testing.assert_allclose(found.pixels, expected, rtol=1e-5, atol=1e-6)
     assert (found.indices, found.dataset, found.split) == ((1, 2, 3), tmp_path.name, "")
     assert found.preprocessing == "pixels / 255; minus mean 0.5,0.25,0, divided by std 0.5"
@@ -36,7 +38,9 @@ def test_a_folder_of_pictures_is_read_in_order_of_paths(tmp_path: Path) -> None:
 
 def test_pictures_are_resized_as_pillow_does(tmp_path: Path) -> None:
     found = load_images(folder(tmp_path), 0, 1, Preprocessing(resize=(4, 5)))
-    expected = np.asarray(Image.fromarray(PIXELS[0].transpose(1, 2, 0)).resize((5, 4), Image.Resampling.BILINEAR))
+    expected = np.asarray(
+        Image.fromarray(PIXELS[0].transpose(1, 2, 0)).resize((5, 4), Image.Resampling.BILINEAR)
+    )
     np.testing.assert_array_equal(found.pixels[0], (expected / np.float32(255)).transpose(2, 0, 1))
     assert found.preprocessing.startswith("bilinear resize to 4x5; pixels / 255")
 
@@ -61,7 +65,10 @@ def test_the_original_archive_of_cifar_is_read(tmp_path: Path) -> None:
     assert (found.dataset, found.split) == ("cifar10", "test")
 
 
-@pytest.mark.parametrize("damage", [b"nonsense", b"", pickle.dumps({"other": 1}), pickle.dumps({b"data": [1, 2], b"labels": [0]})])
+@pytest.mark.parametrize(
+    "damage",
+    [b"nonsense", b"", pickle.dumps({"other": 1}), pickle.dumps({b"data": [1, 2], b"labels": [0]})],
+)
 def test_a_damaged_archive_of_cifar_is_one_line(damage: bytes, tmp_path: Path) -> None:
     (tmp_path / "test_batch").write_bytes(damage)
     with pytest.raises(WorkloadError, match="the test split of CIFAR-10 cannot be read") as caught:
@@ -80,7 +87,11 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
         (tmp_path / "absent", "no such folder", plain),
         (tmp_path / "absent.npy", "no such file", plain),
         (pictures, r"holds 5 images; 9 from number 0 on", plain),
-        (pictures, "mean has 2 numbers; the images have 3 channels", Preprocessing(mean=(0.0, 1.0))),
+        (
+            pictures,
+            "mean has 2 numbers; the images have 3 channels",
+            Preprocessing(mean=(0.0, 1.0)),
+        ),
     ):
         with pytest.raises(WorkloadError, match=message) as caught:
             load_images(source, 0, 9 if "holds" in message else 2, how)
@@ -101,14 +112,18 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_pictures_of_two_sizes_and_no_pictures_are_named(tmp_path: Path) -> None:
     Image.fromarray(PIXELS[0].transpose(1, 2, 0)).save(tmp_path / "a.png")
     Image.fromarray(PIXELS[0].transpose(1, 2, 0)[:4]).save(tmp_path / "b.png")
-    with pytest.raises(WorkloadError, match=r"b\.png: is 4x8 pixels, a\.png 6x8; make them equal with --resize HxW"):
+    with pytest.raises(
+        WorkloadError, match=r"b\.png: is 4x8 pixels, a\.png 6x8; make them equal with --resize HxW"
+    ):
         load_images(tmp_path, 0, 2, Preprocessing())
     (tmp_path / "b.png").write_text("text")
     with pytest.raises(WorkloadError, match=r"b\.png: not a picture that Pillow reads"):
         load_images(tmp_path, 0, 2, Preprocessing())
 
 
-def test_the_folder_one_stands_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_one_stands_in_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder(tmp_path))
     assert load_images(Path(), 0, 1, Preprocessing()).dataset == Path.cwd().name
 

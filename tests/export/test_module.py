@@ -15,17 +15,24 @@ from torch import nn  # noqa: E402
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_module  # noqa: E402
 from archonsim.machines.registry import machine, machine_spec  # noqa: E402
-from archonsim.report.inspect import inspect_workload  # noqa: E402
-from archonsim.simulate import simulate  # noqa: E402
-from archonsim.verify import verify  # noqa: E402
-from archonsim.workload.algebra import branch_output, preactivations, predict  # noqa: E402
-from archonsim.workload.check import validate  # noqa: E402
-from archonsim.workload.networks import network  # noqa: E402
-from archonsim.workload.reader import open_workload  # noqa: E402
-from archonsim.workload.workload import Workload  # noqa: E402
-from archonsim.workload.writer import write_workload  # noqa: E402
+from archonsim.network.networks import network  # noqa: E402
+from archonsim.network.workload import Workload  # noqa: E402
+from archonsim.result.inspect import inspect_workload  # noqa: E402
+from archonsim.runs.simulate import simulate  # noqa: E402
+from archonsim.runs.verify import verify  # noqa: E402
+from archonsim.trace.algebra import branch_output, preactivations, predict  # noqa: E402
+from archonsim.tracefile.check import validate  # noqa: E402
+from archonsim.tracefile.reader import open_workload  # noqa: E402
+from archonsim.tracefile.writer import write_workload  # noqa: E402
 from archonsim.zoo.network import build  # noqa: E402
-from tests.export.nets import Branching, Excited, Inverted, MobileNetV2, Shuffled, ready  # noqa: E402
+from tests.export.nets import (  # noqa: E402
+    Branching,
+    Excited,
+    Inverted,
+    MobileNetV2,
+    Shuffled,
+    ready,
+)
 
 IMAGES = 3
 
@@ -59,7 +66,10 @@ def test_masks_are_the_signs_of_the_modules_own_relus(inplace: bool) -> None:
         signs = hooked_signs(module, nn.ReLU, image)[1:-1]
         for place, block in enumerate(workload.blocks()):
             trace = workload.trace.block(block.name, number)
-            for mask, expected in ((trace.keep1, signs[2 * place]), (trace.keep2, signs[2 * place + 1])):
+            for mask, expected in (
+                (trace.keep1, signs[2 * place]),
+                (trace.keep2, signs[2 * place + 1]),
+            ):
                 np.testing.assert_array_equal(mask.unpack(), expected)
                 assert 0.1 < mask.density() < 0.9
             np.testing.assert_array_equal(trace.keep1.packed, trace.true1.packed)
@@ -80,7 +90,9 @@ def test_block_outputs_are_the_modules_own_to_the_bit() -> None:
 
 @pytest.mark.parametrize("predictors", ["none", "ternary"])
 def test_an_exported_file_passes_verify(predictors: str, tmp_path: Path) -> None:
-    workload = export_module(ready(MobileNetV2()), pictures(), predictors=predictors, calibration=pictures(8, seed=1))
+    workload = export_module(
+        ready(MobileNetV2()), pictures(), predictors=predictors, calibration=pictures(8, seed=1)
+    )
     write_workload(tmp_path / "w.h5", workload, workload.trace)
     back = open_workload(tmp_path / "w.h5")
     validate(back)
@@ -88,7 +100,9 @@ def test_an_exported_file_passes_verify(predictors: str, tmp_path: Path) -> None
     assert back.provenance.flavour == ("pred" if predictors == "ternary" else "pruned")
     assert all(check.passed for check in verify(back, images=range(IMAGES)))
     clipped = verify(back, images=range(IMAGES), clip=True)
-    assert all(check.passed for check in clipped) == (predictors == "none")  # only a misprediction lets a negative value pass
+    assert all(check.passed for check in clipped) == (
+        predictors == "none"
+    )  # only a misprediction lets a negative value pass
 
 
 def test_exporting_leaves_the_module_as_it_was() -> None:
@@ -100,7 +114,9 @@ def test_exporting_leaves_the_module_as_it_was() -> None:
 
 
 def test_fitted_predictors_decide_the_masks_and_are_better_than_chance() -> None:
-    workload = export_module(ready(MobileNetV2()), pictures(), predictors="ternary", calibration=pictures(16, seed=1))
+    workload = export_module(
+        ready(MobileNetV2()), pictures(), predictors="ternary", calibration=pictures(16, seed=1)
+    )
     assert workload.trace is not None
     for block in workload.blocks():
         pair = workload.trace.predictors(block.name)
@@ -133,7 +149,15 @@ def test_shuffles_and_both_orders_are_found_and_reproduce_the_output() -> None:
     late, early = workload.blocks()
     assert (late.order, late.shuffle, late.residual, late.groups) == ("pw-pw-dw", 3, "add", 3)
     assert (early.order, early.shuffle, early.residual, early.groups) == ("pw-dw-pw", 3, "add", 3)
-    assert [layer.name for layer in workload.layers()] == ["head.0", "pw1.0", "pw2.0", "dw.0", "wide.0", "mid.0", "narrow.0"]
+    assert [layer.name for layer in workload.layers()] == [
+        "head.0",
+        "pw1.0",
+        "pw2.0",
+        "dw.0",
+        "wide.0",
+        "mid.0",
+        "narrow.0",
+    ]
     trace = workload.trace
     assert trace is not None
     for block in (late, early):
@@ -148,7 +172,9 @@ def test_shuffles_and_both_orders_are_found_and_reproduce_the_output() -> None:
 
 def test_both_orders_pass_verify_and_run_on_archon_with_fitted_predictors() -> None:
     images = pictures(9, 8)
-    workload = export_module(ready(Shuffled(), 8), images[:1], predictors="ternary", calibration=images[1:])
+    workload = export_module(
+        ready(Shuffled(), 8), images[:1], predictors="ternary", calibration=images[1:]
+    )
     assert all(check.passed for check in verify(workload, images=[0]))
     archon = machine("archon")
     report = simulate(workload, archon, machine_spec(archon))
@@ -223,9 +249,20 @@ def test_what_fx_cannot_follow_is_traced_by_export() -> None:
 
 
 def test_networks_without_blocks_export_their_weights() -> None:
-    module = ready(nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), nn.Flatten()))
+    module = ready(
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding="same"),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.Flatten(),
+        )
+    )
     workload = export_module(module, pictures(1))
-    assert (workload.images, workload.provenance.mask_source, workload.provenance.image_indices) == (0, "none", "")
+    assert (
+        workload.images,
+        workload.provenance.mask_source,
+        workload.provenance.image_indices,
+    ) == (0, "none", "")
     assert [(layer.kind, layer.out_h) for layer in workload.layers()] == [("conv", 16), ("pool", 8)]
 
 
@@ -235,7 +272,11 @@ def test_layers_compute_what_the_module_does() -> None:
     class Scaled(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.pad, self.conv, self.bn = nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 5, 3, 2), nn.BatchNorm2d(5)
+            self.pad, self.conv, self.bn = (
+                nn.ZeroPad2d((0, 1, 0, 1)),
+                nn.Conv2d(3, 5, 3, 2),
+                nn.BatchNorm2d(5),
+            )
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return (2 * self.bn(self.conv(self.pad(x))) - 0.5) / 4
@@ -250,20 +291,32 @@ def test_layers_compute_what_the_module_does() -> None:
         padded = nn.functional.pad(images, (0, 1, 0, 1))
         sums = nn.functional.conv2d(padded, torch.from_numpy(tensors.weight), None, 2)[0].numpy()
         np.testing.assert_allclose(
-            sums * tensors.scale[:, None, None] + tensors.shift[:, None, None], module(images)[0].numpy(), rtol=1e-4, atol=1e-5
+            sums * tensors.scale[:, None, None] + tensors.shift[:, None, None],
+            module(images)[0].numpy(),
+            rtol=1e-4,
+            atol=1e-5,
         )
 
 
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.Sequential(nn.Conv2d(3, 4, 3, dilation=2)), "0: Conv2d is not supported here: dilation is"),
-        (nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")), "padding mode is reflect"),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3, dilation=2)),
+            "0: Conv2d is not supported here: dilation is",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")),
+            "padding mode is reflect",
+        ),
         (nn.Sequential(nn.ConvTranspose2d(3, 4, 3)), "operator 'ConvTranspose2d' is not supported"),
         (nn.Sequential(nn.Upsample(scale_factor=2)), "operator 'Upsample' is not supported"),
         (nn.Sequential(nn.Linear(16, 4)), "takes one vector an image"),
         (nn.Conv2d(1, 4, 3), "Conv2d does not take images of 3x16x16"),
-        (nn.Sequential(nn.Conv2d(3, 4, 3)).double(), "0.weight: is float64; the exporter runs float32"),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3)).double(),
+            "0.weight: is float64; the exporter runs float32",
+        ),
     ],
 )
 def test_what_cannot_be_described_is_refused_in_one_line(module: nn.Module, message: str) -> None:
@@ -275,7 +328,9 @@ def test_what_cannot_be_described_is_refused_in_one_line(module: nn.Module, mess
 def test_a_weight_that_is_no_number_is_named() -> None:
     module = ready(MobileNetV2())
     module.two.branch[3].weight.data[5, 0, 1, 1] = float("nan")
-    with pytest.raises(WorkloadError, match=r"two\.branch\.3\.weight: value at \(5, 0, 1, 1\) is nan"):
+    with pytest.raises(
+        WorkloadError, match=r"two\.branch\.3\.weight: value at \(5, 0, 1, 1\) is nan"
+    ):
         export_module(module, pictures(1))
 
 
@@ -291,7 +346,12 @@ def test_images_that_are_no_numbers_are_refused() -> None:
 def test_a_module_used_twice_is_two_layers() -> None:
     block = ready(Inverted(3, 6, 3))
     workload = export_module(nn.Sequential(block, block).eval(), pictures(1))
-    assert [layer.name for layer in workload.layers()][:4] == ["0.branch.0", "0.branch.3", "0.branch.6", "0.branch.0#2"]
+    assert [layer.name for layer in workload.layers()][:4] == [
+        "0.branch.0",
+        "0.branch.3",
+        "0.branch.6",
+        "0.branch.0#2",
+    ]
     assert shares(workload) == 2
 
 

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra 'onnx')")
-onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+onnxruntime = pytest.importorskip(
+    "onnxruntime", reason="onnxruntime is not installed (extra 'onnx')"
+)
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_onnx  # noqa: E402
-from archonsim.verify import verify  # noqa: E402
-from archonsim.workload.reader import open_workload  # noqa: E402
-from archonsim.workload.writer import write_workload  # noqa: E402
+from archonsim.runs.verify import verify  # noqa: E402
+from archonsim.tracefile.reader import open_workload  # noqa: E402
+from archonsim.tracefile.writer import write_workload  # noqa: E402
 
 RNG = np.random.default_rng(11)
 IMAGES = RNG.standard_normal((2, 4, 9, 9)).astype(np.float32)
@@ -31,17 +33,31 @@ def weights(*shape: int) -> np.ndarray[Any, Any]:
 def bottleneck(activation: str = "Relu", dilation: int = 1, batch: Any = "n") -> onnx.ModelProto:
     """A bottleneck with a folded normalisation, one beside it, TensorFlow's padding and a residual sum; then a classifier."""
     constants = {
-        "expand.weight": weights(12, 4, 1, 1), "expand.bias": weights(12), "dw.weight": weights(12, 1, 3, 3),
-        "narrow.weight": weights(4, 12, 1, 1), "fc.weight": weights(3, 4), "fc.bias": weights(3),
-        "gain": weights(12) + 1, "offset": weights(12), "mean": weights(12), "var": np.abs(weights(12)) + 1,
-        "zero": np.array(0, np.float32), "six": np.array(6, np.float32),
-    }  # fmt: skip
+        "expand.weight": weights(12, 4, 1, 1),
+        "expand.bias": weights(12),
+        "dw.weight": weights(12, 1, 3, 3),
+        "narrow.weight": weights(4, 12, 1, 1),
+        "fc.weight": weights(3, 4),
+        "fc.bias": weights(3),
+        "gain": weights(12) + 1,
+        "offset": weights(12),
+        "mean": weights(12),
+        "var": np.abs(weights(12)) + 1,
+        "zero": np.array(0, np.float32),
+        "six": np.array(6, np.float32),
+    }
     clip = ["zero", "six"] if activation == "Clip" else []
-    padding: dict[str, Any] = {"auto_pad": "SAME_UPPER"} if dilation == 1 else {"pads": [dilation] * 4, "dilations": [dilation] * 2}
+    padding: dict[str, Any] = (
+        {"auto_pad": "SAME_UPPER"}
+        if dilation == 1
+        else {"pads": [dilation] * 4, "dilations": [dilation] * 2}
+    )
     nodes = [
         helper.make_node("Conv", ["image", "expand.weight", "expand.bias"], ["wide"], name="conv0"),
         helper.make_node(activation, ["wide", *clip], ["wide_relu"]),
-        helper.make_node("Conv", ["wide_relu", "dw.weight"], ["sums"], group=12, kernel_shape=[3, 3], **padding),
+        helper.make_node(
+            "Conv", ["wide_relu", "dw.weight"], ["sums"], group=12, kernel_shape=[3, 3], **padding
+        ),
         helper.make_node("BatchNormalization", ["sums", "gain", "offset", "mean", "var"], ["mid"]),
         helper.make_node(activation, ["mid", *clip], ["mid_relu"]),
         helper.make_node("Conv", ["mid_relu", "narrow.weight"], ["narrow"]),
@@ -65,13 +81,17 @@ def saved(model: onnx.ModelProto, folder: Path) -> Path:
     return folder / "net.onnx"
 
 
-def own_values(path: Path, image: np.ndarray[Any, Any], names: list[str]) -> list[np.ndarray[Any, Any]]:
+def own_values(
+    path: Path, image: np.ndarray[Any, Any], names: list[str]
+) -> list[np.ndarray[Any, Any]]:
     """Values of a run of the whole file with its inner values as outputs, by onnxruntime and nothing of ours."""
     model = onnx.load(path)
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     return session.run(names, {"image": image[None]})
 
 
@@ -96,7 +116,9 @@ def test_masks_and_outputs_are_those_of_onnxruntime(tmp_path: Path, batch: Any) 
 def test_an_exported_file_passes_verify(tmp_path: Path, predictors: str) -> None:
     if predictors == "ternary":
         pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
-    workload = export_onnx(saved(bottleneck(), tmp_path), IMAGES, predictors=predictors, calibration=IMAGES[::-1] * 0.9)
+    workload = export_onnx(
+        saved(bottleneck(), tmp_path), IMAGES, predictors=predictors, calibration=IMAGES[::-1] * 0.9
+    )
     write_workload(tmp_path / "w.h5", workload, workload.trace)
     back = open_workload(tmp_path / "w.h5")
     assert all(check.passed for check in verify(back, images=[0, 1]))
@@ -138,7 +160,9 @@ def test_pytorchs_own_exporter_gives_the_same_blocks(tmp_path: Path) -> None:
             one, two = ours.trace.block(mine.name, 0), theirs.trace.block(other.name, 0)
             np.testing.assert_allclose(one.output, two.output, rtol=1e-3, atol=1e-4)
             differing = np.bitwise_count(one.keep2.packed ^ two.keep2.packed).sum()
-            assert differing <= 2  # the exporter folded normalisations, so a sum near 0 may have either sign
+            assert (
+                differing <= 2
+            )  # the exporter folded normalisations, so a sum near 0 may have either sign
 
 
 def test_damaged_and_unfit_files_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -179,7 +203,9 @@ def test_a_constant_that_is_no_number_is_named(tmp_path: Path) -> None:
     model = bottleneck()
     spoiled = numpy_helper.to_array(model.graph.initializer[2]).copy()
     spoiled[3, 0, 1, 2] = np.inf
-    model.graph.node.insert(0, helper.make_node("Constant", [], ["dw.weight"], value=numpy_helper.from_array(spoiled)))
+    model.graph.node.insert(
+        0, helper.make_node("Constant", [], ["dw.weight"], value=numpy_helper.from_array(spoiled))
+    )
     del model.graph.initializer[2]
     with pytest.raises(WorkloadError, match=r"dw.weight: value at \(3, 0, 1, 2\) is inf"):
         export_onnx(saved(model, tmp_path), IMAGES)

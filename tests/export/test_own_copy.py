@@ -1,4 +1,7 @@
-"""What users do to modules before they export them, and to values within: the masks stay those of the module's own run."""
+"""What users do to modules before they export them, and to values within.
+
+The masks stay those of the module's own run.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,18 @@ from torch.nn.utils import parametrizations, prune  # noqa: E402
 
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_module  # noqa: E402
-from archonsim.verify import verify  # noqa: E402
-from archonsim.workload.workload import Workload  # noqa: E402
-from tests.export.nets import Inverted, MobileNetV2, Reread, Restless, RestlessInside, Viewed, Weighted, ready  # noqa: E402
+from archonsim.network.workload import Workload  # noqa: E402
+from archonsim.runs.verify import verify  # noqa: E402
+from tests.export.nets import (  # noqa: E402
+    Inverted,
+    MobileNetV2,
+    Reread,
+    Restless,
+    RestlessInside,
+    Viewed,
+    Weighted,
+    ready,
+)
 
 
 def pictures(count: int = 2, size: int = 16) -> torch.Tensor:
@@ -47,7 +59,9 @@ def test_the_image_may_be_changed_in_place() -> None:
 
 
 def test_a_view_of_a_changed_value_is_refused() -> None:
-    with pytest.raises(WorkloadError, match=r"in place, of which conv is a view that is read again"):
+    with pytest.raises(
+        WorkloadError, match=r"in place, of which conv is a view that is read again"
+    ):
         export_module(Viewed().eval(), pictures())
 
 
@@ -86,7 +100,9 @@ def test_a_control_flow_that_nobody_follows_is_one_line(capfd: pytest.CaptureFix
             y = super().forward(x)
             return y * 2 if y.mean() > 100 else y
 
-    with pytest.raises(WorkloadError, match=r"Deciding: cannot be traced; torch\.fx: .*; torch\.export: ") as caught:
+    with pytest.raises(
+        WorkloadError, match=r"Deciding: cannot be traced; torch\.fx: .*; torch\.export: "
+    ) as caught:
         export_module(ready(Deciding()), pictures())
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""

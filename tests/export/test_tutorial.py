@@ -17,14 +17,16 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra 'tra
 pytest.importorskip("PIL", reason="pillow is not installed (extra 'train')")
 
 from archonsim.cli.app import run_command  # noqa: E402
-from archonsim.workload.reader import open_workload  # noqa: E402
+from archonsim.tracefile.reader import open_workload  # noqa: E402
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial-your-own-network.md"
 
 
 def blocks() -> Iterator[tuple[str, str]]:
     """Yield (language, content) of each block of the page."""
-    yield from re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    yield from re.findall(
+        r"^```(\w*)\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
 
 
 def words(text: str) -> list[str]:
@@ -33,11 +35,16 @@ def words(text: str) -> list[str]:
 
 def runnable(command: str) -> bool:
     """Figures are drawn where that command and its library are there."""
-    return "archonsim plot" not in command or (find_spec("archonsim.cli.plot") is not None and find_spec("matplotlib") is not None)
+    return "archonsim plot" not in command or (
+        find_spec("archonsim.cli.plot") is not None and find_spec("matplotlib") is not None
+    )
 
 
 def run_page(outputs: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
-    """Write the page's files, run its Python and its commands in order; keep what each command said."""
+    """Write the page's files, run its Python and its commands in order.
+
+    Keep what each command said.
+    """
     names: dict[str, object] = {}
     for language, content in blocks():
         if language == "python" and content.startswith("# file: "):
@@ -59,13 +66,21 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     sys.modules.pop("mynet", None)
 
 
-def test_the_page_runs_from_module_to_speedup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_runs_from_module_to_speedup(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     outputs: dict[str, list[str]] = {}
     run_page(outputs, capsys)
     commands = list(outputs)
-    assert [command.split()[1] for command in commands] == ["export", "export", "verify", "inspect", "compare", "run", "plot"][
-        : len(commands)
-    ]
+    assert [command.split()[1] for command in commands] == [
+        "export",
+        "export",
+        "verify",
+        "inspect",
+        "compare",
+        "run",
+        "plot",
+    ][: len(commands)]
     assert len(commands) >= 6
     shown = next(content for _, content in blocks() if content.startswith("mynet:MobileNetV2\n"))
     rows = [line for line in words(shown) if line and "torch" not in line and line != "..."]
@@ -73,12 +88,19 @@ def test_the_page_runs_from_module_to_speedup(tmp_path: Path, capsys: pytest.Cap
     assert set(rows) <= set(outputs[commands[0]])
     assert any("10 of 11 candidate blocks fuse" in line for line in outputs[commands[1]])
     assert sum("PASS" in line for line in outputs[commands[2]]) == 11
-    assert [line.split()[1] for line in outputs[commands[4]] if line.startswith("mynet.h5 ")] == ["dense", "sparse", "archon"]
+    assert [line.split()[1] for line in outputs[commands[4]] if line.startswith("mynet.h5 ")] == [
+        "dense",
+        "sparse",
+        "archon",
+    ]
     oracle, predicted = open_workload(tmp_path / "oracle.h5"), open_workload(tmp_path / "mynet.h5")
     assert (oracle.provenance.untrained, oracle.provenance.flavour) == (True, "pruned")
     assert (predicted.provenance.untrained, predicted.provenance.image_indices) == (True, "0-1")
 
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx'); the page's ONNX command was not run")
+    pytest.importorskip(
+        "onnxruntime",
+        reason="onnxruntime is not installed (extra 'onnx'); the page's ONNX command was not run",
+    )
     import mynet
 
     network = mynet.MobileNetV2()

@@ -11,10 +11,12 @@ import archonsim
 
 ROOT = Path(archonsim.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-LONGEST_FILE = 300
-#: Files that may be longer: kernels share helpers only within a file, or numba's disk cache would answer with old code.
-LONGER = {"zoo/fused_kernel.py": 330}
-LONGEST_FUNCTION = 64
+LONGEST_FILE = 400
+#: Files that may be longer: kernels share helpers only within a file, or numba's disk cache would
+#: answer with old code.
+LONGER = {"zoo/fused_kernel.py": 430}
+#: Lines of a function behind its signature and docstring.
+LONGEST_BODY = 80
 
 
 def _imports(tree: ast.AST) -> set[str]:
@@ -38,7 +40,8 @@ def test_files_and_functions_fit_a_sitting_and_a_screen(path: Path) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None
-            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, f"{node.name} is too long"
+            first = node.body[1 if ast.get_docstring(node) and len(node.body) > 1 else 0]
+            assert node.end_lineno - first.lineno < LONGEST_BODY, f"{node.name} is too long"
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
@@ -46,16 +49,28 @@ def test_numba_stands_in_kernels_and_references_stand_alone(path: Path) -> None:
     names = _imports(ast.parse(path.read_text("utf-8")))
     if any(name == "numba" or name.startswith("numba.") for name in names):
         assert path.stem.endswith("_kernel")
-    assert not any(part.endswith("_reference") for name in names for part in name.split(".")), "references are for tests"
+    assert not any(part.endswith("_reference") for name in names for part in name.split(".")), (
+        "references are for tests"
+    )
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem.endswith("_kernel")], ids=_name)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.stem.endswith("_kernel")], ids=_name
+)
 def test_kernels_call_no_kernel_of_another_file(path: Path) -> None:
     """Numba's disk cache does not notice when a helper in another file changes, and would silently give old results."""
-    assert not any(part.endswith("_kernel") for name in _imports(ast.parse(path.read_text("utf-8"))) for part in name.split("."))
+    assert not any(
+        part.endswith("_kernel")
+        for name in _imports(ast.parse(path.read_text("utf-8")))
+        for part in name.split(".")
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_nothing_prints(path: Path) -> None:
-    calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
-    assert not any(isinstance(call.func, ast.Name) and call.func.id in ("print", "exit") for call in calls)
+    calls = [
+        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
+    ]
+    assert not any(
+        isinstance(call.func, ast.Name) and call.func.id in ("print", "exit") for call in calls
+    )

@@ -15,20 +15,26 @@ from hypothesis import strategies as st
 from archonsim.machines.archon import MACHINE
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.phases import PhaseResult
-from archonsim.workload.algebra import shuffle
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.what_if import MaskPolicy
-from archonsim.workload.workload import Provenance, Workload
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
+from archonsim.network.networks import network
+from archonsim.network.workload import Provenance, Workload
+from archonsim.trace.algebra import shuffle
+from archonsim.trace.synthetic import synthesize
+from archonsim.trace.what_if import MaskPolicy
 from tests.strategies import UNLIMITED, archon, make_block, replace_spec
 
 
-def workload_of(*blocks: Block, density: float = 0.5, weights: float = 0.4, seed: int = 0) -> Workload:
+def workload_of(
+    *blocks: Block, density: float = 0.5, weights: float = 0.4, seed: int = 0
+) -> Workload:
     """Blocks with synthetic weights and masks."""
-    shapes = Workload(name="small", items=blocks, provenance=Provenance(network="small", dataset="none"))
-    return synthesize(shapes, seed=seed, density1=density, density2=density, weight_density=(weights,) * 3)[0]
+    shapes = Workload(
+        name="small", items=blocks, provenance=Provenance(network="small", dataset="none")
+    )
+    return synthesize(
+        shapes, seed=seed, density1=density, density2=density, weight_density=(weights,) * 3
+    )[0]
 
 
 @cache
@@ -38,7 +44,9 @@ def digits() -> Workload:
 
 def run(work: Workload, spec: ArchonSpec, masks: str = "trace") -> list[PhaseResult]:
     policy = MaskPolicy.parse(masks)
-    return MACHINE.prepare(work, spec).run(lambda block: policy.masks(work, block, 0), lambda name: None)
+    return MACHINE.prepare(work, spec).run(
+        lambda block: policy.masks(work, block, 0), lambda name: None
+    )
 
 
 def total(results: list[PhaseResult]) -> int:
@@ -47,11 +55,16 @@ def total(results: list[PhaseResult]) -> int:
 
 BLOCKS = st.builds(
     make_block,
-    channels=st.sampled_from([4, 8]), mid=st.sampled_from([8, 24, 52]), out=st.sampled_from([4, 12, 40]),
+    channels=st.sampled_from([4, 8]),
+    mid=st.sampled_from([8, 24, 52]),
+    out=st.sampled_from([4, 12, 40]),
     groups=st.sampled_from([1, 2, 4]),
-    size=st.tuples(st.integers(3, 20), st.integers(3, 20)), kernel=st.sampled_from([1, 3, 5]), stride=st.sampled_from([1, 2]),
-    late=st.booleans(), shuffle=st.sampled_from([0, 2, 4]),
-)  # fmt: skip
+    size=st.tuples(st.integers(3, 20), st.integers(3, 20)),
+    kernel=st.sampled_from([1, 3, 5]),
+    stride=st.sampled_from([1, 2]),
+    late=st.booleans(),
+    shuffle=st.sampled_from([0, 2, 4]),
+)
 SETTINGS = settings(max_examples=40, deadline=None)
 
 
@@ -65,7 +78,9 @@ def test_cycles_have_one_owner_each(block: Block, density: float, seed: int) -> 
 
 @SETTINGS
 @given(block=BLOCKS, density=st.floats(0, 1), seed=st.integers(0, 1000))
-def test_with_unlimited_dram_cycle_is_never_below_ideal(block: Block, density: float, seed: int) -> None:
+def test_with_unlimited_dram_cycle_is_never_below_ideal(
+    block: Block, density: float, seed: int
+) -> None:
     work, spec = workload_of(block, density=density, seed=seed), archon("dram.model=unlimited")
     for cycle, ideal in zip(run(work, spec), MACHINE.ideal(work, spec), strict=True):
         assert (cycle.name, cycle.phase) == (ideal.name, ideal.phase)
@@ -74,9 +89,13 @@ def test_with_unlimited_dram_cycle_is_never_below_ideal(block: Block, density: f
 
 @SETTINGS
 @given(density=st.floats(0, 1), seed=st.integers(0, 1000))
-def test_without_stalls_main_differs_from_ideal_by_its_drains_alone(density: float, seed: int) -> None:
+def test_without_stalls_main_differs_from_ideal_by_its_drains_alone(
+    density: float, seed: int
+) -> None:
     """Dimensions that divide, room for every candidate, bias terms untimed, memory unlimited."""
-    work = workload_of(make_block(channels=8, mid=32, out=8, groups=2, size=(16, 24)), density=density, seed=seed)
+    work = workload_of(
+        make_block(channels=8, mid=32, out=8, groups=2, size=(16, 24)), density=density, seed=seed
+    )
     spec = replace_spec(archon(*UNLIMITED, "bias_terms=untimed"), "pe", adders=16, fifo_depth=64)
     cycle, ideal = run(work, spec)[-1], MACHINE.ideal(work, spec)[-1]
     assert set(cycle.stats.stalls) <= {"drain"}
@@ -85,30 +104,60 @@ def test_without_stalls_main_differs_from_ideal_by_its_drains_alone(density: flo
 
 @SETTINGS
 @given(
-    block=BLOCKS, seed=st.integers(0, 1000), slow=st.floats(0.5, 60), factor=st.floats(1, 8), latency=st.integers(0, 200),
-    less=st.integers(0, 200), order=st.sampled_from(["layer", "channel"]), weights=st.sampled_from(["stream", "cache"]),
-)  # fmt: skip
+    block=BLOCKS,
+    seed=st.integers(0, 1000),
+    slow=st.floats(0.5, 60),
+    factor=st.floats(1, 8),
+    latency=st.integers(0, 200),
+    less=st.integers(0, 200),
+    order=st.sampled_from(["layer", "channel"]),
+    weights=st.sampled_from(["stream", "cache"]),
+)
 def test_more_bandwidth_and_less_latency_never_cost_cycles(
-    block: Block, seed: int, slow: float, factor: float, latency: int, less: int, order: str, weights: str
+    block: Block,
+    seed: int,
+    slow: float,
+    factor: float,
+    latency: int,
+    less: int,
+    order: str,
+    weights: str,
 ) -> None:
     work = workload_of(
-        block, make_block(channels=block.out_channels, mid=16, out=4, size=(block.dw.out_h, block.dw.out_w), index=2), seed=seed
+        block,
+        make_block(
+            channels=block.out_channels,
+            mid=16,
+            out=4,
+            size=(block.dw.out_h, block.dw.out_w),
+            index=2,
+        ),
+        seed=seed,
     )
     base = archon(f"prediction_order={order}", f"weights={weights}")
     before = replace_spec(base, "dram", gigabytes_per_second=slow, latency_cycles=latency)
-    after = replace_spec(base, "dram", gigabytes_per_second=slow * factor, latency_cycles=max(0, latency - less))
+    after = replace_spec(
+        base, "dram", gigabytes_per_second=slow * factor, latency_cycles=max(0, latency - less)
+    )
     assert total(run(work, after)) <= total(run(work, before))
 
 
 @SETTINGS
 @given(
-    block=BLOCKS, seed=st.integers(0, 1000), port=st.sampled_from(["glb", "prediction_glb"]), words=st.integers(1, 16),
+    block=BLOCKS,
+    seed=st.integers(0, 1000),
+    port=st.sampled_from(["glb", "prediction_glb"]),
+    words=st.integers(1, 16),
     factor=st.integers(1, 8),
-)  # fmt: skip
-def test_wider_ports_never_cost_cycles(block: Block, seed: int, port: str, words: int, factor: int) -> None:
+)
+def test_wider_ports_never_cost_cycles(
+    block: Block, seed: int, port: str, words: int, factor: int
+) -> None:
     work = workload_of(block, seed=seed)
     before = replace_spec(archon(), port, read_words_per_cycle=words, write_words_per_cycle=words)
-    after = replace_spec(archon(), port, read_words_per_cycle=words * factor, write_words_per_cycle=words * factor)
+    after = replace_spec(
+        archon(), port, read_words_per_cycle=words * factor, write_words_per_cycle=words * factor
+    )
     assert total(run(work, after)) <= total(run(work, before))
 
 
@@ -127,7 +176,7 @@ def test_fewer_survivors_never_cost_cycles(more: str, less: str) -> None:
 
 def test_adds_and_macs_are_counted_from_the_masks() -> None:
     """Against plain sums over pixels, with no array in sight."""
-    from archonsim.workload.fused_weight import fuse
+    from archonsim.trace.fused_weight import fuse
 
     work = digits()
     assert work.trace is not None
@@ -153,16 +202,23 @@ def test_adds_and_macs_are_counted_from_the_masks() -> None:
 @pytest.mark.parametrize("shuffled", [0, 4])
 def test_adds_are_counted_from_the_masks_with_the_depthwise_layer_last(shuffled: int) -> None:
     """Against loops over output channels, taps and mid channels, by the network's definition alone."""
-    block = make_block(channels=8, mid=24, out=12, groups=4, size=(9, 7), stride=2, late=True, shuffle=shuffled)
+    block = make_block(
+        channels=8, mid=24, out=12, groups=4, size=(9, 7), stride=2, late=True, shuffle=shuffled
+    )
     work = workload_of(block)
     assert work.trace is not None
     trace, dw = work.trace.block("b1", 0), block.dw
-    w1, w2, wd = (work.trace.layer(layer.name).weight.reshape(layer.out_channels, -1) for layer in block.layers)
+    w1, w2, wd = (
+        work.trace.layer(layer.name).weight.reshape(layer.out_channels, -1)
+        for layer in block.layers
+    )
     b1, b2 = (work.trace.layer(layer.name).shift for layer in block.layers[:2])
     numbers = np.arange(24, dtype=np.float32).reshape(-1, 1, 1)
     reads = shuffle(numbers, shuffled).astype(int).flatten()
     margin = ((0, 0), dw.padding[:2], dw.padding[2:])
-    keep1, keep2 = (np.pad(mask.unpack().astype(bool), margin) for mask in (trace.keep1, trace.keep2))
+    keep1, keep2 = (
+        np.pad(mask.unpack().astype(bool), margin) for mask in (trace.keep1, trace.keep2)
+    )
     adds = 0
     for o, r, s in itertools.product(range(12), range(3), range(3)):
         if wd[o, r * 3 + s] == 0:
@@ -179,7 +235,11 @@ def test_adds_are_counted_from_the_masks_with_the_depthwise_layer_last(shuffled:
 
 def test_skipping_zero_ternary_weights_saves_additions_and_cycles() -> None:
     plain, skipping = run(digits(), archon()), run(digits(), archon("skip_zero_ternary=true"))
-    pairs = [(one, two) for one, two in zip(plain, skipping, strict=True) if one.phase.startswith("predict")]
+    pairs = [
+        (one, two)
+        for one, two in zip(plain, skipping, strict=True)
+        if one.phase.startswith("predict")
+    ]
     assert all(two.stats.adds < one.stats.adds == one.stats.adds_possible for one, two in pairs)
     assert all(two.stats.compute <= one.stats.compute for one, two in pairs)
     assert sum(two.stats.compute for _, two in pairs) < sum(one.stats.compute for one, _ in pairs)
@@ -201,8 +261,16 @@ CHANGES = {
     "prediction_order": "channel", "weights": "cache", "skip_zero_ternary": True, "index_bits": 60, "value_bits": 60,
 }  # fmt: skip
 
-#: Keys whose effect tests/laws/test_archon_options.py shows, and those of energy: tests/laws/test_energy.py, tests/published.
-ELSEWHERE = {"windows", "overlap_prediction", "technology", "energy_rules", "fused_density", "survival"}
+#: Keys whose effect tests/laws/test_archon_options.py shows, and those of energy:
+#: tests/laws/test_energy.py, tests/published.
+ELSEWHERE = {
+    "windows",
+    "overlap_prediction",
+    "technology",
+    "energy_rules",
+    "fused_density",
+    "survival",
+}
 
 
 @cache
@@ -224,7 +292,9 @@ def test_every_key_has_an_effect(key: str) -> None:
 
     def figures(spec: ArchonSpec) -> list[object]:
         return [
-            dataclasses.astuple(dataclasses.replace(one.stats, activity=Counter(), actions=Counter()))
+            dataclasses.astuple(
+                dataclasses.replace(one.stats, activity=Counter(), actions=Counter())
+            )
             for work in (digits(), wide())
             for one in run(work, spec)
         ]
@@ -243,7 +313,10 @@ def test_prediction_order_and_cached_weights_move_less_data() -> None:
 
     def dram(spec: ArchonSpec, kind: str) -> int:
         return sum(
-            words for one in run(work, spec) for key, words in one.stats.traffic.items() if (key[0], key[2]) == ("dram", kind)
+            words
+            for one in run(work, spec)
+            for key, words in one.stats.traffic.items()
+            if (key[0], key[2]) == ("dram", kind)
         )
 
     by_channel = dataclasses.replace(spec, prediction_order="channel")
@@ -254,10 +327,17 @@ def test_prediction_order_and_cached_weights_move_less_data() -> None:
 
 @SETTINGS
 @given(block=BLOCKS, seed=st.integers(0, 1000))
-def test_dram_gives_every_input_and_weight_word_as_often_as_it_must(block: Block, seed: int) -> None:
-    """Inputs once a prediction; ternary weights at 2 bits, rounded up to words a tile; a layer's weights once."""
+def test_dram_gives_every_input_and_weight_word_as_often_as_it_must(
+    block: Block, seed: int
+) -> None:
+    """Inputs once a prediction; ternary weights at 2 bits, rounded up to words a tile.
+
+    A layer's weights once.
+    """
     layer = dataclasses.replace(block.pw1, name="plain", activation="none")
-    shapes = Workload(name="small", items=(layer,), provenance=Provenance(network="small", dataset="none"))
+    shapes = Workload(
+        name="small", items=(layer,), provenance=Provenance(network="small", dataset="none")
+    )
     plain = run(synthesize(shapes, seed=seed)[0], archon())[0].stats.traffic
     assert plain["dram", "read", "weight"] == layer.weights
     assert plain["dram", "read", "input"] == layer.in_channels * layer.in_h * layer.in_w
@@ -270,4 +350,6 @@ def test_dram_gives_every_input_and_weight_word_as_often_as_it_must(block: Block
 
 def test_layer_kinds_outside_blocks_are_timed_or_free() -> None:
     plain = [one.name for one in run(digits(), archon()) if one.phase == "layer"]
-    assert plain == [item.name for item in digits().items if isinstance(item, Layer) and item.is_compute]
+    assert plain == [
+        item.name for item in digits().items if isinstance(item, Layer) and item.is_compute
+    ]

@@ -1,4 +1,7 @@
-"""The parameters for what is unpublished: masks that do not fit, large windows, overlap, capacities."""
+"""The parameters for what is unpublished.
+
+Masks that do not fit, large windows, overlap, capacities.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,19 @@ from archonsim.errors import SpecError
 from archonsim.machines.archon.prediction_buffer import refetched_words
 from archonsim.machines.archon.windows import in_window_order, window_passes
 from archonsim.machines.phases import PhaseResult
+from archonsim.network.block import Block
+from archonsim.network.networks import network
+from archonsim.network.workload import Workload
 from archonsim.stats.counts import Transfer
-from archonsim.workload.block import Block
-from archonsim.workload.fused_weight import fuse
-from archonsim.workload.networks import network
-from archonsim.workload.workload import Workload
+from archonsim.trace.fused_weight import fuse
 from tests.laws.test_archon import BLOCKS, SETTINGS, run, total, workload_of
 from tests.strategies import UNLIMITED, archon, make_block, replace_spec
 
 
 def two_blocks(block: Block, seed: int) -> Workload:
-    second = make_block(channels=block.out_channels, mid=24, out=4, size=(block.dw.out_h, block.dw.out_w), index=2)
+    second = make_block(
+        channels=block.out_channels, mid=24, out=4, size=(block.dw.out_h, block.dw.out_w), index=2
+    )
     return workload_of(block, second, seed=seed)
 
 
@@ -37,10 +42,18 @@ def mains(results: list[PhaseResult]) -> list[PhaseResult]:
 
 
 @given(BLOCKS, st.integers(1, 200), st.integers(1, 50))
-def test_a_larger_prediction_buffer_never_refetches_more(block: Block, words: int, more: int) -> None:
+def test_a_larger_prediction_buffer_never_refetches_more(
+    block: Block, words: int, more: int
+) -> None:
     small, large = (
-        sum(refetched_words(block, tile, replace_spec(archon(), "pe", prediction_buffer_words=size)) for tile in tiles)
-        for tiles, size in ((list(output_tiles(block.dw, 8, 8)), words), (list(output_tiles(block.dw, 8, 8)), words + more))
+        sum(
+            refetched_words(block, tile, replace_spec(archon(), "pe", prediction_buffer_words=size))
+            for tile in tiles
+        )
+        for tiles, size in (
+            (list(output_tiles(block.dw, 8, 8)), words),
+            (list(output_tiles(block.dw, 8, 8)), words + more),
+        )
     )
     assert 0 <= large <= small
 
@@ -48,13 +61,26 @@ def test_a_larger_prediction_buffer_never_refetches_more(block: Block, words: in
 def test_a_buffer_for_all_masks_of_a_window_refetches_nothing() -> None:
     block = make_block(channels=8, mid=32, out=8, size=(16, 16))
     bits = 32 * (block.taps + 1)
-    (tile, *_) = output_tiles(block.dw, 8, 8)
-    assert refetched_words(block, tile, replace_spec(archon(), "pe", prediction_buffer_words=bits // 16)) == 0
-    assert refetched_words(block, tile, replace_spec(archon(), "pe", prediction_buffer_words=bits // 16 - 1)) > 0
+    tile, *_ = output_tiles(block.dw, 8, 8)
+    assert (
+        refetched_words(
+            block, tile, replace_spec(archon(), "pe", prediction_buffer_words=bits // 16)
+        )
+        == 0
+    )
+    assert (
+        refetched_words(
+            block, tile, replace_spec(archon(), "pe", prediction_buffer_words=bits // 16 - 1)
+        )
+        > 0
+    )
 
 
 def test_fusionets_first_block_refetches_what_the_published_buffer_cannot_keep() -> None:
-    """By hand: 592 bits a group mask, so 2 of 9 pixels stay beside the PE's own; 8 channels, 8 outputs a group, corner tile."""
+    """By hand: 592 bits a group mask, so 2 of 9 pixels stay beside the PE's own.
+
+    8 channels, 8 outputs a group, corner tile.
+    """
     block = next(iter(network("fusionet_c10").blocks()))
     tile = next(iter(output_tiles(block.dw, 8, 8)))
     assert (tile.halo, tile.pixels, block.mid_channels) == (81, 64, 2368)
@@ -64,7 +90,9 @@ def test_fusionets_first_block_refetches_what_the_published_buffer_cannot_keep()
 
 @SETTINGS
 @given(block=BLOCKS, seed=st.integers(0, 1000))
-def test_refetched_masks_are_counted_always_and_take_time_when_asked_to(block: Block, seed: int) -> None:
+def test_refetched_masks_are_counted_always_and_take_time_when_asked_to(
+    block: Block, seed: int
+) -> None:
     work = workload_of(block, seed=seed)
     once, again = (mains(run(work, archon(f"mask_fetch={how}"))) for how in ("once", "refetch"))
     for one, two in zip(once, again, strict=True):
@@ -95,7 +123,9 @@ def test_a_block_whose_fused_weights_are_all_zero_takes_the_time_of_its_maps(lat
 
 @SETTINGS
 @given(block=BLOCKS, seed=st.integers(0, 1000), pad=st.integers(5, 24))
-def test_cutting_windows_changes_the_order_of_groups_and_nothing_else(block: Block, seed: int, pad: int) -> None:
+def test_cutting_windows_changes_the_order_of_groups_and_nothing_else(
+    block: Block, seed: int, pad: int
+) -> None:
     work = workload_of(block, seed=seed)
     assert work.trace is not None
     fused = fuse(block, work.trace)
@@ -103,7 +133,12 @@ def test_cutting_windows_changes_the_order_of_groups_and_nothing_else(block: Blo
 
     def groups(one: object) -> list[tuple[int, ...]]:
         return [
-            (int(cut_or.channel[i]), int(cut_or.out[i]), int(cut_or.tap[i]), *cut_or.mid[cut_or.start[i] : cut_or.start[i + 1]])
+            (
+                int(cut_or.channel[i]),
+                int(cut_or.out[i]),
+                int(cut_or.tap[i]),
+                *cut_or.mid[cut_or.start[i] : cut_or.start[i + 1]],
+            )
             for cut_or in [one]  # type: ignore[list-item]
             for i in range(cut_or.groups)  # type: ignore[attr-defined]
         ]
@@ -112,17 +147,26 @@ def test_cutting_windows_changes_the_order_of_groups_and_nothing_else(block: Blo
     assert np.isclose(cut.value.sum(), fused.value.sum())
     rows = max(1, min(block.dw.kernel_h, pad // block.dw.kernel_w))
     each = block.in_channels if block.order == "pw-pw-dw" else block.in_channels // block.groups
-    passes = [(int(c) % each, int(k) // (rows * block.dw.kernel_w)) for c, k in zip(cut.channel, cut.tap, strict=True) if c >= 0]
+    passes = [
+        (int(c) % each, int(k) // (rows * block.dw.kernel_w))
+        for c, k in zip(cut.channel, cut.tap, strict=True)
+        if c >= 0
+    ]
     changes = 1 + sum(one != two for one, two in pairwise(passes))
     assert changes == each * window_passes(block, pad), "each round of a channel is one stretch"
-    whole, pieces = (mains(run(work, archon(f"pe.main_ifmap_words={size}")))[0].stats for size in (25, pad))
+    whole, pieces = (
+        mains(run(work, archon(f"pe.main_ifmap_words={size}")))[0].stats for size in (25, pad)
+    )
     assert (pieces.adds, pieces.macs, pieces.compute) == (whole.adds, whole.macs, whole.compute)
 
 
 def test_windows_that_do_not_fit_are_refused_with_the_numbers() -> None:
     work = workload_of(make_block(channels=4, mid=8, out=4, kernel=5))
     assert run(work, archon())
-    with pytest.raises(SpecError, match=r"block b1: its window of 5 x 5 inputs does not fit pe.main_ifmap_words, which is 12"):
+    with pytest.raises(
+        SpecError,
+        match=r"block b1: its window of 5 x 5 inputs does not fit pe.main_ifmap_words, which is 12",
+    ):
         run(work, archon("windows=refuse"))
     with pytest.raises(SpecError, match=r"pe.main_ifmap_words is 4, make it at least 5"):
         run(work, archon("pe.main_ifmap_words=4"))
@@ -132,17 +176,28 @@ def test_windows_that_do_not_fit_are_refused_with_the_numbers() -> None:
 
 
 @SETTINGS
-@given(block=BLOCKS, seed=st.integers(0, 1000), speed=st.sampled_from([1.0, 6.4, 25.6]), factor=st.integers(1, 4))
-def test_overlap_never_costs_cycles_and_keeps_the_law_of_bandwidth(block: Block, seed: int, speed: float, factor: int) -> None:
+@given(
+    block=BLOCKS,
+    seed=st.integers(0, 1000),
+    speed=st.sampled_from([1.0, 6.4, 25.6]),
+    factor=st.integers(1, 4),
+)
+def test_overlap_never_costs_cycles_and_keeps_the_law_of_bandwidth(
+    block: Block, seed: int, speed: float, factor: int
+) -> None:
     work = two_blocks(block, seed)
     off = replace_spec(archon(), "dram", gigabytes_per_second=speed)
     slow = replace_spec(archon("overlap_prediction=true"), "dram", gigabytes_per_second=speed)
-    fast = replace_spec(archon("overlap_prediction=true"), "dram", gigabytes_per_second=speed * factor)
+    fast = replace_spec(
+        archon("overlap_prediction=true"), "dram", gigabytes_per_second=speed * factor
+    )
     assert total(run(work, fast)) <= total(run(work, slow)) <= total(run(work, off))
 
 
 def test_overlap_hides_a_prediction_behind_the_tiles_before_the_last() -> None:
-    work = workload_of(*(make_block(channels=8, mid=64, out=8, size=(24, 24), index=index) for index in (1, 2)))
+    work = workload_of(
+        *(make_block(channels=8, mid=64, out=8, size=(24, 24), index=index) for index in (1, 2))
+    )
     off, on = run(work, archon()), run(work, archon("overlap_prediction=true"))
     hidden = on[3].stats.activity["overlap.hidden_cycles"]
     assert on[3].phase == "predict_pw1"
@@ -151,7 +206,9 @@ def test_overlap_hides_a_prediction_behind_the_tiles_before_the_last() -> None:
     assert total(on) < total(off)
     unhindered = run(work, archon("overlap_prediction=true", *UNLIMITED))
     assert unhindered[3].stats.cycles < run(work, archon(*UNLIMITED))[3].stats.cycles
-    assert all(0 < one.utilization <= 1 for one in unhindered), "additions done earlier count for the cycles they took there"
+    assert all(0 < one.utilization <= 1 for one in unhindered), (
+        "additions done earlier count for the cycles they took there"
+    )
 
 
 # --- capacities
@@ -159,7 +216,12 @@ def test_overlap_hides_a_prediction_behind_the_tiles_before_the_last() -> None:
 
 def test_a_tile_that_cannot_be_split_is_refused_with_the_numbers() -> None:
     work = workload_of(make_block(channels=16, mid=32, out=8, size=(32, 32)))
-    with pytest.raises(SpecError, match=r"b1, main: 2 buffers .* take 4224 words, and 3000 of the GLB's 3000 are free; .* 4224"):
+    with pytest.raises(
+        SpecError,
+        match=(
+            r"b1, main: 2 buffers .* take 4224 words, and 3000 of the GLB's 3000 are free; .* 4224"
+        ),
+    ):
         run(work, archon("glb.words=3000"))
 
 
@@ -167,23 +229,35 @@ def test_a_tile_that_cannot_be_split_is_refused_with_the_numbers() -> None:
 @given(block=BLOCKS, seed=st.integers(0, 1000), words=st.integers(2000, 9000))
 def test_splitting_tiles_to_fit_loses_nothing(block: Block, seed: int, words: int) -> None:
     work = workload_of(block, seed=seed)
-    small, large = (replace_spec(archon("prediction_order=layer"), "glb", words=size) for size in (words, 10 * words))
+    small, large = (
+        replace_spec(archon("prediction_order=layer"), "glb", words=size)
+        for size in (words, 10 * words)
+    )
     try:
         split = run(work, small)
     except SpecError:
         return
     for one, two in zip(split, run(work, large), strict=True):
-        assert (one.stats.compute, one.stats.adds, one.stats.macs) == (two.stats.compute, two.stats.adds, two.stats.macs)
+        assert (one.stats.compute, one.stats.adds, one.stats.macs) == (
+            two.stats.compute,
+            two.stats.adds,
+            two.stats.macs,
+        )
 
 
 @given(st.integers(1, 40), st.integers(0, 500), st.integers(0, 500), st.integers(1, 60))
 def test_pieces_of_a_tile_add_up(cycles: int, words: int, adds: int, parts: int) -> None:
-    tile = FixedTile(cycles=cycles, loads=[Transfer("dram", "read", "input", words)], adds=adds, macs=3 * adds)
+    tile = FixedTile(
+        cycles=cycles, loads=[Transfer("dram", "read", "input", words)], adds=adds, macs=3 * adds
+    )
     pieces = tile.split(parts)
     assert len(pieces) == parts
     assert sum(piece.cycles for piece in pieces) == cycles
     assert sum(piece.loads[0].words for piece in pieces) == words
-    assert (sum(piece.adds for piece in pieces), sum(piece.macs for piece in pieces)) == (adds, 3 * adds)
+    assert (sum(piece.adds for piece in pieces), sum(piece.macs for piece in pieces)) == (
+        adds,
+        3 * adds,
+    )
 
 
 def test_weights_are_cached_where_they_fit_beside_the_tiles() -> None:

@@ -1,4 +1,7 @@
-"""What must hold of energy, whatever runs: it is counts times energies, and the counts are what happened."""
+"""What must hold of energy, whatever runs.
+
+It is counts times energies, and the counts are what happened.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from hypothesis import strategies as st
 
 from archonsim.machines.archon import MACHINE
 from archonsim.machines.dense import MACHINE as DENSE
-from archonsim.machines.dense.layers import map_layers
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import machine, machine_spec
+from archonsim.machines.row_stationary.layers import map_layers
 from archonsim.machines.sparse import MACHINE as SPARSE
 from archonsim.machines.systolic import MACHINE as SYSTOLIC
+from archonsim.network.block import Block
+from archonsim.network.networks import network, network_names
 from archonsim.spec.technology import MEMORIES
-from archonsim.workload.block import Block
-from archonsim.workload.fused_weight import fuse
-from archonsim.workload.networks import network, network_names
+from archonsim.trace.fused_weight import fuse
 from tests.laws.test_archon import BLOCKS, digits, run, workload_of
 from tests.row_stationary import dense, sparse
 from tests.strategies import UNLIMITED, archon, make_block
@@ -37,14 +40,18 @@ PREDICTION = {"glb": 51200, "ifmap_spad": 32, "psum_spad": 12, "weight_spad": 12
 EYERISS = {"glb": 55296, "ifmap_spad": 16, "psum_spad": 24, "weight_spad": 224}
 
 
-def by_hand(actions: Counter[tuple[str, str, str]], sizes: dict[str, int]) -> dict[tuple[str, str], float]:
+def by_hand(
+    actions: Counter[tuple[str, str, str]], sizes: dict[str, int]
+) -> dict[tuple[str, str], float]:
     """Counts times the shipped file's figures, read as plain TOML."""
     energy: Counter[tuple[str, str]] = Counter()
     for (component, action, kind), times in actions.items():
         if component in RAW["memories"]:
             one = RAW["memories"][component]
             at = one["words"].index(sizes[component]) if component in sizes else 0
-            energy[component, kind] += times * max(one["read"][at], one["write"][at]) / one["access_words"]
+            energy[component, kind] += (
+                times * max(one["read"][at], one["write"][at]) / one["access_words"]
+            )
         else:
             energy[component, kind] += times * RAW["parts"][component][action]
     return energy
@@ -62,7 +69,9 @@ def check(result: PhaseResult, sizes: dict[str, int]) -> None:
 
 @SETTINGS
 @given(block=BLOCKS, density=st.floats(0, 1), seed=st.integers(0, 1000), ideal=st.booleans())
-def test_energy_on_archon_is_counts_times_energies(block: Block, density: float, seed: int, ideal: bool) -> None:
+def test_energy_on_archon_is_counts_times_energies(
+    block: Block, density: float, seed: int, ideal: bool
+) -> None:
     work = workload_of(block, density=density, seed=seed)
     for one in MACHINE.ideal(work, archon()) if ideal else run(work, archon()):
         check(one, MAIN if one.phase == "main" else PREDICTION)
@@ -93,9 +102,17 @@ def test_the_accumulate_stage_counts_what_happened(block: Block, density: float,
     assert looked_up == stats.adds_possible
     for key in (("prediction_buffer", "read"), ("bit_masks_and", "process"), ("mux_", "process")):
         assert actions[*key, "mask"] == looked_up
-    assert actions["adder_fifo", "push", "weight"] == actions["adder_fifo", "pop", "weight"] == stats.adds
+    assert (
+        actions["adder_fifo", "push", "weight"]
+        == actions["adder_fifo", "pop", "weight"]
+        == stats.adds
+    )
     assert actions["mux", "process", "weight"] == 2 * stats.adds
-    assert actions["mac", "multiply", "compute"] == actions["ifmap_spad", "read", "input"] == stats.macs
+    assert (
+        actions["mac", "multiply", "compute"]
+        == actions["ifmap_spad", "read", "input"]
+        == stats.macs
+    )
     # Bias sums are added to a partial sum, without a product.
     sums = actions["psum_spad", "write", "psum"] - stats.traffic["glb", "write", "psum"]
     assert actions["adders", "add", "compute"] == stats.adds + sums - stats.macs
@@ -113,8 +130,14 @@ def test_memories_are_charged_for_the_words_that_move(block: Block, seed: int) -
                 assert actions[component, direction, kind] == words
         for kind in ("input", "map", "mask"):
             buffer = "prediction_glb" if kind == "mask" else "glb"
-            assert actions[buffer, "write", kind] == traffic[buffer, "write", kind] + traffic["dram", "read", kind]
-            assert actions[buffer, "read", kind] == traffic[buffer, "read", kind] + traffic["dram", "write", kind]
+            assert (
+                actions[buffer, "write", kind]
+                == traffic[buffer, "write", kind] + traffic["dram", "read", kind]
+            )
+            assert (
+                actions[buffer, "read", kind]
+                == traffic[buffer, "read", kind] + traffic["dram", "write", kind]
+            )
         assert actions["glb", "write", "weight"] == 0
 
 
@@ -122,20 +145,34 @@ def test_cached_weights_are_written_once_and_read_for_every_tile() -> None:
     work = workload_of(make_block(channels=8, mid=52, out=12, size=(16, 16)), weights=0.1)
     mains = [run(work, archon(f"weights={how}"))[-1] for how in ("stream", "cache")]
     streamed, cached = (one.stats.actions for one in mains)
-    assert cached["glb", "write", "weight"] == cached["dram", "read", "weight"] > 0 == streamed["glb", "write", "weight"]
+    assert (
+        cached["glb", "write", "weight"]
+        == cached["dram", "read", "weight"]
+        > 0
+        == streamed["glb", "write", "weight"]
+    )
     assert cached["glb", "read", "weight"] == 3 * cached["dram", "read", "weight"]
     assert streamed["dram", "read", "weight"] == 4 * cached["dram", "read", "weight"]
 
 
-@pytest.mark.parametrize("overrides", [UNLIMITED, ("dram.gigabytes_per_second=1.0",), ("clock_mhz=100",), ("pe.fifo_depth=9",)])
+@pytest.mark.parametrize(
+    "overrides",
+    [UNLIMITED, ("dram.gigabytes_per_second=1.0",), ("clock_mhz=100",), ("pe.fifo_depth=9",)],
+)
 def test_time_changes_no_energy(overrides: tuple[str, ...]) -> None:
-    assert [one.energy for one in run(digits(), archon(*overrides))] == [one.energy for one in run(digits(), archon())]
+    assert [one.energy for one in run(digits(), archon(*overrides))] == [
+        one.energy for one in run(digits(), archon())
+    ]
 
 
-@pytest.mark.parametrize(("more", "less"), [("all", "trace"), ("trace", "random:0"), ("all", "random:0.5")])
+@pytest.mark.parametrize(
+    ("more", "less"), [("all", "trace"), ("trace", "random:0"), ("all", "random:0.5")]
+)
 def test_more_survivors_never_cost_less(more: str, less: str) -> None:
     """Not for additions, nor for any other part."""
-    for one, other in zip(run(digits(), archon(), more), run(digits(), archon(), less), strict=True):
+    for one, other in zip(
+        run(digits(), archon(), more), run(digits(), archon(), less), strict=True
+    ):
         assert all(one.energy[key] >= value for key, value in other.energy.items())
         if one.phase == "main" and less == "random:0":
             assert ("adders", "compute") not in other.energy
@@ -151,7 +188,10 @@ def test_keys_of_energy_in_ideal_fidelity(override: str) -> None:
 
 
 def test_refetched_masks_are_charged() -> None:
-    """FusioNet's masks exceed the prediction buffer: the prediction GLB sends them again, and buffers take them in again."""
+    """FusioNet's masks exceed the prediction buffer.
+
+    The prediction GLB sends them again, and buffers take them in again.
+    """
     work = workload_of(make_block(channels=8, mid=512, out=12, size=(8, 8)), weights=0.05)
     once, again = (run(work, archon(f"mask_fetch={how}"))[-1] for how in ("once", "refetch"))
     refetched = once.stats.activity["prediction_buffer.refetched_words"]
@@ -164,7 +204,9 @@ def test_refetched_masks_are_charged() -> None:
 def test_a_pricier_action_costs_that_component_alone(tmp_path: Path) -> None:
     path = tmp_path / "other.toml"
     path.write_text(SHIPPED.replace("push = 0.146", "push = 1.146"))
-    for one, other in zip(run(digits(), archon()), run(digits(), archon(f"technology={path}")), strict=True):
+    for one, other in zip(
+        run(digits(), archon()), run(digits(), archon(f"technology={path}")), strict=True
+    ):
         pushed = one.stats.actions["adder_fifo", "push", "weight"]
         assert other.energy_pj - one.energy_pj == pytest.approx(pushed * 1.0)
         assert {key: value for key, value in other.energy.items() if key[0] != "adder_fifo"} == {
@@ -175,38 +217,63 @@ def test_a_pricier_action_costs_that_component_alone(tmp_path: Path) -> None:
 def test_energies_may_be_those_of_reads_and_writes(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(SHIPPED.replace('access = "largest"', 'access = "own"'))
-    largest, own = DENSE.ideal(digits(), dense()), DENSE.ideal(digits(), dense(f"technology={path}"))
+    largest, own = (
+        DENSE.ideal(digits(), dense()),
+        DENSE.ideal(digits(), dense(f"technology={path}")),
+    )
     for one, other in zip(largest, own, strict=True):
         assert one.stats.actions == other.stats.actions
         words = one.stats.actions["weight_spad", "read", "weight"]
-        assert one.energy["weight_spad", "weight"] - other.energy["weight_spad", "weight"] == pytest.approx(words * (1.18 - 0.759))
+        assert one.energy["weight_spad", "weight"] - other.energy[
+            "weight_spad", "weight"
+        ] == pytest.approx(words * (1.18 - 0.759))
         assert one.energy["dram", "weight"] == other.energy["dram", "weight"]
 
 
 def test_dense_energy_is_the_nest_s_where_no_maps_are_shared() -> None:
-    for one, mapped in zip(DENSE.ideal(digits(), dense()), map_layers(digits(), dense()), strict=True):
+    for one, mapped in zip(
+        DENSE.ideal(digits(), dense()), map_layers(digits(), dense()), strict=True
+    ):
         if mapped.problem.input_maps == 1:
             assert one.energy_pj == pytest.approx(mapped.cost.energy_pj * mapped.problem.groups)
         else:
-            assert one.stats.actions["dram", "read", "input"] >= one.stats.traffic["dram", "read", "input"]
+            assert (
+                one.stats.actions["dram", "read", "input"]
+                >= one.stats.traffic["dram", "read", "input"]
+            )
 
 
 def test_skipped_products_cost_nothing() -> None:
     plain, skipping = (
         SPARSE.prepare(digits(), sparse(f"skip_zero_activations={skip}")).run(
-            lambda block: (digits().trace.block(block.name, 0).keep1, digits().trace.block(block.name, 0).keep2), lambda name: None
+            lambda block: (
+                digits().trace.block(block.name, 0).keep1,
+                digits().trace.block(block.name, 0).keep2,
+            ),
+            lambda name: None,
         )
         for skip in ("false", "true")
     )
-    assert all(one.stats.actions["mac", "multiply", "compute"] == one.stats.macs for one in (*plain, *skipping))
+    assert all(
+        one.stats.actions["mac", "multiply", "compute"] == one.stats.macs
+        for one in (*plain, *skipping)
+    )
     assert sum(one.energy_pj for one in skipping) < sum(one.energy_pj for one in plain)
 
 
 def systolic_technology(path: Path) -> str:
-    """The shipped one, with parts of our own making for the systolic array: a test's, no real ones."""
+    """The shipped one, with parts of our own making for the systolic array.
+
+    A test's, no real ones.
+    """
     own = "".join(
         f"\n[memories.{name}]\naccess_words = 1\nread = [{pj}]\nwrite = [{pj}]\n"
-        for name, pj in (("ifmap_sram", 4.0), ("filter_sram", 4.0), ("ofmap_sram", 8.0), ("pe_registers", 0.5))
+        for name, pj in (
+            ("ifmap_sram", 4.0),
+            ("filter_sram", 4.0),
+            ("ofmap_sram", 8.0),
+            ("pe_registers", 0.5),
+        )
     )
     path.write_text(SHIPPED.replace("[parts.mac]", own + "\n[parts.mac]"))
     return f"technology={path}"
@@ -222,14 +289,19 @@ def test_systolic_energy_needs_a_technology_that_has_its_parts(tmp_path: Path) -
     assert all(one.energy is None for one in results())
     for one in results(systolic_technology(tmp_path / "own.toml")):
         actions = one.stats.actions
-        assert one.energy["ofmap_sram", "output"] == 8.0 * actions["ofmap_sram", "write", "output"] > 0
+        assert (
+            one.energy["ofmap_sram", "output"] == 8.0 * actions["ofmap_sram", "write", "output"] > 0
+        )
         assert one.energy["pe_registers", "compute"] == 0.5 * 6 * one.stats.macs
         assert one.energy["dram", "weight"] == 128 * one.stats.traffic["dram", "read", "weight"]
 
 
 @pytest.mark.parametrize("arch", ["archon", "dense"])
 def test_every_named_network_has_an_energy(arch: str) -> None:
-    """Whatever its shapes: 5x5 and 7x7 windows, maps that eight PEs do not divide, layers of one pixel."""
+    """Whatever its shapes.
+
+    5x5 and 7x7 windows, maps that eight PEs do not divide, layers of one pixel.
+    """
     found = machine(arch)
     for name in network_names():
         for one in found.ideal(network(name), machine_spec(found)):

@@ -13,15 +13,15 @@ from archonsim.errors import MaskError
 from archonsim.explain.ledger import MASKS, Cost, Ledger, keep_ledger
 from archonsim.machines.archon import MACHINE
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.report.inspect import inspect_workload
-from archonsim.simulate import simulate
-from archonsim.workload.block import Block
-from archonsim.workload.fused_weight import fuse
-from archonsim.workload.networks import network
-from archonsim.workload.reader import open_workload
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.what_if import MaskPolicy
-from archonsim.workload.workload import Provenance, Workload
+from archonsim.network.block import Block
+from archonsim.network.networks import network
+from archonsim.network.workload import Provenance, Workload
+from archonsim.result.inspect import inspect_workload
+from archonsim.runs.simulate import simulate
+from archonsim.trace.fused_weight import fuse
+from archonsim.trace.synthetic import synthesize
+from archonsim.trace.what_if import MaskPolicy
+from archonsim.tracefile.reader import open_workload
 from tests.laws.test_archon import BLOCKS
 from tests.strategies import archon, make_block
 
@@ -29,15 +29,22 @@ TRAINED = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
 
 
 def synthetic(*blocks: Block, agreement: float, seed: int = 0, images: int = 1) -> Workload:
-    shapes = Workload(name="small", items=blocks, provenance=Provenance(network="small", dataset="none"))
-    return synthesize(shapes, seed=seed, weight_density=(0.4, 0.4, 0.4), agreement=agreement, images=images)[0]
+    shapes = Workload(
+        name="small", items=blocks, provenance=Provenance(network="small", dataset="none")
+    )
+    return synthesize(
+        shapes, seed=seed, weight_density=(0.4, 0.4, 0.4), agreement=agreement, images=images
+    )[0]
 
 
 def check(book: Ledger) -> None:
     """Counts are complete, no class costs less than nothing, and costs lead from the trace's run to the oracle's."""
     for one in (*book.relus, *book.totals):
         counts = one.counts
-        assert counts.hits + counts.false_alarms + counts.misses + counts.correct_zeros == counts.activations
+        assert (
+            counts.hits + counts.false_alarms + counts.misses + counts.correct_zeros
+            == counts.activations
+        )
         assert min(counts.hits, counts.false_alarms, counts.misses, counts.correct_zeros) >= 0
         assert min(one.wasted.cycles, one.wasted.adds, one.wasted.macs) >= 0
         assert min(one.saved.cycles, one.saved.adds, one.saved.macs) >= 0
@@ -52,7 +59,9 @@ def check(book: Ledger) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(block=BLOCKS, agreement=st.floats(0, 1), seed=st.integers(0, 1000))
-def test_costs_lead_from_the_predicted_masks_to_the_true_ones(block: Block, agreement: float, seed: int) -> None:
+def test_costs_lead_from_the_predicted_masks_to_the_true_ones(
+    block: Block, agreement: float, seed: int
+) -> None:
     work = synthetic(block, agreement=agreement, seed=seed)
     book = keep_ledger(work, MACHINE, archon())
     check(book)
@@ -60,11 +69,15 @@ def test_costs_lead_from_the_predicted_masks_to_the_true_ones(block: Block, agre
         report = simulate(work, MACHINE, archon(), masks=MaskPolicy.parse(masks))
         assert book.runs[masks] == Cost(report.total_cycles, report.total_adds, report.total_macs)
     predicting = [one.cycles for one in report.layers if one.phase.startswith("predict")]
-    assert book.prediction_cycles == sum(predicting), "predictions take what they take, right or wrong"
+    assert book.prediction_cycles == sum(predicting), (
+        "predictions take what they take, right or wrong"
+    )
 
 
 def test_perfect_predictions_cost_nothing() -> None:
-    book = keep_ledger(synthetic(make_block(channels=4, mid=24, out=8), agreement=1), MACHINE, archon())
+    book = keep_ledger(
+        synthetic(make_block(channels=4, mid=24, out=8), agreement=1), MACHINE, archon()
+    )
     check(book)
     assert len(set(book.runs.values())) == 1
     assert book.totals[2].counts.false_alarms == book.totals[2].counts.misses == 0
@@ -106,7 +119,9 @@ def test_in_a_trained_network_false_alarms_pass_negative_values(images: list[int
     book = keep_ledger(work, MACHINE, archon(), images=images)
     check(book)
     inspected = inspect_workload(work, images=images).blocks
-    assert [one.counts for one in book.relus] == [relu for block in inspected for relu in (block.relu1, block.relu2)]
+    assert [one.counts for one in book.relus] == [
+        relu for block in inspected for relu in (block.relu1, block.relu2)
+    ]
     for one in book.relus:
         assert one.values.negatives == one.counts.false_alarms > 0
         assert (one.values.hits, one.values.lost) == (one.counts.hits, one.counts.misses)
@@ -115,7 +130,9 @@ def test_in_a_trained_network_false_alarms_pass_negative_values(images: list[int
 
 def test_images_add_up() -> None:
     work = synthetic(make_block(channels=4, mid=24, out=8), agreement=0.8, images=2)
-    one, two, both = (keep_ledger(work, MACHINE, archon(), images=images) for images in ([0], [1], None))
+    one, two, both = (
+        keep_ledger(work, MACHINE, archon(), images=images) for images in ([0], [1], None)
+    )
     check(both)
     assert both.runs == {masks: one.runs[masks] + two.runs[masks] for masks in MASKS}
     for first, second, total in zip(one.relus, two.relus, both.relus, strict=True):
@@ -135,7 +152,9 @@ def test_without_predicted_masks_there_is_nothing_to_book() -> None:
     with pytest.raises(MaskError, match="has shapes only"):
         keep_ledger(network("fusionet_digits"), MACHINE, archon())
     shapes = Workload(
-        name="plain", items=(make_block(channels=4, mid=8, out=4).pw1,), provenance=Provenance(network="plain", dataset="none")
+        name="plain",
+        items=(make_block(channels=4, mid=8, out=4).pw1,),
+        provenance=Provenance(network="plain", dataset="none"),
     )
     with pytest.raises(MaskError, match="no blocks with predicted ReLUs"):
         keep_ledger(synthesize(shapes, seed=0)[0], MACHINE, archon())

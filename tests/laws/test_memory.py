@@ -1,4 +1,7 @@
-"""What must hold for every machine's memories: better ones never cost cycles, and nothing is lost on the way."""
+"""What must hold for every machine's memories.
+
+Better ones never cost cycles, and nothing is lost on the way.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.simulate import simulate
+from archonsim.network.block import Block
+from archonsim.network.workload import Workload
+from archonsim.runs.simulate import simulate
 from archonsim.spec.dram_device import DramDevice, load_device
 from archonsim.spec.load import to_toml
-from archonsim.workload.block import Block
-from archonsim.workload.reader import open_workload
-from archonsim.workload.workload import Workload
+from archonsim.tracefile.reader import open_workload
 from tests.laws.test_archon import BLOCKS, SETTINGS, workload_of
 from tests.strategies import make_block
 
@@ -28,11 +31,15 @@ MACHINES = ("archon", "dense", "systolic")
 def cycles(name: str, work: Workload, *overrides: str) -> list[int]:
     """Cycles of each phase."""
     found = machine(name)
-    return [layer.cycles for layer in simulate(work, found, machine_spec(found, None, overrides)).layers]
+    return [
+        layer.cycles for layer in simulate(work, found, machine_spec(found, None, overrides)).layers
+    ]
 
 
 def two_blocks(block: Block, seed: int) -> Workload:
-    second = make_block(channels=block.out_channels, mid=16, out=4, size=(block.dw.out_h, block.dw.out_w), index=2)
+    second = make_block(
+        channels=block.out_channels, mid=16, out=4, size=(block.dw.out_h, block.dw.out_w), index=2
+    )
     return workload_of(block, second, seed=seed)
 
 
@@ -43,7 +50,10 @@ BETTER = [
     (("dram.turnaround_cycles=3",), ("dram.turnaround_cycles=20",)),
     (("dram.free=['weight']",), ()),
     (("dram.free=['weight', 'mask']",), ("dram.free=['weight']",)),
-    (("dram.free=['weight', 'mask', 'map', 'input', 'output', 'psum']",), ("dram.free=['weight', 'mask']",)),
+    (
+        ("dram.free=['weight', 'mask', 'map', 'input', 'output', 'psum']",),
+        ("dram.free=['weight', 'mask']",),
+    ),
     (("dram.model=unlimited",), ("dram.model=banks",)),
     (("dram.model=banks", "dram.free=['input']"), ("dram.model=banks",)),
     (("glb.model=ports",), ("glb.model=banks",)),
@@ -54,18 +64,25 @@ BETTER = [
 
 @pytest.mark.parametrize(("better", "worse"), BETTER, ids=lambda pair: " ".join(pair))
 @pytest.mark.parametrize("name", MACHINES)
-def test_better_memory_never_costs_cycles(name: str, better: tuple[str, ...], worse: tuple[str, ...]) -> None:
+def test_better_memory_never_costs_cycles(
+    name: str, better: tuple[str, ...], worse: tuple[str, ...]
+) -> None:
     if name == "systolic" and any(text.startswith("glb") for text in (*better, *worse)):
         pytest.skip("a systolic array has no GLB")
 
     @SETTINGS
     @given(
-        block=BLOCKS, seed=st.integers(0, 1000), speed=st.sampled_from([1.0, 6.4, 25.6, 51.2]), queue=st.sampled_from([0, 64, 512])
+        block=BLOCKS,
+        seed=st.integers(0, 1000),
+        speed=st.sampled_from([1.0, 6.4, 25.6, 51.2]),
+        queue=st.sampled_from([0, 64, 512]),
     )
     def check(block: Block, seed: int, speed: float, queue: int) -> None:
         work = two_blocks(block, seed)
         base = (f"dram.gigabytes_per_second={speed}", f"dram.write_queue_words={queue}")
-        pairs = zip(cycles(name, work, *base, *better), cycles(name, work, *base, *worse), strict=True)
+        pairs = zip(
+            cycles(name, work, *base, *better), cycles(name, work, *base, *worse), strict=True
+        )
         assert all(one <= two for one, two in pairs)
 
     check()
@@ -78,13 +95,19 @@ def device_file(path: Path, device: DramDevice, **changes: Any) -> str:
 
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("preset", ["lpddr4-3200", "ddr4-2400", "hbm2"])
-def test_twice_the_dram_banks_or_a_wider_bus_never_cost_cycles(name: str, preset: str, tmp_path: Path) -> None:
+def test_twice_the_dram_banks_or_a_wider_bus_never_cost_cycles(
+    name: str, preset: str, tmp_path: Path
+) -> None:
     device = load_device(preset)
     few = device_file(tmp_path / "few.toml", device, banks=2)
     many = device_file(tmp_path / "many.toml", device, banks=4)
-    quick = device_file(tmp_path / "quick.toml", device, banks=2, rcd_ns=5.0, rp_ns=5.0, cl_ns=5.0, wtr_ns=2.0)
+    quick = device_file(
+        tmp_path / "quick.toml", device, banks=2, rcd_ns=5.0, rp_ns=5.0, cl_ns=5.0, wtr_ns=2.0
+    )
     work = two_blocks(make_block(channels=8, mid=96, out=8, size=(20, 20)), 1)
-    slow, *better = (cycles(name, work, "dram.model=banks", f"dram.device={one}") for one in (few, many, quick))
+    slow, *better = (
+        cycles(name, work, "dram.model=banks", f"dram.device={one}") for one in (few, many, quick)
+    )
     for found in better:
         assert all(one <= two for one, two in zip(found, slow, strict=True))
     assert sum(better[1]) < sum(slow)
@@ -105,6 +128,13 @@ def test_models_move_the_same_words(block: Block, seed: int) -> None:
     found, work = machine("archon"), two_blocks(block, seed)
 
     def words(*overrides: str) -> list[dict[str, float]]:
-        return [layer.traffic for layer in simulate(work, found, machine_spec(found, None, overrides)).layers]
+        return [
+            layer.traffic
+            for layer in simulate(work, found, machine_spec(found, None, overrides)).layers
+        ]
 
-    assert words() == words("dram.model=banks", "glb.model=banks", "dma.tile_buffers=4") == words("dram.model=unlimited")
+    assert (
+        words()
+        == words("dram.model=banks", "glb.model=banks", "dma.tile_buffers=4")
+        == words("dram.model=unlimited")
+    )

@@ -1,4 +1,7 @@
-"""What must hold for the trace of any machine: a form that viewers read, no cycle or word lost, nothing disturbed."""
+"""What must hold for the trace of any machine.
+
+A form that viewers read, no cycle or word lost, nothing disturbed.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,16 @@ from archonsim.engine.observer import Observer, Recorder
 from archonsim.errors import OutputError, SpecError
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks, machine, machine_names, machine_spec
-from archonsim.report.coarse import GRAINS, WINDOWS
-from archonsim.report.perfetto import trace, write_trace
-from archonsim.report.report import Report
-from archonsim.simulate import simulate
+from archonsim.network.networks import network
+from archonsim.network.workload import Workload
+from archonsim.result.report import Report
+from archonsim.runs.simulate import simulate
+from archonsim.show.timeline.coarse import GRAINS, WINDOWS
+from archonsim.show.timeline.perfetto import trace, write_trace
 from archonsim.stats.timeline import Timeline
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.what_if import MaskPolicy
-from archonsim.workload.workload import Workload
-from archonsim.workload.writer import write_workload
+from archonsim.trace.synthetic import synthesize
+from archonsim.trace.what_if import MaskPolicy
+from archonsim.tracefile.writer import write_workload
 
 MACHINES = machine_names()
 #: Presets, and changes that stress one thing each.
@@ -59,7 +62,11 @@ def traced(name: str, overrides: tuple[str, ...]) -> tuple[Report, Timeline, lis
 
 
 def slices(events: list[Event], track: str) -> list[Event]:
-    (number,) = {one["tid"] for one in events if one["name"] == "thread_name" and one["args"]["name"] == track}
+    (number,) = {
+        one["tid"]
+        for one in events
+        if one["name"] == "thread_name" and one["args"]["name"] == track
+    }
     return [one for one in events if one["ph"] == "X" and one["tid"] == number]
 
 
@@ -87,7 +94,9 @@ def test_every_event_is_one_that_viewers_know(name: str, overrides: tuple[str, .
         if one["ph"] == "X":
             assert one["dur"] >= 0
             assert one["ts"] + one["dur"] <= report.total_cycles
-            assert (one["ts"] * 8) % 1 == (one["dur"] * 8) % 1 == 0, "eighths of a cycle, which are exact"
+            assert (one["ts"] * 8) % 1 == (one["dur"] * 8) % 1 == 0, (
+                "eighths of a cycle, which are exact"
+            )
             assert one["tid"] in named
         if one["ph"] == "C":
             assert all(math.isfinite(value) and value >= 0 for value in one["args"].values())
@@ -99,10 +108,16 @@ def test_every_event_is_one_that_viewers_know(name: str, overrides: tuple[str, .
 @each_case
 def test_fifos_are_shown_where_there_are_some(name: str, overrides: tuple[str, ...]) -> None:
     _, timeline, events = traced(name, overrides)
-    shown = [one["args"]["entries"] for one in events if one["ph"] == "C" and one["name"] == "adder FIFOs"]
+    shown = [
+        one["args"]["entries"]
+        for one in events
+        if one["ph"] == "C" and one["name"] == "adder FIFOs"
+    ]
     assert bool(shown) == (name == "archon")
     if shown:
-        assert 0 < max(shown) <= max(timeline.fifo_entries.value) <= 64 * 6 * 5, "no more than PEs x lanes x depth"
+        assert 0 < max(shown) <= max(timeline.fifo_entries.value) <= 64 * 6 * 5, (
+            "no more than PEs x lanes x depth"
+        )
         assert shown[-1] == timeline.fifo_entries.value[-1] == 0
 
 
@@ -119,25 +134,35 @@ def test_slices_nest_and_only_the_array_s_do(name: str, overrides: tuple[str, ..
         for one in sorted(all_of_it, key=lambda one: (one["ts"], -one["dur"])):
             while ends and ends[-1] <= one["ts"]:
                 ends.pop()
-            assert not ends or one["ts"] + one["dur"] <= ends[-1], "a slice begins in another and ends after it"
+            assert not ends or one["ts"] + one["dur"] <= ends[-1], (
+                "a slice begins in another and ends after it"
+            )
             ends.append(one["ts"] + one["dur"])
             assert len(ends) <= (2 if track == array else 1)
 
 
 @each_case
 def test_array_slices_cover_every_cycle(name: str, overrides: tuple[str, ...]) -> None:
-    """Phases follow each other from 0 to the end; in each, tiles and waits do; each tile says where its cycles went."""
+    """Phases follow each other from 0 to the end; in each, tiles and waits do.
+
+    Each tile says where its cycles went.
+    """
     report, _, events = traced(name, overrides)
     names = {f"{layer.name} {layer.phase}" for layer in report.layers}
     phases = [one for one in slices(events, "array (1 us = 1 cycle)") if one["name"] in names]
-    inner = sorted((one for one in slices(events, "array (1 us = 1 cycle)") if one["name"] not in names), key=lambda one: one["ts"])
+    inner = sorted(
+        (one for one in slices(events, "array (1 us = 1 cycle)") if one["name"] not in names),
+        key=lambda one: one["ts"],
+    )
     for row in (phases, inner):
         clock = 0
         for one in row:
             assert one["ts"] == clock
             clock += one["dur"]
         assert clock == report.total_cycles
-    assert [one["dur"] for one in phases] == [layer.cycles for layer in report.layers if layer.cycles]
+    assert [one["dur"] for one in phases] == [
+        layer.cycles for layer in report.layers if layer.cycles
+    ]
     lost: Counter[str] = Counter()
     for one in inner:
         if one["name"].startswith("tile"):
@@ -158,7 +183,9 @@ def test_dram_slices_hold_the_report_s_words(name: str, overrides: tuple[str, ..
     for one in slices(events, "DRAM channel"):
         words.update(one["args"]["words"])
         assert one["args"]["moved_words"] >= sum(one["args"]["words"].values())
-        assert one["name"] == " + ".join(sorted(label.replace(".", " ") for label in one["args"]["words"]))
+        assert one["name"] == " + ".join(
+            sorted(label.replace(".", " ") for label in one["args"]["words"])
+        )
     assert words == traffic(report, "dram")
     moved = sum(one["args"]["moved_words"] for one in slices(events, "DRAM channel"))
     burst = report.machine["dram"]["burst_words"]
@@ -182,14 +209,25 @@ def test_ports_hold_no_more_than_the_report_s_words(name: str, overrides: tuple[
 def test_the_bandwidth_counter_adds_up(name: str, overrides: tuple[str, ...]) -> None:
     report, timeline, events = traced(name, overrides)
     moved: Counter[str] = Counter()
-    for label, words in zip(timeline.servers["dram"].label, timeline.servers["dram"].moved, strict=True):
+    for label, words in zip(
+        timeline.servers["dram"].label, timeline.servers["dram"].moved, strict=True
+    ):
         moved[label.partition(".")[0]] += words
     for direction in ("read", "write"):
-        points = [(one["ts"], one["args"]["GB/s"]) for one in events if one["name"] == f"DRAM {direction}"]
-        cycles_times_rate = sum(value * (end - start) for (start, value), (end, _) in pairwise(points))
-        assert cycles_times_rate / report.clock_mhz * 1000 / 2 == pytest.approx(moved[direction], abs=0.01 * WINDOWS)
+        points = [
+            (one["ts"], one["args"]["GB/s"]) for one in events if one["name"] == f"DRAM {direction}"
+        ]
+        cycles_times_rate = sum(
+            value * (end - start) for (start, value), (end, _) in pairwise(points)
+        )
+        assert cycles_times_rate / report.clock_mhz * 1000 / 2 == pytest.approx(
+            moved[direction], abs=0.01 * WINDOWS
+        )
         if report.machine["dram"]["model"] != "unlimited":
-            assert max(value for _, value in points) <= report.machine["dram"]["gigabytes_per_second"] + 1e-6
+            assert (
+                max(value for _, value in points)
+                <= report.machine["dram"]["gigabytes_per_second"] + 1e-6
+            )
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 5])
@@ -204,19 +242,41 @@ def test_the_stream_buffer_is_never_fuller_than_it_is_and_ends_empty(chunks: int
 @each_case
 def test_watching_changes_nothing(name: str, overrides: tuple[str, ...]) -> None:
     found = machine(name)
-    assert simulate(digits(), found, machine_spec(found, None, overrides)).to_dict() == traced(name, overrides)[0].to_dict()
+    assert (
+        simulate(digits(), found, machine_spec(found, None, overrides)).to_dict()
+        == traced(name, overrides)[0].to_dict()
+    )
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.floats(0.3, 60), st.integers(0, 150), st.sampled_from(["all", "trace", "random:0.2"]), st.integers(1, 4))
-def test_every_cycle_is_covered_on_any_memory(rate: float, latency: int, masks: str, chunks: int) -> None:
+@given(
+    st.floats(0.3, 60),
+    st.integers(0, 150),
+    st.sampled_from(["all", "trace", "random:0.2"]),
+    st.integers(1, 4),
+)
+def test_every_cycle_is_covered_on_any_memory(
+    rate: float, latency: int, masks: str, chunks: int
+) -> None:
     found, recorder = machine("archon"), Recorder()
     spec = machine_spec(
-        found, None, (f"dram.gigabytes_per_second={rate}", f"dram.latency_cycles={latency}", f"dma.stream_chunks={chunks}")
+        found,
+        None,
+        (
+            f"dram.gigabytes_per_second={rate}",
+            f"dram.latency_cycles={latency}",
+            f"dma.stream_chunks={chunks}",
+        ),
     )
     report = simulate(digits(), found, spec, masks=MaskPolicy.parse(masks), observer=recorder)
-    tiles, waits, dram = recorder.timeline.tiles, recorder.timeline.waits, recorder.timeline.servers["dram"]
-    spans = sorted([*zip(tiles.start, tiles.end, strict=True), *zip(waits.start, waits.end, strict=True)])
+    tiles, waits, dram = (
+        recorder.timeline.tiles,
+        recorder.timeline.waits,
+        recorder.timeline.servers["dram"],
+    )
+    spans = sorted(
+        [*zip(tiles.start, tiles.end, strict=True), *zip(waits.start, waits.end, strict=True)]
+    )
     clock = 0
     for start, end in spans:
         assert start == clock
@@ -240,7 +300,9 @@ def test_a_trace_is_small_the_same_every_time_and_of_the_first_image(tmp_path: P
     assert trace(both, recorder.timeline)["traceEvents"] == events
 
 
-def test_the_command_writes_a_trace_that_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_a_trace_that_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     work, path = tmp_path / "digits.h5", tmp_path / "deep" / "out.json.gz"
     write_workload(work, *synthesize(network("fusionet_digits"), seed=1, images=2))
     command = ["run", "-a", "archon", "-w", str(work), "--images", "1", "--format", "json"]
@@ -257,12 +319,20 @@ def test_the_command_writes_a_trace_that_says_what_it_is(tmp_path: Path, capsys:
     assert (about["image"], about["masks"]) == (1, "SYNTHETIC")
     (title,) = [one["args"]["name"] for one in tree["traceEvents"] if one["name"] == "process_name"]
     assert "SYNTHETIC" in title
-    assert run_command([*command, "--masks", "random:0.3", "--seed", "4", "--trace", str(path)]) == 0
-    assert json.loads(gzip.decompress(path.read_bytes()))["otherData"]["masks"] == "SYNTHETIC, what-if: random:0.3, seed 4"
+    assert (
+        run_command([*command, "--masks", "random:0.3", "--seed", "4", "--trace", str(path)]) == 0
+    )
+    assert (
+        json.loads(gzip.decompress(path.read_bytes()))["otherData"]["masks"]
+        == "SYNTHETIC, what-if: random:0.3, seed 4"
+    )
 
 
 class Unobserved:
-    """A plug-in's machine: `dense`, with a simulation that takes no observer, or takes one and tells it nothing."""
+    """A plug-in's machine.
+
+    `dense`, with a simulation that takes no observer, or takes one and tells it nothing.
+    """
 
     def __init__(self, takes: bool) -> None:
         self._dense, self._takes = machine("dense"), takes
@@ -278,7 +348,9 @@ class Unobserved:
                 return inner.run(masks, on_step)
 
         class Mute:
-            def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer) -> list[PhaseResult]:
+            def run(
+                self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer
+            ) -> list[PhaseResult]:
                 return inner.run(masks, on_step)
 
         return Mute() if self._takes else Plain()
@@ -286,8 +358,13 @@ class Unobserved:
 
 def test_plug_ins_that_take_no_observer_run_and_say_why_they_are_not_traced() -> None:
     spec, recorder = machine_spec(machine("dense")), Recorder()
-    assert simulate(digits(), Unobserved(False), spec).layers == simulate(digits(), machine("dense"), spec).layers
-    with pytest.raises(SpecError, match="'dense' cannot be traced: its simulation's run takes no observer"):
+    assert (
+        simulate(digits(), Unobserved(False), spec).layers
+        == simulate(digits(), machine("dense"), spec).layers
+    )
+    with pytest.raises(
+        SpecError, match="'dense' cannot be traced: its simulation's run takes no observer"
+    ):
         simulate(digits(), Unobserved(False), spec, observer=recorder)
     report = simulate(digits(), Unobserved(True), spec, observer=recorder)
     with pytest.raises(OutputError, match="'dense' does not tell the engine's observer"):
@@ -297,7 +374,10 @@ def test_plug_ins_that_take_no_observer_run_and_say_why_they_are_not_traced() ->
 @pytest.mark.parametrize(
     ("arguments", "needed"),
     [
-        (["--trace", "out.json.gz", "--fidelity", "ideal"], ["--trace out.json.gz", "closed form", "--fidelity cycle"]),
+        (
+            ["--trace", "out.json.gz", "--fidelity", "ideal"],
+            ["--trace out.json.gz", "closed form", "--fidelity cycle"],
+        ),
         (["--trace", "out.pdf"], ["--trace out.pdf", ".json.gz"]),
     ],
 )

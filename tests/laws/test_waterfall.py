@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archonsim.explain.attribute import explain
-from archonsim.explain.owners import BY_NAME
 from archonsim.explain.relax import chip_alone, steps
-from archonsim.explain.waterfall import Bars, Waterfall
 from archonsim.machines.archon import MACHINE
 from archonsim.machines.registry import machine, machine_names, machine_spec
-from archonsim.simulate import simulate
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.what_if import MaskPolicy
-from archonsim.workload.workload import Provenance, Workload
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
+from archonsim.network.networks import network
+from archonsim.network.workload import Provenance, Workload
+from archonsim.result.waterfall import Bars, Waterfall
+from archonsim.runs.simulate import simulate
+from archonsim.trace.synthetic import synthesize
+from archonsim.trace.what_if import MaskPolicy
+from archonsim.vocabulary.owners import BY_NAME
 from tests.laws.test_archon import BLOCKS, run, workload_of
 from tests.strategies import UNLIMITED, archon, make_block, replace_spec
 
@@ -34,9 +34,13 @@ def digits() -> Workload:
     return synthesize(network("fusionet_digits"), seed=1, images=2)[0]
 
 
-def fall_of(name: str, *overrides: str, work: Workload | None = None, masks: str = "trace") -> Waterfall:
+def fall_of(
+    name: str, *overrides: str, work: Workload | None = None, masks: str = "trace"
+) -> Waterfall:
     found = machine(name)
-    return explain(work or digits(), found, machine_spec(found, None, overrides), masks=MaskPolicy.parse(masks))
+    return explain(
+        work or digits(), found, machine_spec(found, None, overrides), masks=MaskPolicy.parse(masks)
+    )
 
 
 def check(fall: Waterfall, cycles: list[int]) -> None:
@@ -67,8 +71,13 @@ def test_every_machine_s_runs_are_nested(name: str) -> None:
     whole = simulate(digits(), found, spec).layers
     moved = {tuple(key.split(".")) for layer in whole for key in layer.traffic}
     nested = list(steps(spec, moved))
-    assert [owner for owner, _ in nested] == (["weights", "masks", "dram"] if name == "archon" else ["weights", "dram"])
-    reports = [simulate(digits(), found, relaxed).layers for relaxed in (chip_alone(spec), *(one for _, one in nested))]
+    assert [owner for owner, _ in nested] == (
+        ["weights", "masks", "dram"] if name == "archon" else ["weights", "dram"]
+    )
+    reports = [
+        simulate(digits(), found, relaxed).layers
+        for relaxed in (chip_alone(spec), *(one for _, one in nested))
+    ]
     for phase in zip(*reports, strict=True):
         cycles = [layer.cycles for layer in phase]
         assert cycles == sorted(cycles)
@@ -76,21 +85,55 @@ def test_every_machine_s_runs_are_nested(name: str) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    block=BLOCKS, density=st.floats(0, 1), seed=st.integers(0, 1000), gigabytes=st.floats(0.5, 60), latency=st.integers(0, 200),
-    port=st.integers(1, 32), order=st.sampled_from(["layer", "channel"]), weights=st.sampled_from(["stream", "cache"]),
-    free=st.sets(st.sampled_from(["weight", "input", "mask"])), banks=st.booleans(), queue=st.sampled_from([0, 64, 512]),
-    buffers=st.integers(2, 4), fetch=st.sampled_from(["once", "refetch"]),
-)  # fmt: skip
+    block=BLOCKS,
+    density=st.floats(0, 1),
+    seed=st.integers(0, 1000),
+    gigabytes=st.floats(0.5, 60),
+    latency=st.integers(0, 200),
+    port=st.integers(1, 32),
+    order=st.sampled_from(["layer", "channel"]),
+    weights=st.sampled_from(["stream", "cache"]),
+    free=st.sets(st.sampled_from(["weight", "input", "mask"])),
+    banks=st.booleans(),
+    queue=st.sampled_from([0, 64, 512]),
+    buffers=st.integers(2, 4),
+    fetch=st.sampled_from(["once", "refetch"]),
+)
 def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
-    block: Block, density: float, seed: int, gigabytes: float, latency: int, port: int, order: str, weights: str, free: set[str],
-    banks: bool, queue: int, buffers: int, fetch: str,
-) -> None:  # fmt: skip
-    """The law behind the waterfall: its runs are nested, so its steps need no clipping, phase by phase."""
+    block: Block,
+    density: float,
+    seed: int,
+    gigabytes: float,
+    latency: int,
+    port: int,
+    order: str,
+    weights: str,
+    free: set[str],
+    banks: bool,
+    queue: int,
+    buffers: int,
+    fetch: str,
+) -> None:
+    """The law behind the waterfall.
+
+    Its runs are nested, so its steps need no clipping, phase by phase.
+    """
     work = workload_of(block, density=density, seed=seed)
     models = ("dram.model=banks", "glb.model=banks", "prediction_glb.model=banks") if banks else ()
-    spec = archon(f"prediction_order={order}", f"weights={weights}", f"dma.tile_buffers={buffers}", f"mask_fetch={fetch}", *models)
+    spec = archon(
+        f"prediction_order={order}",
+        f"weights={weights}",
+        f"dma.tile_buffers={buffers}",
+        f"mask_fetch={fetch}",
+        *models,
+    )
     spec = replace_spec(
-        spec, "dram", gigabytes_per_second=gigabytes, latency_cycles=latency, free=tuple(sorted(free)), write_queue_words=queue
+        spec,
+        "dram",
+        gigabytes_per_second=gigabytes,
+        latency_cycles=latency,
+        free=tuple(sorted(free)),
+        write_queue_words=queue,
     )
     spec = replace_spec(spec, "prediction_glb", read_words_per_cycle=port)
     whole = run(work, spec)
@@ -109,7 +152,10 @@ def test_machines_differ_in_time_alone(words: int) -> None:
     work = workload_of(make_block(channels=16, mid=512, out=8, size=(32, 32)), weights=0.1)
     spec = replace_spec(archon("weights=cache"), "glb", words=words)
     whole = run(work, spec)
-    nested = [chip_alone(spec), *(one for _, one in steps(spec, {key for one in whole for key in one.stats.traffic}))]
+    nested = [
+        chip_alone(spec),
+        *(one for _, one in steps(spec, {key for one in whole for key in one.stats.traffic})),
+    ]
     runs = [run(work, relaxed) for relaxed in nested]
     for phase in zip(*runs, strict=True):
         assert all(one.stats.traffic == phase[0].stats.traffic for one in phase)
@@ -120,9 +166,14 @@ def test_machines_differ_in_time_alone(words: int) -> None:
 @pytest.mark.parametrize("bandwidth", [2, 25.6])
 def test_hidden_predictions_are_nobody_s_and_the_rest_still_adds_up(bandwidth: float) -> None:
     overrides = ("overlap_prediction=true", f"dram.gigabytes_per_second={bandwidth}")
-    work = workload_of(*(make_block(channels=8, mid=64, out=8, size=(24, 24), index=index) for index in (1, 2)))
+    work = workload_of(
+        *(make_block(channels=8, mid=64, out=8, size=(24, 24), index=index) for index in (1, 2))
+    )
     report = simulate(work, MACHINE, archon(*overrides))
-    hiding, plain = fall_of("archon", *overrides, work=work), fall_of("archon", overrides[1], work=work)
+    hiding, plain = (
+        fall_of("archon", *overrides, work=work),
+        fall_of("archon", overrides[1], work=work),
+    )
     check(hiding, [layer.cycles for layer in report.layers])
     assert hiding.network.owners["adders"] < plain.network.owners["adders"]
 
@@ -134,12 +185,19 @@ def mains(fall: Waterfall) -> list[Bars]:
 def through(bars: Bars, last: str) -> int:
     """Cycles of the owners up to one of them."""
     names = list(BY_NAME)
-    return sum(cycles for owner, cycles in bars.owners.items() if names.index(owner) <= names.index(last))
+    return sum(
+        cycles for owner, cycles in bars.owners.items() if names.index(owner) <= names.index(last)
+    )
 
 
 def test_all_mac_slots_are_the_published_closed_form() -> None:
-    """One cycle for each group and tile, however few survivors: the published model's main phase."""
-    published = [one.stats.cycles for one in MACHINE.ideal(digits(), archon()) if one.phase == "main"]
+    """One cycle for each group and tile, however few survivors.
+
+    The published model's main phase.
+    """
+    published = [
+        one.stats.cycles for one in MACHINE.ideal(digits(), archon()) if one.phase == "main"
+    ]
     assert [through(one, "empty") for one in mains(fall_of("archon"))] == published
     assert [through(one, "macs") for one in mains(fall_of("archon"))] < published
 
@@ -159,7 +217,10 @@ def test_bias_beats_and_edges_are_what_a_run_without_them_saves(size: tuple[int,
     """On a map that the array divides; at edges a PE in use has that share of them."""
     work = workload_of(make_block(channels=8, mid=64, out=8, size=size), weights=0.3, density=0.2)
     (bars,) = mains(fall_of("archon", work=work))
-    timed, untimed = (run(work, archon(*UNLIMITED, f"bias_terms={how}"))[-1].stats.compute for how in ("timed", "untimed"))
+    timed, untimed = (
+        run(work, archon(*UNLIMITED, f"bias_terms={how}"))[-1].stats.compute
+        for how in ("timed", "untimed")
+    )
     tiles, pixels = -(-size[0] // 8) * -(-size[1] // 8), size[0] * size[1]
     bias = timed - untimed
     assert abs(bars.owners["bias"] - bias * pixels / (64 * tiles)) < 1
@@ -187,7 +248,9 @@ def test_the_owner_is_who_can_be_blamed() -> None:
     assert owned("bias") > 0 == owned("bias", "bias_terms=untimed")
     assert owned("empty") > owned("empty", "skip_empty_groups=true")
     assert owned("imbalance") > owned("imbalance", "pe.fifo_depth=40")
-    assert owned("ports") > owned("ports", "glb.read_words_per_cycle=512", "glb.write_words_per_cycle=512")
+    assert owned("ports") > owned(
+        "ports", "glb.read_words_per_cycle=512", "glb.write_words_per_cycle=512"
+    )
     slow = "dram.gigabytes_per_second=0.5"
     assert owned("weights", slow) > owned("weights", slow, "weights=cache")
     assert owned("masks") > owned("masks", "prediction_glb.words=1000000")
@@ -216,18 +279,29 @@ def test_several_images_are_means() -> None:
     each = [explain(digits(), found, spec, images=[image]).network.owners for image in (0, 1)]
     both = explain(digits(), found, spec, images=None)
     assert both.image_numbers == (0, 1)
-    assert both.network.owners == pytest.approx({owner: (each[0][owner] + each[1][owner]) / 2 for owner in each[0]})
+    assert both.network.owners == pytest.approx(
+        {owner: (each[0][owner] + each[1][owner]) / 2 for owner in each[0]}
+    )
 
 
 def test_a_machine_that_says_nothing_of_its_losses_still_has_an_owner_for_each_cycle() -> None:
     """As a plug-in: what is beyond the work is the mapping's."""
     shapes = Workload(
-        name="plain", items=(dataclasses.replace(make_block(channels=4, mid=9, out=4).pw1, name="plain", activation="none"),),
+        name="plain",
+        items=(
+            dataclasses.replace(
+                make_block(channels=4, mid=9, out=4).pw1, name="plain", activation="none"
+            ),
+        ),
         provenance=Provenance(network="plain", dataset="none"),
-    )  # fmt: skip
+    )
     fall = fall_of("archon", *UNLIMITED, work=synthesize(shapes, seed=0)[0])
     assert fall.network.owners == {"macs": 9 * 4 * 64 // 64}
     ragged = dataclasses.replace(shapes.items[0], in_h=9)
-    fall = fall_of("archon", *UNLIMITED, work=synthesize(dataclasses.replace(shapes, items=(ragged,)), seed=0)[0])
+    fall = fall_of(
+        "archon",
+        *UNLIMITED,
+        work=synthesize(dataclasses.replace(shapes, items=(ragged,)), seed=0)[0],
+    )
     assert fall.network.owners["macs"] == -(-9 * 4 * 72 // 64)
     assert set(fall.network.owners) == {"macs", "mapping"}

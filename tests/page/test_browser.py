@@ -14,17 +14,34 @@ import pytest
 from matplotlib.image import imread
 
 from archonsim.cli.app import run_command
-from archonsim.report.files import to_json, write_text
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.writer import write_workload
+from archonsim.network.networks import network
+from archonsim.result.files import to_json, write_text
+from archonsim.trace.synthetic import synthesize
+from archonsim.tracefile.writer import write_workload
 from tests import results
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'archonsim[browser]'")
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install 'archonsim[browser]'"
+)
+CHROMIUM = next(
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"
+)
 
-QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+QUIET = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 KINDS = ("run", "comparison", "sweep")
 PHONE, DESKTOP = (360, 740), (1280, 900)
 
@@ -32,7 +49,9 @@ PHONE, DESKTOP = (360, 740), (1280, 900)
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as engine:
-        started = engine.chromium.launch(executable_path=CHROMIUM, args=QUIET, chromium_sandbox=os.geteuid() != 0)
+        started = engine.chromium.launch(
+            executable_path=CHROMIUM, args=QUIET, chromium_sandbox=os.geteuid() != 0
+        )
         yield started
         started.close()
 
@@ -44,9 +63,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_text(folder / "compare.json", to_json(results.comparison()))
     results.fifo_sweep().to_csv(folder / "results.csv", index=False)
     asked = {
-        "run": ["-w", str(folder / "digits.h5"), "-a", "archon", "--images", "all"], "comparison": [str(folder / "compare.json")],
+        "run": ["-w", str(folder / "digits.h5"), "-a", "archon", "--images", "all"],
+        "comparison": [str(folder / "compare.json")],
         "sweep": [str(folder / "results.csv")],
-    }  # fmt: skip
+    }
     for kind, arguments in asked.items():
         assert run_command(["report", *arguments, "-o", str(folder / f"{kind}.html")]) == 0
     return {kind: folder / f"{kind}.html" for kind in asked}
@@ -56,11 +76,18 @@ class Opened:
     """A page, and everything that went wrong on it."""
 
     def __init__(self, browser: Any, path: Path, size: tuple[int, int], scheme: str) -> None:
-        self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True)
+        self.context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True
+        )
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None)
+        self.page.on(
+            "console",
+            lambda said: (
+                self.errors.append(said.text) if said.type in ("error", "warning") else None
+            ),
+        )
         self.page.on("requestfailed", lambda request: self.errors.append(request.url))
         self.page.goto(path.as_uri())
         self.page.wait_for_timeout(150)
@@ -86,12 +113,15 @@ def open_page(browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_opens_fits_and_shows_its_landmarks(open_page: Any, kind: str, size: tuple[int, int], scheme: str) -> None:
+def test_it_opens_fits_and_shows_its_landmarks(
+    open_page: Any, kind: str, size: tuple[int, int], scheme: str
+) -> None:
     opened = open_page(kind, size, scheme)
     page = opened.page
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     boxes = {
-        name: page.locator(name).first.bounding_box() for name in ("h1", ".cards", "#look canvas", "#figures svg", "#tables table")
+        name: page.locator(name).first.bounding_box()
+        for name in ("h1", ".cards", "#look canvas", "#figures svg", "#tables table")
     }
     tops = [box["y"] for box in boxes.values()]
     assert tops == sorted(tops), "headline, numbers, chart, figures, tables: in this order"
@@ -122,7 +152,9 @@ def test_every_column_sorts_both_ways(open_page: Any, kind: str) -> None:
             heads.nth(column).locator("button").click()
             assert heads.nth(column).get_attribute("aria-sort") == direction
             keys = found.evaluate(
-                "(table, column) => [...table.tBodies[0].rows].map((row) => row.cells[column].dataset.key)", column
+                "(table, column) => [...table.tBodies[0].rows].map((row) =>"
+                " row.cells[column].dataset.key)",
+                column,
             )
             assert len(keys) == rows
             known = [float(key) if number else key for key in keys if key]
@@ -182,7 +214,11 @@ def test_it_prints_in_ink_also_from_a_dark_screen(open_page: Any, kind: str) -> 
     opened = open_page(kind, DESKTOP, "dark")
     data = opened.page.pdf(format="A4", print_background=True)
     assert data.startswith(b"%PDF")
-    assert 1 <= data.count(b"/Type /Page\n") + data.count(b"/Type /Page ") + data.count(b"/Type/Page/") <= 40
+    assert (
+        1
+        <= data.count(b"/Type /Page\n") + data.count(b"/Type /Page ") + data.count(b"/Type/Page/")
+        <= 40
+    )
     opened.page.emulate_media(media="print", color_scheme="dark")
     opened.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     pixels = opened.pixels()

@@ -1,4 +1,7 @@
-"""The report page as text: self-contained, escaped, deterministic, and with all that was asked for."""
+"""The report page as text.
+
+Self-contained, escaped, deterministic, and with all that was asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from archonsim.cli.app import run_command
-from archonsim.page.comparison import comparison_page
-from archonsim.page.model import Card, Page, table
-from archonsim.page.render import render
-from archonsim.page.run import run_page
-from archonsim.page.sweep import sweep_page
-from archonsim.page.timeline import run_timeline
-from archonsim.plots import plot_sweep, read_sweep
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.writer import write_workload
+from archonsim.network.networks import network
+from archonsim.show.figures import plot_sweep, read_sweep
+from archonsim.show.page.comparison import comparison_page
+from archonsim.show.page.model import Card, Page, table
+from archonsim.show.page.render import render
+from archonsim.show.page.run import run_page
+from archonsim.show.page.sweep import sweep_page
+from archonsim.show.page.timeline import run_timeline
+from archonsim.trace.synthetic import synthesize
+from archonsim.tracefile.writer import write_workload
 from tests import results
 
 PAGES = {
@@ -42,7 +45,9 @@ class Checker(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
-        self.links += [values[key] or "" for key in ("href", "src", "xlink:href", "action") if key in values]
+        self.links += [
+            values[key] or "" for key in ("href", "src", "xlink:href", "action") if key in values
+        ]
         self.ids += [values["id"] or ""] if "id" in values else []
         if tag not in self.VOID:
             self.open.append(tag)
@@ -73,10 +78,20 @@ def test_a_page_refers_to_nothing_outside_itself(kind: str) -> None:
 def test_what_was_run_is_said() -> None:
     run = results.run()
     text = render(run_page(run))
-    for needed in (run["digest"], f"archonsim {run['archonsim']}", "SYNTHETIC", "fifo_depth = 5", *run["includes"]):
+    for needed in (
+        run["digest"],
+        f"archonsim {run['archonsim']}",
+        "SYNTHETIC",
+        "fifo_depth = 5",
+        *run["includes"],
+    ):
         assert needed.replace("&", "&amp;").replace("'", "&#39;") in text
     tree = render(comparison_page(results.comparison()))
-    for needed in ("not like with like: different numbers of PEs: 72, 64", "psum_words = 24", results.workload().digest):
+    for needed in (
+        "not like with like: different numbers of PEs: 72, 64",
+        "psum_words = 24",
+        results.workload().digest,
+    ):
         assert needed in tree
 
 
@@ -88,7 +103,11 @@ def test_names_are_escaped() -> None:
     assert evil not in text
     assert "&lt;/script&gt;" in text
     page = Page(
-        title=evil, subtitle=evil, warnings=[evil], cards=[Card(evil, evil, evil)], tables=[table("t", evil, [evil], [[evil]])]
+        title=evil,
+        subtitle=evil,
+        warnings=[evil],
+        cards=[Card(evil, evil, evil)],
+        tables=[table("t", evil, [evil], [[evil]])],
     )
     assert evil not in render(page)
 
@@ -103,7 +122,11 @@ def test_phases_of_the_timeline_fill_the_run() -> None:
         assert spans[0][0] == 0
         assert spans[-1][1] == data["total"]
         assert all(before[1] == after[0] for before, after in itertools.pairwise(spans)), name
-    stalled = sum(end - start for start, end, label, _ in tracks["owners (shares)"] if data["labels"][label] != "work")
+    stalled = sum(
+        end - start
+        for start, end, label, _ in tracks["owners (shares)"]
+        if data["labels"][label] != "work"
+    )
     assert stalled == sum(sum(layer["stalls"].values()) for layer in run["per_image"][0]["layers"])
 
 
@@ -119,9 +142,18 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     file = tmp_path / "digits.h5"
     write_workload(file, *synthesize(network("fusionet_digits"), seed=1, images=2))
     page = tmp_path / "report.html"
-    assert run_command(["report", "-w", str(file), "-a", "archon", "--images", "all", "-o", str(page)]) == 0
+    assert (
+        run_command(["report", "-w", str(file), "-a", "archon", "--images", "all", "-o", str(page)])
+        == 0
+    )
     text = page.read_text()
-    for needed in ("DRAM channel", "Where the cycles go", "Survival by block", "Time of 2 images", "port pred. GLB.write"):
+    for needed in (
+        "DRAM channel",
+        "Where the cycles go",
+        "Survival by block",
+        "Time of 2 images",
+        "port pred. GLB.write",
+    ):
         assert needed in text
     csv = tmp_path / "results.csv"
     results.fifo_sweep().to_csv(csv, index=False)
@@ -141,7 +173,19 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_sweeps_folder_says_what_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "digits.h5"
     write_workload(file, *synthesize(network("fusionet_digits"), seed=1))
-    asked = ["sweep", "-a", "archon", "-a", "dense", "-w", str(file), "--param", "archon.pe.adders=4,6", "--set", "clock_mhz=400"]
+    asked = [
+        "sweep",
+        "-a",
+        "archon",
+        "-a",
+        "dense",
+        "-w",
+        str(file),
+        "--param",
+        "archon.pe.adders=4,6",
+        "--set",
+        "clock_mhz=400",
+    ]
     assert run_command([*asked, "-o", str(tmp_path / "out")]) == 0
     table, page = tmp_path / "out" / "results.csv", tmp_path / "page.html"
     assert run_command(["report", str(table), "-o", str(page)]) == 0
@@ -153,7 +197,17 @@ def test_a_sweeps_folder_says_what_ran(tmp_path: Path, capsys: pytest.CaptureFix
         "psum_words = 24",
     ):
         assert needed in text
-    arguments = ["plot", "curve", str(table), "--x", "archon.pe.adders", "--where", "arch=archon", "-o", str(tmp_path / "figures")]
+    arguments = [
+        "plot",
+        "curve",
+        str(table),
+        "--x",
+        "archon.pe.adders",
+        "--where",
+        "arch=archon",
+        "-o",
+        str(tmp_path / "figures"),
+    ]
     assert run_command(arguments) == 0
     assert run_command(arguments[:-4] + arguments[-2:]) == 2
     assert "dense: no archon.pe.adders there to draw over" in capsys.readouterr().err

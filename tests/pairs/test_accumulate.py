@@ -13,7 +13,9 @@ from archonsim.pe.beats import BeatStream
 from tests.strategies import TileCase, tile_cases
 
 
-def run_kernel(case: TileCase, depth: int | None = None, table: np.ndarray | None = None) -> Accumulator:
+def run_kernel(
+    case: TileCase, depth: int | None = None, table: np.ndarray | None = None
+) -> Accumulator:
     array = Accumulator(case.stream, case.table if table is None else table, depth or case.depth, 0)
     array.run(0, case.stream.beats, 0)
     return array
@@ -21,7 +23,9 @@ def run_kernel(case: TileCase, depth: int | None = None, table: np.ndarray | Non
 
 @settings(max_examples=500, deadline=None)
 @given(case=tile_cases(), words=st.integers(1, 60), gap=st.integers(0, 3), data=st.data())
-def test_every_cycle_and_count_agrees(case: TileCase, words: int, gap: int, data: st.DataObject) -> None:
+def test_every_cycle_and_count_agrees(
+    case: TileCase, words: int, gap: int, data: st.DataObject
+) -> None:
     if case.stream.beats == 0:
         return
     first, size = case.stream.chunks(26, words)
@@ -65,8 +69,11 @@ def test_packing_of_pes_into_words_does_not_matter(case: TileCase, seed: int) ->
     packed = np.packbits(scattered, axis=1, bitorder="little").view("<u8").astype(np.uint64)
     one, other = run_kernel(case), run_kernel(case, table=packed)
     assert (one.last_retire, one.broadcast_stall, one.adds, one.macs) == (
-        other.last_retire, other.broadcast_stall, other.adds, other.macs,
-    )  # fmt: skip
+        other.last_retire,
+        other.broadcast_stall,
+        other.adds,
+        other.macs,
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -88,11 +95,18 @@ def test_fewer_survivors_never_cost_cycles(case: TileCase, seed: int) -> None:
 
 @pytest.mark.parametrize(("depth", "stall"), [(4, 3), (5, 2), (6, 1), (7, 0), (8, 0)])
 def test_a_full_fifo_holds_the_beat_exactly_until_there_is_room(depth: int, stall: int) -> None:
-    """Two beats of four survivors for one lane: 4 entries, one popped, 4 more need depth - 4 + 1 free places."""
+    """Two beats of four survivors for one lane.
+
+    4 entries, one popped, 4 more need depth - 4 + 1 free places.
+    """
     stream = BeatStream(
-        column=np.zeros(8, np.int32), start=np.array([0, 4, 8], np.int32), lane=np.zeros(2, np.int32),
-        group=np.array([0, 1], np.int32), is_mac=np.array([True, True]), lanes=1,
-    )  # fmt: skip
+        column=np.zeros(8, np.int32),
+        start=np.array([0, 4, 8], np.int32),
+        lane=np.zeros(2, np.int32),
+        group=np.array([0, 1], np.int32),
+        is_mac=np.array([True, True]),
+        lanes=1,
+    )
     array = Accumulator(stream, np.array([[1]], np.uint64), depth, 0)
     assert array.run(0, 2, 0) == 1 + stall
     assert array.broadcast_stall == stall
@@ -100,11 +114,18 @@ def test_a_full_fifo_holds_the_beat_exactly_until_there_is_room(depth: int, stal
 
 
 def test_a_tile_does_not_end_before_its_last_beat() -> None:
-    """One group of three beats whose only survivor is in the first: popped in cycle 1, but complete in cycle 2."""
+    """One group of three beats whose only survivor is in the first.
+
+    Popped in cycle 1, but complete in cycle 2.
+    """
     stream = BeatStream(
-        column=np.array([0, 1, 1], np.int32), start=np.array([0, 1, 2, 3], np.int32), lane=np.zeros(3, np.int32),
-        group=np.zeros(3, np.int32), is_mac=np.array([True]), lanes=1,
-    )  # fmt: skip
+        column=np.array([0, 1, 1], np.int32),
+        start=np.array([0, 1, 2, 3], np.int32),
+        lane=np.zeros(3, np.int32),
+        group=np.zeros(3, np.int32),
+        is_mac=np.array([True]),
+        lanes=1,
+    )
     array = Accumulator(stream, np.array([[1], [0]], np.uint64), 1, 0)
     array.run(0, 3, 0)
     assert array.last_retire == array.last_push == 2

@@ -13,7 +13,12 @@ from archonsim.memory.buffer_reference import Access, step_ports
 from archonsim.memory.server import RateServer
 
 ACCESSES = st.lists(
-    st.tuples(st.sampled_from(["read", "write"]), st.integers(1, 40), st.integers(0, 9), st.integers(0, 200)),
+    st.tuples(
+        st.sampled_from(["read", "write"]),
+        st.integers(1, 40),
+        st.integers(0, 9),
+        st.integers(0, 200),
+    ),
     min_size=1,
     max_size=8,
 )
@@ -30,9 +35,14 @@ def in_time(drawn: Drawn) -> list[Access]:
     return accesses
 
 
-def spans(accesses: list[Access], read: int, write: int, entry: int, banks: int) -> list[tuple[Fraction, Fraction]]:
+def spans(
+    accesses: list[Access], read: int, write: int, entry: int, banks: int
+) -> list[tuple[Fraction, Fraction]]:
     free_from = np.zeros(banks, np.int64)
-    ports = {"read": BankedPort(read, entry, free_from), "write": BankedPort(write, entry, free_from)}
+    ports = {
+        "read": BankedPort(read, entry, free_from),
+        "write": BankedPort(write, entry, free_from),
+    }
     found = []
     for one in accesses:
         port = ports[one.direction]
@@ -44,20 +54,33 @@ def spans(accesses: list[Access], read: int, write: int, entry: int, banks: int)
 
 @settings(max_examples=300, deadline=None)
 @given(ACCESSES, SIZES)
-def test_ports_move_each_word_when_the_definition_moves_it(drawn: Drawn, sizes: tuple[int, int, int, int]) -> None:
+def test_ports_move_each_word_when_the_definition_moves_it(
+    drawn: Drawn, sizes: tuple[int, int, int, int]
+) -> None:
     read, write, entry, banks = sizes
     accesses = in_time(drawn)
-    assert spans(accesses, *sizes) == step_ports(accesses, {"read": read, "write": write}, entry, banks)
+    assert spans(accesses, *sizes) == step_ports(
+        accesses, {"read": read, "write": write}, entry, banks
+    )
 
 
 @settings(max_examples=200, deadline=None)
 @given(ACCESSES, SIZES, st.integers(1, 4))
-def test_wider_ports_and_twice_the_banks_never_delay_an_access(drawn: Drawn, sizes: tuple[int, int, int, int], factor: int) -> None:
+def test_wider_ports_and_twice_the_banks_never_delay_an_access(
+    drawn: Drawn, sizes: tuple[int, int, int, int], factor: int
+) -> None:
     read, write, entry, banks = sizes
     accesses = in_time(drawn)
     before = spans(accesses, *sizes)
-    for better in ((read * factor, write, entry, banks), (read, write + factor, entry, banks), (read, write, entry, 2 * banks)):
-        assert all(late[1] <= early[1] for late, early in zip(spans(accesses, *better), before, strict=True))
+    for better in (
+        (read * factor, write, entry, banks),
+        (read, write + factor, entry, banks),
+        (read, write, entry, 2 * banks),
+    ):
+        assert all(
+            late[1] <= early[1]
+            for late, early in zip(spans(accesses, *better), before, strict=True)
+        )
 
 
 @given(ACCESSES, st.integers(1, 16), st.integers(1, 6))

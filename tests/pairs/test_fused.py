@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archonsim.dataflow.mapper import divisors
+from archonsim.network.layer import Layer
 from archonsim.pe.fused_kernel import accumulator_use, fused_output
 from archonsim.pe.survivor_kernel import survivor_table
-from archonsim.workload.algebra import shuffle
-from archonsim.workload.fused_weight import NONE, FusedWeight, fuse_tensors
-from archonsim.workload.layer import Layer
-from archonsim.workload.tensors import LayerTensors
+from archonsim.trace.algebra import shuffle
+from archonsim.trace.fused_weight import NONE, FusedWeight, fuse_tensors
+from archonsim.trace.tensors import LayerTensors
 from tests.strategies import TileCase, make_block, random_tensors, tile_cases, unpack_table
 
 
@@ -24,7 +24,11 @@ def test_overflows_are_counted_sum_by_sum(case: TileCase, bits: int, width: int)
     """Against plain integer sums over pixels, groups and candidates."""
     block, fused, dw = case.block, case.fused, case.block.dw
     largest = np.abs(fused.value).max(initial=0)
-    fixed = np.rint(fused.value / (largest / (2 ** (bits - 1) - 1))).astype(int) if largest else np.zeros(0, int)
+    fixed = (
+        np.rint(fused.value / (largest / (2 ** (bits - 1) - 1))).astype(int)
+        if largest
+        else np.zeros(0, int)
+    )
     around = ((0, 0), (dw.padding[0], 9), (dw.padding[2], 9))
     late = block.order == "pw-pw-dw"
     padded, second = np.pad(case.keep1, around), np.pad(case.keep2, around) if late else case.keep2
@@ -37,7 +41,9 @@ def test_overflows_are_counted_sum_by_sum(case: TileCase, bits: int, width: int)
         for i in range(fused.start[group], fused.start[group + 1]):
             m = fused.mid[i]
             if late:
-                inside = (dw.padding[0] <= y < dw.padding[0] + dw.in_h) and (dw.padding[2] <= x < dw.padding[2] + dw.in_w)
+                inside = (dw.padding[0] <= y < dw.padding[0] + dw.in_h) and (
+                    dw.padding[2] <= x < dw.padding[2] + dw.in_w
+                )
                 alive = inside and second[fused.out[group], y, x] and (m < 0 or padded[m, y, x])
             else:
                 alive = second[m, p, q] and (tap < 0 or padded[m, y, x])
@@ -47,7 +53,9 @@ def test_overflows_are_counted_sum_by_sum(case: TileCase, bits: int, width: int)
         sums += bool(path)
         overflows += bool(path) and max(path) > 2 ** (width - 1) - 1
         farthest = max([farthest, *path])
-    found = accumulator_use(block, fused, case.keep1, case.keep2, value_bits=bits, accumulator_bits=width)
+    found = accumulator_use(
+        block, fused, case.keep1, case.keep2, value_bits=bits, accumulator_bits=width
+    )
     assert (found.sums, found.overflows, found.bits) == (sums, overflows, farthest.bit_length() + 1)
 
 
@@ -70,7 +78,10 @@ def test_survivor_table_is_what_each_pe_sees(case: TileCase, data: st.DataObject
         if not (p < dw.out_h and q < dw.out_w):
             assert not seen[row * cols + col].any()
             continue
-        at = p * dw.stride_h + np.maximum(tap, 0) // dw.kernel_w, q * dw.stride_w + np.maximum(tap, 0) % dw.kernel_w
+        at = (
+            p * dw.stride_h + np.maximum(tap, 0) // dw.kernel_w,
+            q * dw.stride_w + np.maximum(tap, 0) % dw.kernel_w,
+        )
         second = padded2[(out, *at)] if late else case.keep2[mid, p, q]
         first = np.where(mid == NONE if late else tap == NONE, 1, padded1[(mid, *at)])
         assert (seen[row * cols + col] == (first & second)).all()
@@ -82,7 +93,9 @@ def _factors(one: LayerTensors) -> np.ndarray:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 4]), st.sampled_from([0.1, 0.4, 1.0]))
-def test_fused_weights_are_the_products_of_the_three_layers(seed: int, groups: int, density: float) -> None:
+def test_fused_weights_are_the_products_of_the_three_layers(
+    seed: int, groups: int, density: float
+) -> None:
     rng = np.random.default_rng(seed)
     block = make_block(channels=2 * groups, mid=5 * groups, out=3 * groups, groups=groups)
     one, two, three = (random_tensors(rng, layer, density) for layer in block.layers)
@@ -101,19 +114,41 @@ def test_fused_weights_are_the_products_of_the_three_layers(seed: int, groups: i
         m = o // 3 * 5 + j
         if w2[o, j] * two.shift[m] != 0:
             expected[NONE, o, NONE, m] = w2[o, j] * two.shift[m]
-    _agree(fuse_tensors(block, (one, two, three)), expected, [key for key in group_order if key[0] != NONE])
+    _agree(
+        fuse_tensors(block, (one, two, three)),
+        expected,
+        [key for key in group_order if key[0] != NONE],
+    )
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 4]), st.sampled_from([0.1, 0.4, 1.0]), st.data())
-def test_fused_weights_with_the_depthwise_layer_last(seed: int, groups: int, density: float, data: st.DataObject) -> None:
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2, 4]),
+    st.sampled_from([0.1, 0.4, 1.0]),
+    st.data(),
+)
+def test_fused_weights_with_the_depthwise_layer_last(
+    seed: int, groups: int, density: float, data: st.DataObject
+) -> None:
     rng = np.random.default_rng(seed)
     shuffled = data.draw(st.sampled_from([0, *divisors(4 * groups)]))
-    block = make_block(channels=2 * groups, mid=4 * groups, out=3 * groups, groups=groups, late=True, shuffle=shuffled)
+    block = make_block(
+        channels=2 * groups,
+        mid=4 * groups,
+        out=3 * groups,
+        groups=groups,
+        late=True,
+        shuffle=shuffled,
+    )
     one, two, three = (random_tensors(rng, layer, density) for layer in block.layers)
     w1, w2, wd = _factors(one), _factors(two), _factors(three)
     # Number the mid channels, shuffle the numbers as the network shuffles the map.
-    reads = shuffle(np.arange(4 * groups, dtype=np.float32).reshape(-1, 1, 1), shuffled).astype(int).flatten()
+    reads = (
+        shuffle(np.arange(4 * groups, dtype=np.float32).reshape(-1, 1, 1), shuffled)
+        .astype(int)
+        .flatten()
+    )
     expected, group_order = {}, []
     for c in [*range(2 * groups), NONE]:
         for o in range(3 * groups):
@@ -133,73 +168,120 @@ def test_fused_weights_with_the_depthwise_layer_last(seed: int, groups: int, den
     assert block.fused_macs == len(macs) * block.dw.out_h * block.dw.out_w
 
 
-def _agree(fused: FusedWeight, expected: dict[tuple[int, ...], float], macs: list[tuple[int, ...]]) -> None:
+def _agree(
+    fused: FusedWeight, expected: dict[tuple[int, ...], float], macs: list[tuple[int, ...]]
+) -> None:
     found = {}
     for i in range(fused.groups):
         for at in range(fused.start[i], fused.start[i + 1]):
             found[fused.channel[i], fused.out[i], fused.tap[i], fused.mid[at]] = fused.value[at]
     assert found.keys() == expected.keys()
     np.testing.assert_allclose([found[key] for key in expected], list(expected.values()), rtol=1e-5)
-    groups_sent = list(zip(fused.channel.tolist(), fused.out.tolist(), fused.tap.tolist(), strict=True))
-    assert groups_sent[: len(macs)] == macs, "every (c, o, k) has its MAC slot, c outermost, then o, then the taps"
+    groups_sent = list(
+        zip(fused.channel.tolist(), fused.out.tolist(), fused.tap.tolist(), strict=True)
+    )
+    assert groups_sent[: len(macs)] == macs, (
+        "every (c, o, k) has its MAC slot, c outermost, then o, then the taps"
+    )
 
 
 def test_a_shuffle_between_the_pointwise_layers_makes_every_output_depend_on_every_input() -> None:
-    plain, mixed = (make_block(channels=6, mid=9, out=3, groups=3, late=True, shuffle=shuffled) for shuffled in (0, 3))
+    plain, mixed = (
+        make_block(channels=6, mid=9, out=3, groups=3, late=True, shuffle=shuffled)
+        for shuffled in (0, 3)
+    )
     assert (plain.fused_inputs, mixed.fused_inputs) == (6 // 3 * 3, 6 * 3)
     assert mixed.pw2_reads == (0, 3, 6, 1, 4, 7, 2, 5, 8)
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 2**32 - 1), st.sampled_from([1, 2]), st.sampled_from([1, 3, 5]), st.sampled_from([1, 2]),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2]),
+    st.sampled_from([1, 3, 5]),
+    st.sampled_from([1, 2]),
     st.tuples(st.integers(3, 9), st.integers(3, 9)),
-)  # fmt: skip
-def test_masked_fused_sum_is_the_unfused_network(seed: int, groups: int, kernel: int, stride: int, size: tuple[int, int]) -> None:
-    """The masks stand in the ReLUs' place; what they keep passes, be it negative; padding contributes nothing."""
+)
+def test_masked_fused_sum_is_the_unfused_network(
+    seed: int, groups: int, kernel: int, stride: int, size: tuple[int, int]
+) -> None:
+    """The masks stand in the ReLUs' place; what they keep passes, be it negative.
+
+    Padding contributes nothing.
+    """
     rng = np.random.default_rng(seed)
-    block = make_block(channels=2 * groups, mid=6 * groups, out=2 * groups, groups=groups, kernel=kernel, stride=stride, size=size)
+    block = make_block(
+        channels=2 * groups,
+        mid=6 * groups,
+        out=2 * groups,
+        groups=groups,
+        kernel=kernel,
+        stride=stride,
+        size=size,
+    )
     one, two, three = (random_tensors(rng, layer, 0.5) for layer in block.layers)
     x = rng.normal(size=(2 * groups, *size)).astype(np.float32)
     keep1 = rng.integers(0, 2, (6 * groups, *size)).astype(np.uint8)
     keep2 = rng.integers(0, 2, (6 * groups, block.dw.out_h, block.dw.out_w)).astype(np.uint8)
     h = _depthwise(block.dw, two, _pointwise(one, x, groups) * keep1) * keep2
     y = _pointwise(three, h, groups)
-    np.testing.assert_allclose(fused_output(block, fuse_tensors(block, (one, two, three)), x, keep1, keep2), y, atol=1e-4)
+    np.testing.assert_allclose(
+        fused_output(block, fuse_tensors(block, (one, two, three)), x, keep1, keep2), y, atol=1e-4
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 2**32 - 1), st.sampled_from([1, 2]), st.sampled_from([1, 3, 5]), st.sampled_from([1, 2]),
-    st.tuples(st.integers(3, 9), st.integers(3, 9)), st.sampled_from([0, *divisors(12)]),
-)  # fmt: skip
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2]),
+    st.sampled_from([1, 3, 5]),
+    st.sampled_from([1, 2]),
+    st.tuples(st.integers(3, 9), st.integers(3, 9)),
+    st.sampled_from([0, *divisors(12)]),
+)
 def test_masked_fused_sum_with_the_depthwise_layer_last(
     seed: int, groups: int, kernel: int, stride: int, size: tuple[int, int], shuffled: int
 ) -> None:
     rng = np.random.default_rng(seed)
     block = make_block(
-        channels=2 * groups, mid=12, out=2 * groups, groups=groups, kernel=kernel, stride=stride, size=size, late=True,
+        channels=2 * groups,
+        mid=12,
+        out=2 * groups,
+        groups=groups,
+        kernel=kernel,
+        stride=stride,
+        size=size,
+        late=True,
         shuffle=shuffled,
-    )  # fmt: skip
+    )
     one, two, three = (random_tensors(rng, layer, 0.5) for layer in block.layers)
     x = rng.normal(size=(2 * groups, *size)).astype(np.float32)
     keep1 = rng.integers(0, 2, (12, *size)).astype(np.uint8)
     keep2 = rng.integers(0, 2, (2 * groups, *size)).astype(np.uint8)
     hidden = shuffle(_pointwise(one, x, groups) * keep1, shuffled)
     y = _depthwise(block.dw, three, _pointwise(two, hidden, groups) * keep2)
-    np.testing.assert_allclose(fused_output(block, fuse_tensors(block, (one, two, three)), x, keep1, keep2), y, atol=1e-4)
+    np.testing.assert_allclose(
+        fused_output(block, fuse_tensors(block, (one, two, three)), x, keep1, keep2), y, atol=1e-4
+    )
 
 
 def _pointwise(one: LayerTensors, x: np.ndarray, groups: int) -> np.ndarray:
     """Written for reading: every output is a weighted sum of its group's maps."""
     each, depth = len(one.weight) // groups, one.weight.shape[1]
-    maps = [np.tensordot(row[:, 0, 0], x[o // each * depth : o // each * depth + depth], 1) for o, row in enumerate(one.weight)]
+    maps = [
+        np.tensordot(row[:, 0, 0], x[o // each * depth : o // each * depth + depth], 1)
+        for o, row in enumerate(one.weight)
+    ]
     return np.stack(maps) * one.scale[:, None, None] + one.shift[:, None, None]
 
 
 def _depthwise(layer: Layer, one: LayerTensors, x: np.ndarray) -> np.ndarray:
     """Likewise: every output pixel is the sum over its window."""
-    padded, stride, kernel = np.pad(x, ((0, 0), layer.padding[:2], layer.padding[2:])), layer.stride_h, layer.kernel_h
+    padded, stride, kernel = (
+        np.pad(x, ((0, 0), layer.padding[:2], layer.padding[2:])),
+        layer.stride_h,
+        layer.kernel_h,
+    )
     y = np.zeros((len(x), layer.out_h, layer.out_w))
     for p, q in itertools.product(range(layer.out_h), range(layer.out_w)):
         window = padded[:, p * stride : p * stride + kernel, q * stride : q * stride + kernel]

@@ -21,7 +21,9 @@ def test_counts_agree_with_stepping(case: tuple[Problem, Mapping], own_inputs: b
     problem, mapping = case
     hierarchy = roomy()
     cost = evaluate(problem, mapping, hierarchy, own_inputs=own_inputs)
-    for (level, kind), (asked, fetched, tile) in step_counts(problem, mapping, hierarchy, own_inputs=own_inputs).items():
+    for (level, kind), (asked, fetched, tile) in step_counts(
+        problem, mapping, hierarchy, own_inputs=own_inputs
+    ).items():
         counts = cost.counts[level, kind]
         assert (counts.updates if kind == "output" else counts.reads) == asked, (level, kind)
         assert counts.fills == (0 if level == "dram" else fetched), (level, kind)
@@ -35,7 +37,11 @@ def test_what_a_level_takes_its_parent_gives(case: tuple[Problem, Mapping]) -> N
     counts = evaluate(problem, mapping, roomy()).counts
     assert counts["glb", "input"].fills == counts["dram", "input"].reads
     assert counts["glb", "output"].fills == counts["dram", "output"].updates
-    assert counts["psum_spad", "output"].updates == counts["ifmap_spad", "input"].reads == mapping.cycles
+    assert (
+        counts["psum_spad", "output"].updates
+        == counts["ifmap_spad", "input"].reads
+        == mapping.cycles
+    )
 
 
 def _all_mappings(problem: Problem) -> list[Mapping]:

@@ -17,13 +17,21 @@ PADDING = st.tuples(st.integers(0, 2), st.integers(0, 2))
 
 
 @settings(max_examples=80, deadline=None)
-@given(case=mapped_problems(largest=4), seed=st.integers(0, 2**16), density=st.sampled_from([0.0, 0.3, 1.0]))
+@given(
+    case=mapped_problems(largest=4),
+    seed=st.integers(0, 2**16),
+    density=st.sampled_from([0.0, 0.3, 1.0]),
+)
 def test_weight_work_agrees(case: tuple[Problem, Mapping], seed: int, density: float) -> None:
     problem, mapping = case
-    nonzero = np.random.default_rng(seed).random((problem.m, problem.c, problem.s, problem.r)) < density
+    nonzero = (
+        np.random.default_rng(seed).random((problem.m, problem.c, problem.s, problem.r)) < density
+    )
     grid = pass_grid(mapping)
     work = weight_work(nonzero, grid.passes, grid.pes, grid.runs)
-    assert work.tolist() == count_work(mapping, lambda at: bool(nonzero[at["M"], at["C"], at["S"], at["R"]]))
+    assert work.tolist() == count_work(
+        mapping, lambda at: bool(nonzero[at["M"], at["C"], at["S"], at["R"]])
+    )
 
 
 @settings(max_examples=80, deadline=None)
@@ -33,7 +41,9 @@ def test_weight_work_agrees(case: tuple[Problem, Mapping], seed: int, density: f
     padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
     depthwise=st.booleans(),
 )
-def test_masked_work_agrees(case: tuple[Problem, Mapping], seed: int, padding: tuple[int, int], depthwise: bool) -> None:
+def test_masked_work_agrees(
+    case: tuple[Problem, Mapping], seed: int, padding: tuple[int, int], depthwise: bool
+) -> None:
     problem, mapping = case
     rng = np.random.default_rng(seed)
     nonzero = rng.random((problem.m, problem.c, problem.s, problem.r)) < 0.6
@@ -42,7 +52,10 @@ def test_masked_work_agrees(case: tuple[Problem, Mapping], seed: int, padding: t
     alive = (rng.random((problem.m if depthwise else problem.c, *size)) < 0.7).astype(np.uint8)
 
     def useful(at: dict[str, int]) -> bool:
-        y, x = at["Q"] * problem.stride_h + at["S"] - top, at["P"] * problem.stride_w + at["R"] - left
+        y, x = (
+            at["Q"] * problem.stride_h + at["S"] - top,
+            at["P"] * problem.stride_w + at["R"] - left,
+        )
         inside = 0 <= y < size[0] and 0 <= x < size[1]
         channel = at["M"] if depthwise else at["C"]
         return inside and bool(nonzero[at["M"], at["C"], at["S"], at["R"]] and alive[channel, y, x])

@@ -1,4 +1,7 @@
-"""The event model against the stepped one, on random small phases: same cycles, same owners of the stalls."""
+"""The event model against the stepped one, on random small phases.
+
+Same cycles, same owners of the stalls.
+"""
 
 from __future__ import annotations
 
@@ -57,19 +60,35 @@ def transfers(draw: st.DrawFn, direction: str) -> list[Transfer]:
 
 TILES = st.lists(
     st.builds(
-        StepTile, loads=transfers("read"), stores=transfers("write"),
-        chunks=st.lists(st.tuples(st.sampled_from([0, 3, 8, 21]), st.integers(0, 12)), min_size=1, max_size=5),
-    ), min_size=1, max_size=6,
-)  # fmt: skip
+        StepTile,
+        loads=transfers("read"),
+        stores=transfers("write"),
+        chunks=st.lists(
+            st.tuples(st.sampled_from([0, 3, 8, 21]), st.integers(0, 12)), min_size=1, max_size=5
+        ),
+    ),
+    min_size=1,
+    max_size=6,
+)
 DRAMS = st.builds(
-    DramSpec, gigabytes_per_second=st.sampled_from([0.7, 1.0, 1.6, 3.0, 4.0]), latency_cycles=st.integers(0, 9),
-    burst_words=st.sampled_from([1, 4]), turnaround_cycles=st.integers(0, 5), write_queue_words=st.sampled_from([0, 16, 64, 1000]),
-)  # fmt: skip
+    DramSpec,
+    gigabytes_per_second=st.sampled_from([0.7, 1.0, 1.6, 3.0, 4.0]),
+    latency_cycles=st.integers(0, 9),
+    burst_words=st.sampled_from([1, 4]),
+    turnaround_cycles=st.integers(0, 5),
+    write_queue_words=st.sampled_from([0, 16, 64, 1000]),
+)
 BUFFERS = st.builds(
-    BufferSpec, words=st.just(1), read_words_per_cycle=st.integers(1, 5), write_words_per_cycle=st.integers(1, 5),
-    banks=st.just(1), entry_words=st.just(1),
-)  # fmt: skip
-DMAS = st.builds(DmaSpec, chunk_words=st.just(1), stream_chunks=st.integers(1, 4), tile_buffers=st.integers(2, 4))
+    BufferSpec,
+    words=st.just(1),
+    read_words_per_cycle=st.integers(1, 5),
+    write_words_per_cycle=st.integers(1, 5),
+    banks=st.just(1),
+    entry_words=st.just(1),
+)
+DMAS = st.builds(
+    DmaSpec, chunk_words=st.just(1), stream_chunks=st.integers(1, 4), tile_buffers=st.integers(2, 4)
+)
 CLOCK_MHZ = 500.0
 
 
@@ -81,7 +100,9 @@ def run_alone(phase: Phase, dram: DramSpec, glb: BufferSpec, dma: DmaSpec) -> Ph
 
 
 def phase_of(steps: list[StepTile]) -> Phase:
-    return Phase(name="layer", tiles=[ChunkTile(step) for step in steps], stream_from=["dram"] * len(steps))
+    return Phase(
+        name="layer", tiles=[ChunkTile(step) for step in steps], stream_from=["dram"] * len(steps)
+    )
 
 
 @settings(max_examples=400, deadline=None)
@@ -91,7 +112,10 @@ def test_another_tile_buffer_never_costs_a_cycle(
 ) -> None:
     """Not even where stores that may come later would all pile up behind the last tile."""
     dram = replace(dram, model="banks", device="ddr4-2400") if banks else dram
-    cycles = [run_alone(phase_of(steps), dram, glb, replace(dma, tile_buffers=buffers)).cycles for buffers in range(2, 7)]
+    cycles = [
+        run_alone(phase_of(steps), dram, glb, replace(dma, tile_buffers=buffers)).cycles
+        for buffers in range(2, 7)
+    ]
     assert cycles == sorted(cycles, reverse=True)
 
 
@@ -102,7 +126,10 @@ def test_the_event_model_takes_the_cycles_of_the_stepped_one(
 ) -> None:
     phase = phase_of(steps)
     stats = run_alone(phase, dram, glb, dma)
-    lists = [StepPhase(phase, steps, dma, dram, {"glb": glb}, CLOCK_MHZ, lag) for lag in range(1, dma.tile_buffers)]
+    lists = [
+        StepPhase(phase, steps, dma, dram, {"glb": glb}, CLOCK_MHZ, lag)
+        for lag in range(1, dma.tile_buffers)
+    ]
     cycles, stalls = min(((one.run(), one.stalls) for one in lists), key=lambda pair: pair[0])
     assert cycles == stats.cycles
     assert +stalls == Counter(stats.stalls)

@@ -7,18 +7,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archonsim.dataflow.row_broadcast import fuse_cycles
+from archonsim.network.layer import Layer
 from archonsim.pe.row_broadcast_reference import step_lines
-from archonsim.workload.layer import Layer
 
 
-def line_layer(channels: int, height: int, width: int, kernel: int, stride: int, *, upright: bool) -> Layer:
+def line_layer(
+    channels: int, height: int, width: int, kernel: int, stride: int, *, upright: bool
+) -> Layer:
     """A 1xK depthwise layer, or a Kx1 one, with half its kernel of padding."""
     pad = kernel // 2
-    tall, wide, padding = (kernel, 1, (pad, pad, 0, 0)) if upright else (1, kernel, (0, 0, pad, pad))
+    tall, wide, padding = (
+        (kernel, 1, (pad, pad, 0, 0)) if upright else (1, kernel, (0, 0, pad, pad))
+    )
     return Layer(
-        name="line", kind="depthwise", role="fuse", in_channels=channels, out_channels=channels, groups=channels, in_h=height,
-        in_w=width, kernel_h=tall, kernel_w=wide, stride_h=stride, stride_w=stride, padding=padding,
-    )  # fmt: skip
+        name="line",
+        kind="depthwise",
+        role="fuse",
+        in_channels=channels,
+        out_channels=channels,
+        groups=channels,
+        in_h=height,
+        in_w=width,
+        kernel_h=tall,
+        kernel_w=wide,
+        stride_h=stride,
+        stride_w=stride,
+        padding=padding,
+    )
 
 
 def convolved(x: np.ndarray, weights: np.ndarray, layer: Layer) -> np.ndarray:
@@ -32,8 +47,13 @@ def convolved(x: np.ndarray, weights: np.ndarray, layer: Layer) -> np.ndarray:
     return out
 
 
-def stepped(x: np.ndarray, weights: np.ndarray, layer: Layer, rows: int, cols: int) -> tuple[np.ndarray, int]:
-    """The layer on stepped rows: only lines that make outputs run, positions between outputs are dropped."""
+def stepped(
+    x: np.ndarray, weights: np.ndarray, layer: Layer, rows: int, cols: int
+) -> tuple[np.ndarray, int]:
+    """The layer on stepped rows.
+
+    Only lines that make outputs run, positions between outputs are dropped.
+    """
     upright = layer.kernel_w == 1
     if upright:  # a column of the map is a line of the array
         x = x.transpose(0, 2, 1)
@@ -49,13 +69,25 @@ def stepped(x: np.ndarray, weights: np.ndarray, layer: Layer, rows: int, cols: i
 
 @settings(max_examples=300, deadline=None)
 @given(
-    channels=st.integers(1, 3), height=st.integers(3, 9), width=st.integers(3, 9), kernel=st.sampled_from([3, 5]),
-    stride=st.integers(1, 3), upright=st.booleans(), rows=st.integers(1, 5), cols=st.integers(1, 6), seed=st.integers(0, 99),
-)  # fmt: skip
-def test_corrected_cycles_are_those_of_stepped_rows(channels, height, width, kernel, stride, upright, rows, cols, seed) -> None:  # type: ignore[no-untyped-def]
+    channels=st.integers(1, 3),
+    height=st.integers(3, 9),
+    width=st.integers(3, 9),
+    kernel=st.sampled_from([3, 5]),
+    stride=st.integers(1, 3),
+    upright=st.booleans(),
+    rows=st.integers(1, 5),
+    cols=st.integers(1, 6),
+    seed=st.integers(0, 99),
+)
+def test_corrected_cycles_are_those_of_stepped_rows(
+    channels, height, width, kernel, stride, upright, rows, cols, seed
+) -> None:  # type: ignore[no-untyped-def]
     layer = line_layer(channels, height, width, kernel, stride, upright=upright)
     rng = np.random.default_rng(seed)
-    x, weights = rng.integers(-9, 10, (channels, height, width)), rng.integers(-9, 10, (channels, kernel))
+    x, weights = (
+        rng.integers(-9, 10, (channels, height, width)),
+        rng.integers(-9, 10, (channels, kernel)),
+    )
     out, edges = stepped(x, weights, layer, rows, cols)
     assert np.array_equal(out, convolved(x, weights, layer))
     assert fuse_cycles(layer, rows, cols, "corrected") == edges
@@ -63,13 +95,23 @@ def test_corrected_cycles_are_those_of_stepped_rows(channels, height, width, ker
 
 @settings(max_examples=200, deadline=None)
 @given(
-    channels=st.integers(1, 6), height=st.integers(3, 20), width=st.integers(3, 20), kernel=st.sampled_from([3, 5]),
-    upright=st.booleans(), rows=st.integers(1, 8), cols=st.integers(1, 24),
-)  # fmt: skip
-def test_public_cycles_differ_by_pieces_of_padding(channels, height, width, kernel, upright, rows, cols) -> None:  # type: ignore[no-untyped-def]
+    channels=st.integers(1, 6),
+    height=st.integers(3, 20),
+    width=st.integers(3, 20),
+    kernel=st.sampled_from([3, 5]),
+    upright=st.booleans(),
+    rows=st.integers(1, 8),
+    cols=st.integers(1, 24),
+)
+def test_public_cycles_differ_by_pieces_of_padding(
+    channels, height, width, kernel, upright, rows, cols
+) -> None:  # type: ignore[no-untyped-def]
     """At a stride of 1 the two differ by the pieces that the public model spends on padded positions alone."""
     layer = line_layer(channels, height, width, kernel, 1, upright=upright)
     length, lines = (height, width) if upright else (width, height)
     row_folds, fold = -(-channels * lines // rows), cols + kernel
     extra = -(-(length + kernel - 1) // cols) - -(-length // cols)
-    assert fuse_cycles(layer, rows, cols, "public") - fuse_cycles(layer, rows, cols, "corrected") == extra * row_folds * fold
+    assert (
+        fuse_cycles(layer, rows, cols, "public") - fuse_cycles(layer, rows, cols, "corrected")
+        == extra * row_folds * fold
+    )

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archonsim.dataflow.systolic import Gemm, Timing, fold, layer_cycles
+from archonsim.network.layer import Layer
 from archonsim.pe.systolic_reference import Stepped, operand_stationary, output_stationary
-from archonsim.workload.layer import Layer
 
 SIZES = st.integers(1, 7)
 ARRAY = st.integers(1, 5)
@@ -31,13 +31,25 @@ def padded(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def stepped_layer(
-    flow: Literal["os", "ws", "is"], timing: Timing, rows: int, cols: int, a: np.ndarray, b: np.ndarray
+    flow: Literal["os", "ws", "is"],
+    timing: Timing,
+    rows: int,
+    cols: int,
+    a: np.ndarray,
+    b: np.ndarray,
 ) -> tuple[np.ndarray, int]:
-    """All folds of M x K times K x N on the stepped array; the product and the convention's cycles."""
+    """All folds of M x K times K x N on the stepped array.
+
+    The product and the convention's cycles.
+    """
     (m, k), n = a.shape, b.shape[1]
-    m_step, k_step, n_step = {"os": (rows, k, cols), "ws": (m, rows, cols), "is": (cols, rows, n)}[flow]
+    m_step, k_step, n_step = {"os": (rows, k, cols), "ws": (m, rows, cols), "is": (cols, rows, n)}[
+        flow
+    ]
     product, cycles = np.zeros((m, n), np.int64), 0
-    for i, at, j in itertools.product(range(0, m, m_step), range(0, k, k_step), range(0, n, n_step)):
+    for i, at, j in itertools.product(
+        range(0, m, m_step), range(0, k, k_step), range(0, n, n_step)
+    ):
         left, right = a[i : i + m_step, at : at + k_step], b[at : at + k_step, j : j + n_step]
         height, width = left.shape[0], right.shape[1]
         if timing == "scalesim":
@@ -45,18 +57,34 @@ def stepped_layer(
         done = step(flow, rows, cols, left, right)
         made = done.product.T if flow == "is" else done.product
         product[i : i + m_step, j : j + n_step] += made[:height, :width]
-        cycles += {"scalesim": done.last_operand, "fuseconv": done.last_sum, "drained": done.last_out}[timing]
+        cycles += {
+            "scalesim": done.last_operand,
+            "fuseconv": done.last_sum,
+            "drained": done.last_out,
+        }[timing]
     # SCALE-Sim reports the index of the last cycle, not how many there are.
     return product, cycles - (timing == "scalesim")
 
 
 #: DATE'21's model knows output stationary arrays only.
-CONVENTIONS = st.sampled_from([("os", "fuseconv"), *itertools.product(("os", "ws", "is"), ("scalesim", "drained"))])
+CONVENTIONS = st.sampled_from(
+    [("os", "fuseconv"), *itertools.product(("os", "ws", "is"), ("scalesim", "drained"))]
+)
 
 
 @settings(max_examples=300, deadline=None)
-@given(convention=CONVENTIONS, m=SIZES, n=SIZES, k=SIZES, rows=ARRAY, cols=ARRAY, seed=st.integers(0, 99))
-def test_folds_take_the_cycles_that_a_stepped_array_takes_and_multiply_right(convention, m, n, k, rows, cols, seed) -> None:  # type: ignore[no-untyped-def]
+@given(
+    convention=CONVENTIONS,
+    m=SIZES,
+    n=SIZES,
+    k=SIZES,
+    rows=ARRAY,
+    cols=ARRAY,
+    seed=st.integers(0, 99),
+)
+def test_folds_take_the_cycles_that_a_stepped_array_takes_and_multiply_right(
+    convention, m, n, k, rows, cols, seed
+) -> None:  # type: ignore[no-untyped-def]
     flow, timing = convention
     rng = np.random.default_rng(seed)
     a, b = rng.integers(-9, 10, (m, k)), rng.integers(-9, 10, (k, n))
@@ -67,16 +95,34 @@ def test_folds_take_the_cycles_that_a_stepped_array_takes_and_multiply_right(con
 
 @settings(max_examples=60, deadline=None)
 @given(
-    groups=st.integers(1, 3), per_group=st.integers(1, 3), out=st.integers(1, 3), size=st.integers(2, 4),
-    kernel=st.sampled_from([1, 3]), convention=CONVENTIONS,
-)  # fmt: skip
-def test_a_grouped_layer_is_its_groups_one_after_the_other(groups, per_group, out, size, kernel, convention) -> None:  # type: ignore[no-untyped-def]
+    groups=st.integers(1, 3),
+    per_group=st.integers(1, 3),
+    out=st.integers(1, 3),
+    size=st.integers(2, 4),
+    kernel=st.sampled_from([1, 3]),
+    convention=CONVENTIONS,
+)
+def test_a_grouped_layer_is_its_groups_one_after_the_other(
+    groups, per_group, out, size, kernel, convention
+) -> None:  # type: ignore[no-untyped-def]
     flow, timing = convention
     pad = kernel // 2
     layer = Layer(
-        name="g", kind="conv", role="conv", in_channels=groups * per_group, out_channels=groups * out, in_h=size, in_w=size,
-        kernel_h=kernel, kernel_w=kernel, padding=(pad,) * 4, groups=groups,
-    )  # fmt: skip
-    ones = np.ones((size * size, kernel * kernel * per_group), np.int64), np.ones((kernel * kernel * per_group, out), np.int64)
+        name="g",
+        kind="conv",
+        role="conv",
+        in_channels=groups * per_group,
+        out_channels=groups * out,
+        in_h=size,
+        in_w=size,
+        kernel_h=kernel,
+        kernel_w=kernel,
+        padding=(pad,) * 4,
+        groups=groups,
+    )
+    ones = (
+        np.ones((size * size, kernel * kernel * per_group), np.int64),
+        np.ones((kernel * kernel * per_group, out), np.int64),
+    )
     _, one_group = stepped_layer(flow, timing, 3, 4, *ones)
     assert layer_cycles(layer, 3, 4, flow, timing) == groups * one_group

@@ -13,14 +13,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.container import BarContainer
 from numpy.testing import assert_allclose
 
-from archonsim import plots
 from archonsim.explain.attribute import explain
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.plots.bootstrap import speedup_interval
-from archonsim.plots.roofline import roofs
-from archonsim.plots.style import phase_fill, stall_fill
+from archonsim.show import figures as plots
+from archonsim.show.figures.bootstrap import speedup_interval
+from archonsim.show.figures.roofline import roofs
+from archonsim.show.figures.style import phase_fill, stall_fill
 from archonsim.spec.dram_device import load_device
-from archonsim.workload.what_if import MaskPolicy
+from archonsim.trace.what_if import MaskPolicy
 from tests import results
 
 
@@ -31,12 +31,16 @@ def csv(chart: plots.Chart) -> pd.DataFrame:
 def bars(axes: Axes) -> dict[str, list[tuple[float, float]]]:
     """Left end and length of every bar, by its label."""
     return {
-        one.get_label(): [(bar.get_x(), bar.get_width()) for bar in one] for one in axes.containers if isinstance(one, BarContainer)
+        one.get_label(): [(bar.get_x(), bar.get_width()) for bar in one]
+        for one in axes.containers
+        if isinstance(one, BarContainer)
     }
 
 
 def lines(axes: Axes, marker: str | None = None) -> list[np.ndarray[Any, Any]]:
-    return [line.get_xydata() for line in axes.lines if marker is None or line.get_marker() == marker]
+    return [
+        line.get_xydata() for line in axes.lines if marker is None or line.get_marker() == marker
+    ]
 
 
 def infeasible(artists: Any) -> list[Any]:
@@ -54,7 +58,9 @@ def test_cycles_by_layer() -> None:
     for bar, rows in table.groupby("bar"):
         same = [one["cycles"] for one in run["layers"] if one["name"] == bar]
         assert rows["cycles"].sum() == pytest.approx(sum(same))
-    assert set(table.loc[table["kind"] == "stall", "segment"]) == {cause for one in run["layers"] for cause in one["stalls"]}
+    assert set(table.loc[table["kind"] == "stall", "segment"]) == {
+        cause for one in run["layers"] for cause in one["stalls"]
+    }
 
 
 def test_stacks_touch() -> None:
@@ -70,11 +76,15 @@ def test_cycles_and_energy_by_run() -> None:
     runs = results.comparison()["runs"]
     table = csv(plots.plot_run(plots.run_frame(runs), by="run"))
     for run in runs:
-        assert table.loc[table["bar"] == run["arch"], "cycles"].sum() == pytest.approx(run["total_cycles"])
+        assert table.loc[table["bar"] == run["arch"], "cycles"].sum() == pytest.approx(
+            run["total_cycles"]
+        )
     chart = plots.plot_run(plots.run_frame([results.run("dense")]), quantity="energy")
     picojoules = sum(layer["energy_pj"] for layer in results.run("dense")["layers"])
     assert csv(chart)["energy_uj"].sum() == pytest.approx(picojoules / 1e6)
-    assert sum(length for _, length in bars(chart.axes[0])["layer"]) == pytest.approx(picojoules / 1e6)
+    assert sum(length for _, length in bars(chart.axes[0])["layer"]) == pytest.approx(
+        picojoules / 1e6
+    )
 
 
 def test_speedups() -> None:
@@ -90,7 +100,11 @@ def test_speedups() -> None:
 
 def test_a_geometric_mean_and_a_network_in_anothers_place() -> None:
     tree = results.comparison()
-    rows = [{**row, "workload": name, "time_ms": row["time_ms"] * by} for name, by in (("a", 1), ("b", 4)) for row in tree["rows"]]
+    rows = [
+        {**row, "workload": name, "time_ms": row["time_ms"] * by}
+        for name, by in (("a", 1), ("b", 4))
+        for row in tree["rows"]
+    ]
     table = plots.plot_compare(pd.DataFrame(rows)).table
     assert set(table["workload"]) == {"a", "b", "geometric mean"}
     paired = plots.plot_compare(pd.DataFrame(rows), over=["dense"], baselines={"a": "b"}).table
@@ -122,13 +136,28 @@ def test_curves_and_their_infeasible_points() -> None:
 
 
 def test_the_asymptote_bounds_every_point() -> None:
-    chart = plots.plot_sweep(results.dram_sweep(), "dram.gigabytes_per_second", "time_ms", "arch", asymptote=True, log="xy")
+    chart = plots.plot_sweep(
+        results.dram_sweep(),
+        "dram.gigabytes_per_second",
+        "time_ms",
+        "arch",
+        asymptote=True,
+        log="xy",
+    )
     table = csv(chart)
     words = results.dram_sweep().groupby("arch")["dram_words"].first()
     for arch, rows in table.groupby("arch"):
-        assert_allclose(rows["bytes_over_bandwidth"], words[arch] * 2 / rows["dram.gigabytes_per_second"] / 1e6)
+        assert_allclose(
+            rows["bytes_over_bandwidth"], words[arch] * 2 / rows["dram.gigabytes_per_second"] / 1e6
+        )
     assert (table["time_ms"] >= table["bytes_over_bandwidth"]).all()
-    assert sum(line.get_linestyle() == ":" and line.get_marker() in ("", "None") for line in chart.axes[0].lines) == 3
+    assert (
+        sum(
+            line.get_linestyle() == ":" and line.get_marker() in ("", "None")
+            for line in chart.axes[0].lines
+        )
+        == 3
+    )
 
 
 def test_speedups_of_a_sweep() -> None:
@@ -145,10 +174,16 @@ def test_speedups_of_a_sweep() -> None:
 def test_heat_map() -> None:
     chart = plots.plot_heatmap(results.fifo_sweep(), "pe.fifo_depth", "pe.adders")
     cells = chart.axes[0].images[0].get_array()
-    wanted = csv(chart).pivot(index="pe.adders", columns="pe.fifo_depth", values="cycles").to_numpy()
+    wanted = (
+        csv(chart).pivot(index="pe.adders", columns="pe.fifo_depth", values="cycles").to_numpy()
+    )
     assert_allclose(cells.filled(np.nan), wanted)
     hatched = infeasible(chart.axes[0].patches)
-    assert sorted((patch.get_x() + 0.5, patch.get_y() + 0.5) for patch in hatched) == [(0, 0), (0, 1), (0, 2)]
+    assert sorted((patch.get_x() + 0.5, patch.get_y() + 0.5) for patch in hatched) == [
+        (0, 0),
+        (0, 1),
+        (0, 2),
+    ]
 
 
 def test_waterfall_ends_where_the_run_did() -> None:
@@ -156,8 +191,12 @@ def test_waterfall_ends_where_the_run_did() -> None:
     found = explain(work, machine("archon"), machine_spec(machine("archon"))).to_dict()
     chart = plots.plot_waterfall(plots.waterfall_frame(found))
     table = csv(chart)
-    drawn = sorted(one for name, ends in bars(chart.axes[0]).items() if name != "taken" for one in ends)
-    assert_allclose(drawn, sorted(zip(table["cumulative"] - table["cycles"], table["cycles"], strict=True)))
+    drawn = sorted(
+        one for name, ends in bars(chart.axes[0]).items() if name != "taken" for one in ends
+    )
+    assert_allclose(
+        drawn, sorted(zip(table["cumulative"] - table["cycles"], table["cycles"], strict=True))
+    )
     first = results.run()["per_image"][0]["total_cycles"]
     assert table["cumulative"].iloc[-1] == table["cycles"].sum() == first
     assert bars(chart.axes[0])["taken"] == [(0, first)]
@@ -169,7 +208,9 @@ def test_maps_of_survival() -> None:
     block = next(one for one in work.blocks() if one.name == "b2")
     for axes, mask in zip(chart.axes, MaskPolicy().masks(work, block, 0), strict=False):
         assert_allclose(axes.images[0].get_array(), mask.unpack().mean(axis=0))
-    assert len(csv(chart)) == sum(mask.height * mask.width for mask in MaskPolicy().masks(work, block, 0))
+    assert len(csv(chart)) == sum(
+        mask.height * mask.width for mask in MaskPolicy().masks(work, block, 0)
+    )
 
 
 def test_densities() -> None:
@@ -179,7 +220,13 @@ def test_densities() -> None:
     block = next(work.blocks())
     densities = [MaskPolicy().masks(work, block, image)[0].density() for image in (0, 1)]
     assert table["mean"].iloc[0] == pytest.approx(sum(densities) / 2)
-    means = np.concatenate([line.get_xdata() for line in chart.axes[0].lines if line.get_label() in ("first ReLU", "second ReLU")])
+    means = np.concatenate(
+        [
+            line.get_xdata()
+            for line in chart.axes[0].lines
+            if line.get_label() in ("first ReLU", "second ReLU")
+        ]
+    )
     assert sorted(means) == pytest.approx(sorted(table["mean"]))
     spans = [one for one in chart.axes[0].collections if isinstance(one, LineCollection)]
     ends = {tuple(segment[:, 0]) for one in spans for segment in one.get_segments()}
@@ -193,10 +240,22 @@ def test_roofline_points_lie_under_the_roof() -> None:
     assert set(table["operation"]) == {"macs", "adds"}
     assert (table["per_cycle"] <= table["bound_per_cycle"] * (1 + 1e-9)).all()
     assert roofs(run["machine"]).words == pytest.approx(25.6)
-    stacked = {**run["machine"], "dram": {**run["machine"]["dram"], "model": "banks", "device": "hbm2"}}
+    stacked = {
+        **run["machine"],
+        "dram": {**run["machine"]["dram"], "model": "banks", "device": "hbm2"},
+    }
     assert roofs(stacked).words == pytest.approx(load_device("hbm2").gigabytes_per_second)
-    drawn = np.concatenate([line.get_xydata() for axes in chart.axes for line in axes.lines if line.get_marker() in ("o", "s")])
-    assert_allclose(sorted(map(tuple, drawn)), sorted(map(tuple, table[["per_word", "per_cycle"]].to_numpy())))
+    drawn = np.concatenate(
+        [
+            line.get_xydata()
+            for axes in chart.axes
+            for line in axes.lines
+            if line.get_marker() in ("o", "s")
+        ]
+    )
+    assert_allclose(
+        sorted(map(tuple, drawn)), sorted(map(tuple, table[["per_word", "per_cycle"]].to_numpy()))
+    )
     block = next(one for one in run["layers"] if one["name"] == "b1" and one["phase"] == "main")
     row = table[(table["name"] == "b1") & (table["operation"] == "adds")].iloc[0]
     assert row["per_word"] == pytest.approx(block["adds"] / block["traffic"]["dram.read.weight"])
@@ -207,11 +266,17 @@ def test_images_and_their_interval() -> None:
     chart = plots.plot_images(mine, base)
     table = csv(chart)
     cycles = {one["image"]: one["total_cycles"] for one in results.run()["per_image"]}
-    assert table.set_index("image")["time_ms"].to_dict() == pytest.approx({key: value / 500e3 for key, value in cycles.items()})
+    assert table.set_index("image")["time_ms"].to_dict() == pytest.approx(
+        {key: value / 500e3 for key, value in cycles.items()}
+    )
     assert_allclose(lines(chart.axes[0], "o")[0], table[["time_ms", "share"]])
     assert_allclose(lines(chart.axes[1], "|")[0][:, 0], table["speedup"])
     assert "10000 resamples" in chart.subtitle
-    medians = [line.get_xdata()[0] for line in chart.axes[0].lines if str(line.get_label()).startswith("median")]
+    medians = [
+        line.get_xdata()[0]
+        for line in chart.axes[0].lines
+        if str(line.get_label()).startswith("median")
+    ]
     assert medians == [pytest.approx(table["time_ms"].median())]
 
 

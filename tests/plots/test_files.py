@@ -16,23 +16,35 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from archonsim import plots
 from archonsim.cli.app import run_command
 from archonsim.errors import ResultError
-from archonsim.page.comparison import comparison_page
-from archonsim.page.render import render as render_page
-from archonsim.page.run import run_page
-from archonsim.plans import plan_compare
-from archonsim.plots.style import MACHINES, PHASES, STALLS, Size, machine_fill, phase_fill, stall_fill
-from archonsim.report.files import to_json
-from archonsim.workload.what_if import MaskPolicy
+from archonsim.result.files import to_json
+from archonsim.runs.scenario import plan_compare
+from archonsim.show import figures as plots
+from archonsim.show.figures.style import (
+    MACHINES,
+    PHASES,
+    STALLS,
+    Size,
+    machine_fill,
+    phase_fill,
+    stall_fill,
+)
+from archonsim.show.page.comparison import comparison_page
+from archonsim.show.page.render import render as render_page
+from archonsim.show.page.run import run_page
+from archonsim.trace.what_if import MaskPolicy
 from tests import results
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> dict[str, Path]:
     tree = results.comparison()
-    paths = {"compare": tmp_path / "compare.json", "sweep": tmp_path / "results.csv", "dram": tmp_path / "dram.csv"}
+    paths = {
+        "compare": tmp_path / "compare.json",
+        "sweep": tmp_path / "results.csv",
+        "dram": tmp_path / "dram.csv",
+    }
     paths["compare"].write_text(to_json(tree))
     results.fifo_sweep().to_csv(paths["sweep"], index=False)
     results.dram_sweep().to_csv(paths["dram"], index=False)
@@ -40,7 +52,11 @@ def saved(tmp_path: Path) -> dict[str, Path]:
     results.fifo_sweep().drop(columns="status").to_csv(paths["columns"], index=False)
     paths["unknown"] = tmp_path / "unknown.json"
     layers = [layer | {"energy_pj": None} for layer in results.run()["per_image"][0]["layers"]]
-    paths["unknown"].write_text(to_json(_changed(results.run(), per_image=[{"image": 0, "total_cycles": 1, "layers": layers}])))
+    paths["unknown"].write_text(
+        to_json(
+            _changed(results.run(), per_image=[{"image": 0, "total_cycles": 1, "layers": layers}])
+        )
+    )
     for arch in results.ARCHS:
         paths[arch] = tmp_path / f"{arch}.json"
         paths[arch].write_text(to_json(results.run(arch)))
@@ -60,11 +76,18 @@ KINDS: dict[str, list[str]] = {
 def test_every_kind_is_three_files_with_the_same_bytes_each_time(
     kind: str, size: str, saved: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [one.format_map({key: str(path) for key, path in saved.items()}) for one in KINDS[kind]]
+    arguments = [
+        one.format_map({key: str(path) for key, path in saved.items()}) for one in KINDS[kind]
+    ]
     written = []
     for attempt in ("one", "two"):
-        assert run_command(["plot", kind, *arguments, "--size", size, "-o", str(tmp_path / attempt)]) == 0, capsys.readouterr().err
-        written.append({path.name: path.read_bytes() for path in sorted((tmp_path / attempt).iterdir())})
+        assert (
+            run_command(["plot", kind, *arguments, "--size", size, "-o", str(tmp_path / attempt)])
+            == 0
+        ), capsys.readouterr().err
+        written.append(
+            {path.name: path.read_bytes() for path in sorted((tmp_path / attempt).iterdir())}
+        )
     assert list(written[0]) == [f"{kind}.csv", f"{kind}.pdf", f"{kind}.png"]
     assert written[0] == written[1]
     pixels = imread(tmp_path / "one" / f"{kind}.png")[..., :3]
@@ -74,8 +97,21 @@ def test_every_kind_is_three_files_with_the_same_bytes_each_time(
     assert (border == 1).all(), "something is cut off at the edge"
 
 
-def test_a_simulation_can_be_drawn_directly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["plot", "speedup", "-w", "fusionet_digits", "-a", "dense,archon", "--fidelity", "ideal", "-o", str(tmp_path)]
+def test_a_simulation_can_be_drawn_directly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "plot",
+        "speedup",
+        "-w",
+        "fusionet_digits",
+        "-a",
+        "dense,archon",
+        "--fidelity",
+        "ideal",
+        "-o",
+        str(tmp_path),
+    ]
     assert run_command(arguments) == 0
     assert "wrote" in capsys.readouterr().err
     assert pd.read_csv(tmp_path / "speedup.csv")["over"].tolist() == ["dense"]
@@ -103,7 +139,9 @@ def test_masks_of_untrained_networks_are_called_so() -> None:
         assert "UNTRAINED" in said
         assert "trained networks" not in said.replace("UNTRAINED", "")
     told = replace(origin, untrained=False)
-    assert "masks of trained networks" in plots.about_workload(replace(work, provenance=told), [0], MaskPolicy.parse("trace", 0))
+    assert "masks of trained networks" in plots.about_workload(
+        replace(work, provenance=told), [0], MaskPolicy.parse("trace", 0)
+    )
 
 
 def test_the_users_own_settings_neither_matter_nor_change() -> None:
@@ -116,7 +154,8 @@ def test_the_users_own_settings_neither_matter_nor_change() -> None:
 
 def _luminance(color: str) -> float:
     linear = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
     ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -159,9 +198,15 @@ REFUSED: list[tuple[list[str], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arguments", "needed"), REFUSED, ids=lambda one: " ".join(one) if isinstance(one, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "needed"), REFUSED, ids=lambda one: " ".join(one) if isinstance(one, list) else ""
+)
 def test_bad_input_is_one_line(
-    arguments: list[str], needed: str, saved: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    needed: str,
+    saved: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = [one.format_map({key: str(path) for key, path in saved.items()}) for one in arguments]
     assert run_command(["plot", *given, "-o", str(tmp_path / "out")]) == 2
@@ -177,12 +222,19 @@ def _changed(tree: dict[str, Any], **values: Any) -> dict[str, Any]:
 
 def test_unlike_results_do_not_mix() -> None:
     run, other = results.run(), results.run("dense")
-    with pytest.raises(ResultError, match=r"different traces of digits1\.h5 .*digests 0000000000000000…, ffffffffffffffff…"):
+    with pytest.raises(
+        ResultError,
+        match=r"different traces of digits1\.h5 .*digests 0000000000000000…, ffffffffffffffff…",
+    ):
         plots.plot_run(plots.run_frame([run, _changed(other, digest="f" * 64)]), by="run")
-    with pytest.raises(ResultError, match="different fidelities do not go into one figure: cycle, ideal"):
+    with pytest.raises(
+        ResultError, match="different fidelities do not go into one figure: cycle, ideal"
+    ):
         plots.plot_run(plots.run_frame([run, _changed(other, fidelity="ideal")]), by="run")
     with pytest.raises(ResultError, match="different traces"):
-        plots.plot_images(plots.run_frame([run]), plots.run_frame([_changed(other, digest="f" * 64)]))
+        plots.plot_images(
+            plots.run_frame([run]), plots.run_frame([_changed(other, digest="f" * 64)])
+        )
     fewer = _changed(other, per_image=other["per_image"][:2])
     with pytest.raises(ResultError, match="baseline ran images 0, 1, this run 0, 1, 2"):
         plots.plot_images(plots.run_frame([run]), plots.run_frame([fewer]))
@@ -217,8 +269,16 @@ def test_compare_keeps_whole_results(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_no_other_command_waits_for_matplotlib() -> None:
-    code = "import sys, archonsim.cli.app; print([one for one in ('matplotlib', 'pandas', 'jinja2') if one in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = (
+        "import sys, archonsim.cli.app; print([one for one in ('matplotlib', 'pandas', 'jinja2') if"
+        " one in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )
 
 
 def test_sizes() -> None:
@@ -230,17 +290,29 @@ def test_sizes() -> None:
 
 def test_what_does_not_fit_a_slide_is_refused() -> None:
     rows = results.comparison()["rows"]
-    many = pd.DataFrame([{**row, "workload": f"network{number}"} for number in range(30) for row in rows])
+    many = pd.DataFrame(
+        [{**row, "workload": f"network{number}"} for number in range(30) for row in rows]
+    )
     plots.plot_compare(many, size=Size.page)
     with pytest.raises(ResultError, match="too much for one slide"):
         plots.plot_compare(many, size=Size.slide)
 
 
 def test_legends_and_names_stay_inside() -> None:
-    """Four machines to beat, and names longer than a column: the legend is not cut, the bars keep their room."""
+    """Four machines to beat, and names longer than a column.
+
+    The legend is not cut, the bars keep their room.
+    """
     rows = results.comparison()["rows"]
-    more = [{**row, "arch": name} for row in rows if row["arch"] == "dense" for name in ("systolic", "fuse")]
-    chart = plots.plot_compare(pd.DataFrame([{**row, "workload": "a_name_" * 20} for row in [*rows, *more]]))
+    more = [
+        {**row, "arch": name}
+        for row in rows
+        if row["arch"] == "dense"
+        for name in ("systolic", "fuse")
+    ]
+    chart = plots.plot_compare(
+        pd.DataFrame([{**row, "workload": "a_name_" * 20} for row in [*rows, *more]])
+    )
     chart.render("png")
     box, (wide, _) = chart.legends[0].get_window_extent(), chart.canvas.get_width_height()
     assert box.x0 >= 0
@@ -250,17 +322,34 @@ def test_legends_and_names_stay_inside() -> None:
 
 def test_curves_look_different_each() -> None:
     base = results.fifo_sweep().query("status == 'ok'").iloc[[0]]
-    swept = pd.concat([base.assign(**{"pe.adders": number, "pe.rows": rows}) for number in range(32) for rows in (4, 8)])
+    swept = pd.concat(
+        [
+            base.assign(**{"pe.adders": number, "pe.rows": rows})
+            for number in range(32)
+            for rows in (4, 8)
+        ]
+    )
     chart = plots.plot_sweep(swept, "pe.rows", "cycles", "pe.adders")
     looks = {(line.get_color(), line.get_linestyle()) for line in chart.axes[0].lines}
     assert len(looks) == 32
     with pytest.raises(ResultError, match="33 curves cannot be told apart"):
-        plots.plot_sweep(pd.concat([swept, base.assign(**{"pe.adders": 99, "pe.rows": 4})]), "pe.rows", "cycles", "pe.adders")
+        plots.plot_sweep(
+            pd.concat([swept, base.assign(**{"pe.adders": 99, "pe.rows": 4})]),
+            "pe.rows",
+            "cycles",
+            "pe.adders",
+        )
 
 
 def test_ticks_of_a_large_heat_map_have_room() -> None:
     base = results.fifo_sweep().query("status == 'ok'").iloc[[0]]
-    swept = pd.concat([base.assign(**{"pe.adders": number, "pe.rows": rows}) for number in range(1, 26) for rows in range(1, 41)])
+    swept = pd.concat(
+        [
+            base.assign(**{"pe.adders": number, "pe.rows": rows})
+            for number in range(1, 26)
+            for rows in range(1, 41)
+        ]
+    )
     axes = plots.plot_heatmap(swept, "pe.adders", "pe.rows").axes[0]
     assert len(axes.get_xticks()) <= 16
     assert len(axes.get_yticks()) <= 14
@@ -269,7 +358,9 @@ def test_ticks_of_a_large_heat_map_have_room() -> None:
 
 def test_a_figure_inside_its_bar_where_there_is_no_room_beside_it() -> None:
     """A waterfall whose longest owner begins at the axis: its figures do not run into the names."""
-    frame = pd.DataFrame({"name": "all", "owner": ["macs", "empty"], "cycles": [10, 990], "cumulative": [10, 1000]})
+    frame = pd.DataFrame(
+        {"name": "all", "owner": ["macs", "empty"], "cycles": [10, 990], "cumulative": [10, 1000]}
+    )
     axes = plots.plot_waterfall(frame).axes[0]
     said = {text.get_text(): text for text in axes.texts}
     inside = said["990 (99.0 %)"]
@@ -280,7 +371,13 @@ def test_a_figure_inside_its_bar_where_there_is_no_room_beside_it() -> None:
 
 def test_notes_on_many_workloads_are_counted() -> None:
     rows = results.comparison()["rows"]
-    frame = pd.DataFrame([{**row, "workload": f"w{number}", "note": f"note {number}"} for number in range(5) for row in rows])
+    frame = pd.DataFrame(
+        [
+            {**row, "workload": f"w{number}", "note": f"note {number}"}
+            for number in range(5)
+            for row in rows
+        ]
+    )
     said = plots.about_rows(frame)
     assert "note 2" in said
     assert "note 3" not in said

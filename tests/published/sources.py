@@ -1,4 +1,7 @@
-"""Reference tables that are too big for the repository: they lie beside it, or the tests that read them are skipped."""
+"""Reference tables that are too big for the repository.
+
+They lie beside it, or the tests that read them are skipped.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ def shared_rows(table: str) -> list[dict[str, str]]:
     """Rows of ``../shared/reference/TABLE``, or skip."""
     path = SHARED / table
     if not path.is_file():
-        pytest.skip(f"{table} is not shipped with the repository: it is read from ../shared/reference")
+        pytest.skip(
+            f"{table} is not shipped with the repository: it is read from ../shared/reference"
+        )
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archonsim.machines.archon import MACHINE
-from archonsim.workload.networks import network
+from archonsim.network.networks import network
 from tests.strategies import archon
 
 TABLE = Path(__file__).parents[1] / "data" / "ics21_archon_blocks.csv"
@@ -23,9 +23,15 @@ def published() -> dict[str, dict[tuple[str, str], int]]:
     return cycles
 
 
-@pytest.mark.parametrize(("name", "blocks"), [("fusionet_c10", 16), ("fusionet_c100", 16), ("mobilenetv2mod_c10", 14)])
+@pytest.mark.parametrize(
+    ("name", "blocks"), [("fusionet_c10", 16), ("fusionet_c100", 16), ("mobilenetv2mod_c10", 14)]
+)
 def test_every_block_and_phase_is_exact(name: str, blocks: int) -> None:
-    ours = {(one.name, one.phase): one.stats.cycles for one in MACHINE.ideal(network(name), archon()) if one.phase != "layer"}
+    ours = {
+        (one.name, one.phase): one.stats.cycles
+        for one in MACHINE.ideal(network(name), archon())
+        if one.phase != "layer"
+    }
     assert len(ours) == 3 * blocks
     assert ours == published()[name]
 
@@ -34,7 +40,11 @@ def test_fusionet_totals() -> None:
     totals: dict[str, int] = defaultdict(int)
     for one in MACHINE.ideal(network("fusionet_c10"), archon()):
         totals[one.phase] += one.stats.cycles
-    assert (totals["predict_pw1"], totals["predict_dw"], totals["main"]) == (103_420, 68_088, 433_152)
+    assert (totals["predict_pw1"], totals["predict_dw"], totals["main"]) == (
+        103_420,
+        68_088,
+        433_152,
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from archonsim.machines.dense import MACHINE as DENSE
 from archonsim.machines.sparse import MACHINE as SPARSE
 from archonsim.machines.sparse.published import measured_work, published_layers
-from archonsim.workload.networks import network
+from archonsim.network.networks import network
 from tests.row_stationary import DATA, SHARED, dense, rows, sparse
 
 #: Cycles in all: dense, sparse (heads and tails included).
@@ -24,12 +24,20 @@ NETWORKS = (*TOTALS, "mobilenetv2_c100-ics21", "mnasnet_c100-ics21")
 
 @cache
 def published(name: str) -> dict[str, dict[str, str]]:
-    return {row["layer"]: row for row in rows(DATA / "ics21_baseline_layers.csv") if row["network"] == name}
+    return {
+        row["layer"]: row
+        for row in rows(DATA / "ics21_baseline_layers.csv")
+        if row["network"] == name
+    }
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2_c10-ics21", "mobilenetv2_c100-ics21", "shufflenet_c10-ics21"])
+@pytest.mark.parametrize(
+    "name", ["mobilenetv2_c10-ics21", "mobilenetv2_c100-ics21", "shufflenet_c10-ics21"]
+)
 def test_the_authors_mappings_give_every_layer(name: str) -> None:
-    ours = {one.name: one.stats.cycles for one in DENSE.ideal(network(name), dense("mapping=ics21"))}
+    ours = {
+        one.name: one.stats.cycles for one in DENSE.ideal(network(name), dense("mapping=ics21"))
+    }
     assert ours == {layer: int(row["dense"]) for layer, row in published(name).items()}
 
 
@@ -49,9 +57,14 @@ def test_dense_energies_to_the_published_digits() -> None:
     """By our rules, too, but where the channels of a depthwise layer were forgotten (b0), or multiply repeated or rounded reads."""
     name = "mobilenetv2_c10-ics21"
     wanted = {layer: float(row["dense_uj"]) for layer, row in published(name).items()}
-    ours = {one.name: one.energy_pj / 1e6 for one in DENSE.ideal(network(name), dense("mapping=ics21", "energy_rules=ics21"))}
+    ours = {
+        one.name: one.energy_pj / 1e6
+        for one in DENSE.ideal(network(name), dense("mapping=ics21", "energy_rules=ics21"))
+    }
     assert ours == pytest.approx(wanted, abs=0.00501)
-    by_rule = {one.name: one.energy_pj / 1e6 for one in DENSE.ideal(network(name), dense("mapping=ics21"))}
+    by_rule = {
+        one.name: one.energy_pj / 1e6 for one in DENSE.ideal(network(name), dense("mapping=ics21"))
+    }
     different = {layer for layer, value in by_rule.items() if abs(value - wanted[layer]) > 0.00501}
     assert different == {"b0.dw", "b6.dw", "b11.dw", "b13.dw", "b14.dw", "b15.dw", "b16.dw"}
 
@@ -59,9 +72,14 @@ def test_dense_energies_to_the_published_digits() -> None:
 def test_sparse_energies_to_the_published_digits() -> None:
     name = "mobilenetv2_c10-ics21"
     ours = {
-        one.name: one.energy_pj for one in SPARSE.ideal(network(name), sparse("nnz=ics21", "mapping=ics21", "energy_rules=ics21"))
+        one.name: one.energy_pj
+        for one in SPARSE.ideal(
+            network(name), sparse("nnz=ics21", "mapping=ics21", "energy_rules=ics21")
+        )
     }
-    blocks = {layer: float(row["sparse_uj"]) for layer, row in published(name).items() if row["sparse_uj"]}
+    blocks = {
+        layer: float(row["sparse_uj"]) for layer, row in published(name).items() if row["sparse_uj"]
+    }
     assert len(blocks) == 48
     assert {layer: ours[layer] / 1e6 for layer in blocks} == pytest.approx(blocks, abs=0.00501)
 
@@ -80,13 +98,23 @@ def test_totals(name: str, totals: tuple[int, int]) -> None:
 
 
 def test_only_layers_without_a_matrix_are_marked_as_published() -> None:
-    phases = {one.name: one.phase for one in SPARSE.ideal(network("mobilenetv2_c10-ics21"), sparse("nnz=ics21"))}
-    lost = {name for name, layer in published_layers("mobilenetv2_c10-ics21").items() if layer.matrix is None}
+    phases = {
+        one.name: one.phase
+        for one in SPARSE.ideal(network("mobilenetv2_c10-ics21"), sparse("nnz=ics21"))
+    }
+    lost = {
+        name
+        for name, layer in published_layers("mobilenetv2_c10-ics21").items()
+        if layer.matrix is None
+    }
     assert lost == {f"b{block}.pw1" for block in (1, 3, 4, 5, 7, 8, 10, 11, 12, 14, 15)}
     assert {name for name, phase in phases.items() if phase == "published"} == lost
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the reference tables beside the repository: ../shared/reference/ics21")
+@pytest.mark.skipif(
+    not SHARED.is_dir(),
+    reason="needs the reference tables beside the repository: ../shared/reference/ics21",
+)
 def test_shipped_matrices_are_the_measured_ones() -> None:
     with np.load(SHARED / "sparse_passes.npz") as reference:
         names = {"pw1": "decomp", "dw": "conv", "pw2": "comp"}
@@ -95,6 +123,9 @@ def test_shipped_matrices_are_the_measured_ones() -> None:
             for layer in published_layers(name).values():
                 if layer.matrix is not None:
                     net, block, role = layer.matrix.split("/")
-                    assert np.array_equal(measured_work(layer.matrix), reference[f"{net}/cifar10/{block}/{names[role]}"])
+                    assert np.array_equal(
+                        measured_work(layer.matrix),
+                        reference[f"{net}/cifar10/{block}/{names[role]}"],
+                    )
                     checked += 1
     assert checked == 82

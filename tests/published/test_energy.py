@@ -1,4 +1,7 @@
-"""ARCHON's published energies and both machines' areas; what our own rules leave of them; the shipped technology."""
+"""ARCHON's published energies and both machines' areas; what our own rules leave of them.
+
+The shipped technology.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,17 @@ import pytest
 from archonsim.machines.archon import MACHINE
 from archonsim.machines.dense import MACHINE as DENSE
 from archonsim.machines.phases import PhaseResult
+from archonsim.network.networks import network
 from archonsim.spec.technology import load_technology
-from archonsim.workload.networks import network
 from tests.published.sources import shared_rows
 from tests.row_stationary import DATA, dense, rows
 from tests.strategies import archon
 
-NETWORKS = {"fusionet": "fusionet_c10", "mobilenet": "mobilenetv2mod_c10", "shufflenet": "shufflenetmod_c10-ics21"}
+NETWORKS = {
+    "fusionet": "fusionet_c10",
+    "mobilenet": "mobilenetv2mod_c10",
+    "shufflenet": "shufflenetmod_c10-ics21",
+}
 
 #: The parts of the published overhead, as our (component, kind).
 OVERHEAD = {
@@ -34,7 +41,10 @@ COPIED = {("shufflenet", "b3"), ("shufflenet", "b7")}
 
 @cache
 def ideal(name: str, *overrides: str) -> dict[tuple[str, str], PhaseResult]:
-    return {(one.name, one.phase): one for one in MACHINE.ideal(network(NETWORKS[name]), archon(*overrides))}
+    return {
+        (one.name, one.phase): one
+        for one in MACHINE.ideal(network(NETWORKS[name]), archon(*overrides))
+    }
 
 
 @cache
@@ -65,7 +75,9 @@ def test_published_rules_give_every_phase(name: str) -> None:
             if phase in parts:
                 result = found[block, phase]
                 ours = nest(result) if phase == "main" else result.energy_pj / 1e6
-                assert ours == pytest.approx(parts[phase], rel=0, abs=rounding(name, block, phase)), (block, phase)
+                assert ours == pytest.approx(
+                    parts[phase], rel=0, abs=rounding(name, block, phase)
+                ), (block, phase)
                 checked += 1
     assert checked == 3 * len(published(name)) >= 42
 
@@ -78,25 +90,35 @@ def test_published_rules_give_every_part_of_the_overhead(name: str) -> None:
         if (name, block) not in COPIED:
             assert energy.keys() == NEST | set(OVERHEAD.values())
             ours = {part: energy[key] / 1e6 for part, key in OVERHEAD.items()}
-            assert ours == pytest.approx({part: parts[part] for part in OVERHEAD}, rel=0, abs=1e-6), block
+            assert ours == pytest.approx(
+                {part: parts[part] for part in OVERHEAD}, rel=0, abs=1e-6
+            ), block
             assert sum(ours.values()) == pytest.approx(parts["overhead"], abs=0.00501)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_our_rules_leave_the_consistent_part_as_it_is(name: str) -> None:
-    """The main phase's loop nest, key by key; plain layers whose inputs are not those of depthwise ones."""
+    """The main phase's loop nest, key by key.
+
+    Plain layers whose inputs are not those of depthwise ones.
+    """
     ours, theirs = ideal(name), ideal(name, "energy_rules=ics21")
     for (item, phase), result in ours.items():
         other = theirs[item, phase]
         if phase == "main":
-            assert {key: result.energy[key] for key in NEST} == {key: other.energy[key] for key in NEST}
+            assert {key: result.energy[key] for key in NEST} == {
+                key: other.energy[key] for key in NEST
+            }
         elif phase == "layer":
             same = result.energy == other.energy
             assert same == (item not in ("head_dw", "b0.dw", "tail_dw")), item
 
 
 def test_each_inconsistency_is_the_published_rules_alone() -> None:
-    """FusioNet's first block, by hand: 592 x 4 mid channels on 32 x 32 pixels, 32 in and out, 4 groups, 16 tiles, 9 taps."""
+    """FusioNet's first block, by hand.
+
+    592 x 4 mid channels on 32 x 32 pixels, 32 in and out, 4 groups, 16 tiles, 9 taps.
+    """
     ours, theirs = ideal("fusionet"), ideal("fusionet", "energy_rules=ics21")
     outputs, tiles, pixels, mid = 2368 * 1024, 16, 1024, 2368
     products = outputs * 8
@@ -112,15 +134,23 @@ def test_each_inconsistency_is_the_published_rules_alone() -> None:
     assert theirs[one].energy["dram", "output"] == pytest.approx(ours[one].energy["dram", "map"])
     # What 4 bits save of the second prediction's input is taken from one map, or from all.
     assert theirs[two].energy["dram", "input"] == pytest.approx(128 * 34 * 34 * (mid - 0.75))
-    assert 0.25 <= ours[two].energy["dram", "map"] / (128 * 34 * 34 * mid) < 0.27  # rows that two tiles share come twice
+    assert (
+        0.25 <= ours[two].energy["dram", "map"] / (128 * 34 * 34 * mid) < 0.27
+    )  # rows that two tiles share come twice
     # A fused weight's index: 16/10, or 26 bits of 16; 1.4 % or 1.2 % of 8 x 592 x 9 x 32 weights.
     dense_weights = 8 * 592 * 9 * 32
-    assert theirs[main].energy["dram", "weight"] == pytest.approx(dense_weights * 0.014 * 1.6 * 128 * tiles)
+    assert theirs[main].energy["dram", "weight"] == pytest.approx(
+        dense_weights * 0.014 * 1.6 * 128 * tiles
+    )
     candidates = round(dense_weights * 0.012)
-    assert ours[main].energy["dram", "weight"] == pytest.approx(-(-candidates * 26 // 16) * 128 * tiles)
+    assert ours[main].energy["dram", "weight"] == pytest.approx(
+        -(-candidates * 26 // 16) * 128 * tiles
+    )
     # Full lanes in each cycle, or candidates; half of both survive.
     assert theirs[main].energy["adders", "compute"] == pytest.approx(0.054 * 64 * 24 * 36864 * 0.5)
-    assert ours[main].energy["adders", "compute"] == pytest.approx(0.054 * candidates * pixels * 0.5)
+    assert ours[main].energy["adders", "compute"] == pytest.approx(
+        0.054 * candidates * pixels * 0.5
+    )
     # Masks: 8 times the prediction GLB's accesses, or words that move through DRAM.
     assert theirs[main].energy["dram", "mask"] == pytest.approx((21.203 + 21.456) * 38400 * 8)
     halo = sum(min(8 * y + 9, 32) - max(8 * y - 1, 0) for y in range(4)) ** 2
@@ -130,44 +160,88 @@ def test_each_inconsistency_is_the_published_rules_alone() -> None:
 def test_published_networks_only() -> None:
     from archonsim.errors import SpecError
 
-    with pytest.raises(SpecError, match="ICS'21 has no energies of 'fusionet_digits' on ARCHON; it has fusionet_c10,"):
+    with pytest.raises(
+        SpecError,
+        match="ICS'21 has no energies of 'fusionet_digits' on ARCHON; it has fusionet_c10,",
+    ):
         MACHINE.ideal(network("fusionet_digits"), archon("energy_rules=ics21"))
-    with pytest.raises(SpecError, match=r"pe.adders is 3; mobilenetv2mod_c10 was published with 6 or 5"):
+    with pytest.raises(
+        SpecError, match=r"pe.adders is 3; mobilenetv2mod_c10 was published with 6 or 5"
+    ):
         MACHINE.ideal(network("mobilenetv2mod_c10"), archon("energy_rules=ics21", "pe.adders=3"))
 
 
 @pytest.mark.parametrize("name", ["archon_5_adders", "archon_6_adders", "dense"])
 def test_areas_by_component(name: str) -> None:
-    wanted = {row["component"].replace("weights_", "weight_").replace("pred_glb", "prediction_glb").replace("shared_", ""): row
-              for row in rows(DATA / "ics21_areas.csv") if row["machine"] == name}  # fmt: skip
-    ours = DENSE.resources(dense()) if name == "dense" else MACHINE.resources(archon(f"pe.adders={name[7]}"))
+    wanted = {
+        row["component"]
+        .replace("weights_", "weight_")
+        .replace("pred_glb", "prediction_glb")
+        .replace("shared_", ""): row
+        for row in rows(DATA / "ics21_areas.csv")
+        if row["machine"] == name
+    }
+    ours = (
+        DENSE.resources(dense())
+        if name == "dense"
+        else MACHINE.resources(archon(f"pe.adders={name[7]}"))
+    )
     total = wanted.pop("total")
     assert {part.component for part in ours.parts} == set(wanted)
     for part in ours.parts:
         row = wanted[part.component]
         assert part.area_um2 == pytest.approx(float(row["each"]), abs=0.01), part.component
-        assert (part.instances, part.in_pe, part.counted) == (int(row["instances"]), row["scope"] == "PE", row["counted"] == "1")
-        assert part.all_um2 == pytest.approx(float(row["all"]), abs=0.6)  # some are sums of rounded figures
+        assert (part.instances, part.in_pe, part.counted) == (
+            int(row["instances"]),
+            row["scope"] == "PE",
+            row["counted"] == "1",
+        )
+        assert part.all_um2 == pytest.approx(
+            float(row["all"]), abs=0.6
+        )  # some are sums of rounded figures
     assert ours.area_um2 == pytest.approx(float(total["all"]), abs=0.6)
     assert ours.extra_area_um2 == (0 if name == "dense" else 164714)
 
 
 def test_the_shipped_technology_has_the_reference_tables_largest_values() -> None:
-    table = {(row["machine"], row["component"], row["action"]): float(row["energy_max_pJ"]) for row in shared_rows("ics21/ert.csv")}
+    table = {
+        (row["machine"], row["component"], row["action"]): float(row["energy_max_pJ"])
+        for row in shared_rows("ics21/ert.csv")
+    }
     shipped = load_technology("45nm")
     sizes = {
         "glb": {51200: "archon_main", 55296: "dense", 65536: "archon_pred_old"},
         "ifmap_spad": {12: "archon_main", 16: "dense", 32: "archon_pred"},
-        "psum_spad": {12: "archon_pred", 24: "dense", 32: "archon_main"}, "weight_spad": {128: "archon_pred", 224: "dense"},
-        "prediction_glb": {4376: "archon_overhead"}, "prediction_buffer": {128: "archon_overhead"}, "dram": {1: "dense"},
-    }  # fmt: skip
-    names = {"glb": "shared_glb", "weight_spad": "weights_spad", "prediction_glb": "pred_glb", "dram": "DRAM"}
+        "psum_spad": {12: "archon_pred", 24: "dense", 32: "archon_main"},
+        "weight_spad": {128: "archon_pred", 224: "dense"},
+        "prediction_glb": {4376: "archon_overhead"},
+        "prediction_buffer": {128: "archon_overhead"},
+        "dram": {1: "dense"},
+    }
+    names = {
+        "glb": "shared_glb",
+        "weight_spad": "weights_spad",
+        "prediction_glb": "pred_glb",
+        "dram": "DRAM",
+    }
     for memory, machines in sizes.items():
         for words, machine in machines.items():
             for action in ("read", "write"):
-                assert shipped.memory(memory).at(action, words) == table[machine, names.get(memory, memory), action]
+                assert (
+                    shipped.memory(memory).at(action, words)
+                    == table[machine, names.get(memory, memory), action]
+                )
     assert shipped.action_pj("mac", "multiply") == table["dense", "mac", "mac_random"]
-    assert shipped.action_pj("adders", "narrow_add") == pytest.approx(shipped.action_pj("adders", "add") / 4)
-    for part, action in (("adders", "add"), ("adder_fifo", "push"), ("adder_fifo", "pop"), ("bit_masks_and", "process"),
-                         ("mux_", "process"), ("mux", "process"), ("binary_decoder", "process")):  # fmt: skip
+    assert shipped.action_pj("adders", "narrow_add") == pytest.approx(
+        shipped.action_pj("adders", "add") / 4
+    )
+    for part, action in (
+        ("adders", "add"),
+        ("adder_fifo", "push"),
+        ("adder_fifo", "pop"),
+        ("bit_masks_and", "process"),
+        ("mux_", "process"),
+        ("mux", "process"),
+        ("binary_decoder", "process"),
+    ):
         assert shipped.action_pj(part, action) == table["archon_overhead", part, action]

@@ -1,4 +1,7 @@
-"""``archonsim reproduce``: headline to the digit, nothing unexplained, and an altered figure is found."""
+"""``archonsim reproduce``.
+
+Headline to the digit, nothing unexplained, and an altered figure is found.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,13 @@ from tests.published.sources import shared_rows
 Alter = Callable[[str, str, str], None]
 
 #: Our names of the layers and phases of the authors' result files.
-HEAD = {"conv1": "head_conv", "PW1": "head_pw", "DW1": "head_dw", "head_PW": "head_pw", "head_DW": "head_dw"}
+HEAD = {
+    "conv1": "head_conv",
+    "PW1": "head_pw",
+    "DW1": "head_dw",
+    "head_PW": "head_pw",
+    "head_DW": "head_dw",
+}
 MOBILENET_HEAD = {"conv1": "head_conv", "PW1": "b0.pw1", "DW1": "b0.dw", "PW2": "b0.pw2"}
 TAIL = {"PW1": "tail_pw", "GPW1": "tail_pw", "last_PW": "tail_pw", "FC1": "fc"}
 PHASES = {
@@ -46,7 +55,11 @@ def date21() -> Reproduction:
 
 
 def cells(found: Reproduction, section: str, run: str = "") -> dict[str, Cell]:
-    return {cell.item: cell for cell in found.cells if cell.section == section and cell.run.startswith(run)}
+    return {
+        cell.item: cell
+        for cell in found.cells
+        if cell.section == section and cell.run.startswith(run)
+    }
 
 
 @pytest.fixture
@@ -68,8 +81,11 @@ def test_headline_of_ics21_to_the_digit() -> None:
     """5.75x and 2.11x, in the abstract 5.8x and 2.1x; printed first."""
     first = ics21().cells[:4]
     assert [(cell.section, cell.published, cell.ours) for cell in first] == [
-        ("headline", "5.75", 5.75), ("headline", "5.8", 5.8), ("headline", "2.11", 2.11), ("headline", "2.1", 2.1),
-    ]  # fmt: skip
+        ("headline", "5.75", 5.75),
+        ("headline", "5.8", 5.8),
+        ("headline", "2.11", 2.11),
+        ("headline", "2.1", 2.1),
+    ]
     assert "4132672 / 718116" in first[0].item
     assert "1512504 / 718116" in first[2].item
     assert all(cell.status != "differs" for cell in first)
@@ -87,24 +103,43 @@ def test_every_figure_of_ics21_is_exact_or_listed() -> None:
 
 def test_cycles_that_are_repeated_and_not_computed_say_so() -> None:
     """Eleven lost matrices of MobileNetV2, and all pruned layers of three runs whose counts are not at hand."""
-    given = Counter(cell.run for cell in ics21().cells if cell.section == "cycles" and cell.status == "given")
+    given = Counter(
+        cell.run for cell in ics21().cells if cell.section == "cycles" and cell.status == "given"
+    )
     assert given == {
-        "mobilenet/cifar10/sparse": 11, "mobilenet/cifar100/sparse": 3 * 16, "mnasnet/cifar10/sparse": 3 * 15,
+        "mobilenet/cifar10/sparse": 11,
+        "mobilenet/cifar100/sparse": 3 * 16,
+        "mnasnet/cifar10/sparse": 3 * 15,
         "mnasnet/cifar100/sparse": 3 * 15,
-    }  # fmt: skip
+    }
 
 
 def test_corrected_totals() -> None:
-    """The closed form throughout: MnasNet 916 256 instead of 940 768 cycles, ShuffleNet 281 279 instead of 295 535."""
-    for run, published, corrected in (("mnasnet", 940_768, 916_256), ("shufflenet", 295_535, 281_279)):
+    """The closed form throughout.
+
+    MnasNet 916 256 instead of 940 768 cycles, ShuffleNet 281 279 instead of 295 535.
+    """
+    for run, published, corrected in (
+        ("mnasnet", 940_768, 916_256),
+        ("shufflenet", 295_535, 281_279),
+    ):
         cell = cells(ics21(), "totals", f"{run}/cifar10/archon")["all"]
-        assert (cell.published, cell.ours, cell.corrected, cell.status) == (str(published), published, corrected, "defect")
+        assert (cell.published, cell.ours, cell.corrected, cell.status) == (
+            str(published),
+            published,
+            corrected,
+            "defect",
+        )
 
 
 def test_main_cycles_that_the_closed_form_does_not_give() -> None:
     """Nine of MnasNet's fifteen blocks, two of ShuffleNet's, none of the others'."""
     wrong = {
-        run: [cell.item for cell in cells(ics21(), "cycles", f"{run}/cifar10/archon").values() if cell.status == "defect"]
+        run: [
+            cell.item
+            for cell in cells(ics21(), "cycles", f"{run}/cifar10/archon").values()
+            if cell.status == "defect"
+        ]
         for run in ("mnasnet", "shufflenet", "mobilenet", "fusionet")
     }
     assert wrong["mnasnet"] == [f"b{block}.main" for block in (3, 4, 5, 6, 7, 10, 12, 13, 14)]
@@ -120,7 +155,9 @@ def test_swapped_columns_are_put_right() -> None:
 
 def test_energies_of_the_authors_own_mappings() -> None:
     """ShuffleNet's depthwise layers are charged for four times their input maps, seven of MobileNetV2's otherwise than ours."""
-    found = [cell for cell in ics21().cells if cell.section == "energies" and cell.run.endswith("dense")]
+    found = [
+        cell for cell in ics21().cells if cell.section == "energies" and cell.run.endswith("dense")
+    ]
     assert Counter((cell.run, cell.status) for cell in found) == {
         ("mobilenet/cifar10/dense", "exact"): 47,
         ("mobilenet/cifar10/dense", "defect"): 7,
@@ -131,7 +168,9 @@ def test_energies_of_the_authors_own_mappings() -> None:
 
 def test_energies_of_archon() -> None:
     """All 446. By our rules, plain layers and main are the same, but for the heads' depthwise layers and copied figures."""
-    found = [cell for cell in ics21().cells if cell.section == "energies" and cell.run.endswith("archon")]
+    found = [
+        cell for cell in ics21().cells if cell.section == "energies" and cell.run.endswith("archon")
+    ]
     assert len(found) == 446
     for cell in found:
         if cell.item.endswith(".main"):
@@ -145,14 +184,21 @@ def test_energies_of_archon() -> None:
 
 
 def test_an_altered_energy_is_found(alter: Alter) -> None:
-    alter("ics21_cycles.csv", "shufflenet/cifar10/dense,b1.dw,7680,66.59", "shufflenet/cifar10/dense,b1.dw,7680,66.61")
-    assert [(cell.run, cell.item) for cell in reproduce_ics21().cells if cell.status == "differs"] == [
-        ("shufflenet/cifar10/dense", "b1.dw")
-    ]
+    alter(
+        "ics21_cycles.csv",
+        "shufflenet/cifar10/dense,b1.dw,7680,66.59",
+        "shufflenet/cifar10/dense,b1.dw,7680,66.61",
+    )
+    assert [
+        (cell.run, cell.item) for cell in reproduce_ics21().cells if cell.status == "differs"
+    ] == [("shufflenet/cifar10/dense", "b1.dw")]
 
 
 def test_layers_of_other_shape_than_trained_are_all_listed() -> None:
-    """A cell whose cycles differ with the trained network's shapes has a note; ShuffleNet's units correspond to no blocks."""
+    """A cell whose cycles differ with the trained network's shapes has a note.
+
+    ShuffleNet's units correspond to no blocks.
+    """
     runs, checked = read_runs(), 0
     for run in runs.runs.values():
         trained = run.trained_cycles
@@ -160,7 +206,10 @@ def test_layers_of_other_shape_than_trained_are_all_listed() -> None:
             continue
         for cell in run.published:
             if trained.get(cell, 0) != run.own(cell):
-                assert any(runs.by_id[note].kind == "shape" for note in runs.notes(run.id, cell)), (run.id, cell)
+                assert any(runs.by_id[note].kind == "shape" for note in runs.notes(run.id, cell)), (
+                    run.id,
+                    cell,
+                )
                 checked += 1
     assert checked == 25
 
@@ -179,8 +228,15 @@ def test_date21() -> None:
         ("public model", "cycles", "exact"): 4 * 168,
         ("layers", "cycles", "exact"): 2 * 1680,
     }
-    (wrong,) = [cell for cell in date21().cells if cell.quantity == "speedup" and cell.status == "defect"]
-    assert (wrong.run, wrong.published, wrong.ours, wrong.notes) == ("MobileNetV1/full-50", "2.3", 2.2038, ("full-50-speedup",))
+    (wrong,) = [
+        cell for cell in date21().cells if cell.quantity == "speedup" and cell.status == "defect"
+    ]
+    assert (wrong.run, wrong.published, wrong.ours, wrong.notes) == (
+        "MobileNetV1/full-50",
+        "2.3",
+        2.2038,
+        ("full-50-speedup",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,19 +249,33 @@ def test_date21() -> None:
     ],
     ids=["exact", "copied", "swapped", "given"],
 )
-def test_an_altered_cell_is_found(cell: str, cycles: int, alter: Alter, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_altered_cell_is_found(
+    cell: str, cycles: int, alter: Alter, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Also where a defect is listed: it explains one figure, not any."""
     alter("ics21_cycles.csv", f"{cell},{cycles},", f"{cell},{cycles + 1},")
     assert run_command(["reproduce", "ics21", "--format", "json"]) == 1
     tree = json.loads(capsys.readouterr().out)
     assert not tree["ok"]
-    assert [f"{one['run']},{one['item']}" for one in tree["cells"] if one["status"] == "differs"] == [cell]
+    assert [
+        f"{one['run']},{one['item']}" for one in tree["cells"] if one["status"] == "differs"
+    ] == [cell]
 
 
-def test_an_altered_total_is_found_with_all_that_rests_on_it(alter: Alter, capsys: pytest.CaptureFixture[str]) -> None:
-    alter("ics21_totals.csv", "mobilenet/cifar10/archon,all,718116", "mobilenet/cifar10/archon,all,718117")
+def test_an_altered_total_is_found_with_all_that_rests_on_it(
+    alter: Alter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alter(
+        "ics21_totals.csv",
+        "mobilenet/cifar10/archon,all,718116",
+        "mobilenet/cifar10/archon,all,718117",
+    )
     assert run_command(["reproduce", "ics21", "--format", "json"]) == 1
-    different = Counter(one["section"] for one in json.loads(capsys.readouterr().out)["cells"] if one["status"] == "differs")
+    different = Counter(
+        one["section"]
+        for one in json.loads(capsys.readouterr().out)["cells"]
+        if one["status"] == "differs"
+    )
     assert different == {"headline": 4, "totals": 1, "speedups": 6}
 
 
@@ -217,14 +287,20 @@ def test_an_altered_claim_is_found(alter: Alter, capsys: pytest.CaptureFixture[s
     assert out.rstrip().endswith("1 figures differ, and no listed defect explains them")
 
 
-def test_an_altered_layer_of_date21_is_found(alter: Alter, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_altered_layer_of_date21_is_found(
+    alter: Alter, capsys: pytest.CaptureFixture[str]
+) -> None:
     alter("date21_layers.csv", "MobileNetV1,half,fuse,23912", "MobileNetV1,half,fuse,23913")
     assert run_command(["reproduce", "date21", "--format", "csv"]) == 1
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [(row["run"], row["item"]) for row in rows if row["status"] == "differs"] == [("MobileNetV1/half", "conv1, fuse 64x64")]
+    assert [(row["run"], row["item"]) for row in rows if row["status"] == "differs"] == [
+        ("MobileNetV1/half", "conv1, fuse 64x64")
+    ]
 
 
-@pytest.mark.parametrize(("paper", "first"), [("ics21", "headline"), ("date21", "the printed table")])
+@pytest.mark.parametrize(
+    ("paper", "first"), [("ics21", "headline"), ("date21", "the printed table")]
+)
 def test_tables_and_exit_code(paper: str, first: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["reproduce", paper]) == 0
     whole = capsys.readouterr().out
@@ -245,32 +321,55 @@ def _cell(row: dict[str, str]) -> str:
     if row["part"] == "tail":
         return TAIL[row["layer"]]
     swapped = row["flag"] == "column_swapped"
-    return f"{row['layer']}.{LABELS[row['source_cycle_column']] if swapped else PHASES[row['phase']]}"
+    return (
+        f"{row['layer']}.{LABELS[row['source_cycle_column']] if swapped else PHASES[row['phase']]}"
+    )
 
 
 def test_shipped_cycles_and_energies_are_the_published_ones() -> None:
     rows = [row for row in shared_rows("ics21/results.csv") if row["phase"] != "overhead"]
-    reference = {("/".join((row["network"], row["dataset"], row["accelerator"])), _cell(row)): row for row in rows}
+    reference = {
+        ("/".join((row["network"], row["dataset"], row["accelerator"])), _cell(row)): row
+        for row in rows
+    }
     ours = {(row["run"], row["cell"]): row for row in shipped.read_rows("ics21_cycles")}
-    assert {key: row["cycles"] for key, row in ours.items()} == {key: row["cycles"] for key, row in reference.items()}
+    assert {key: row["cycles"] for key, row in ours.items()} == {
+        key: row["cycles"] for key, row in reference.items()
+    }
     assert all(row["uj"] in ("", reference[key]["energy_uJ"]) for key, row in ours.items())
     assert len(ours) == len(rows)
 
 
 def test_shipped_totals_and_quotients_are_the_published_ones() -> None:
     reference = [row for row in shared_rows("ics21/totals.csv") if row["variant"] == "authors"]
-    runs = {("/".join((row["network"], row["dataset"], row["accelerator"])), row["scope"]): row["cycles"] for row in reference}
-    assert {(row["run"], row["scope"]): row["cycles"] for row in shipped.read_rows("ics21_totals")} == runs
-    adders = {row["network"] + row["dataset"]: row["adders_per_PE"] for row in reference if row["accelerator"] == "archon"}
+    runs = {
+        ("/".join((row["network"], row["dataset"], row["accelerator"])), row["scope"]): row[
+            "cycles"
+        ]
+        for row in reference
+    }
+    assert {
+        (row["run"], row["scope"]): row["cycles"] for row in shipped.read_rows("ics21_totals")
+    } == runs
+    adders = {
+        row["network"] + row["dataset"]: row["adders_per_PE"]
+        for row in reference
+        if row["accelerator"] == "archon"
+    }
     speedups = {
         (
             f"{row['archon_network']}/{row['dataset']}/archon",
             f"{row['scope']}, over {row['vs_network']} on {row['vs_accelerator']}",
         ): row["speedup"]
         for row in shared_rows("ics21/speedups.csv")
-        if row["main_cycles_variant"] == "authors" and row["adders_per_PE"] == adders[row["archon_network"] + row["dataset"]]
+        if row["main_cycles_variant"] == "authors"
+        and row["adders_per_PE"] == adders[row["archon_network"] + row["dataset"]]
     }
-    assert {(cell.run, cell.item): cell.published for cell in ics21().cells if cell.section == "speedups"} == speedups
+    assert {
+        (cell.run, cell.item): cell.published
+        for cell in ics21().cells
+        if cell.section == "speedups"
+    } == speedups
 
 
 def test_corrected_totals_are_the_closed_form() -> None:
@@ -279,7 +378,11 @@ def test_corrected_totals_are_the_closed_form() -> None:
     for row in shared_rows("ics21/totals.csv"):
         run = f"{row['network']}/{row['dataset']}/archon"
         own = cells(ics21(), "totals", run)
-        if row["variant"] == "recomputed_main_corrected" and row["adders_per_PE"] == adders.get(run, "6") and row["scope"] in own:
+        if (
+            row["variant"] == "recomputed_main_corrected"
+            and row["adders_per_PE"] == adders.get(run, "6")
+            and row["scope"] in own
+        ):
             cell = own[row["scope"]]
             assert int(row["cycles"]) == (cell.corrected or cell.ours)
             checked += 1
@@ -288,7 +391,10 @@ def test_corrected_totals_are_the_closed_form() -> None:
 
 def test_shipped_layers_of_date21_are_the_published_ones() -> None:
     reference = {
-        (row["network"], row["variant"], hardware, row["index"]): (row["name"], row[f"cycles_{hardware}"])
+        (row["network"], row["variant"], hardware, row["index"]): (
+            row["name"],
+            row[f"cycles_{hardware}"],
+        )
         for row in shared_rows("date21/layer_cycles_64.csv")
         for hardware in ("systolic", "fuse")
     }

@@ -1,7 +1,7 @@
 """SCALE-Sim's and DATE'21's cycles, exactly.
 
-``scalesim_cycles.csv``: SCALE-Sim 2.0.2 (22f88b1) and 3.0.0 (1d62b68), run unmodified; both versions agree on these columns.
-``archonsim/data/date21``: iitm-sysdl/FuSeConv, commit 04cdf54.
+``scalesim_cycles.csv``: SCALE-Sim 2.0.2 (22f88b1) and 3.0.0 (1d62b68), run unmodified; both
+versions agree on these columns. ``archonsim/data/date21``: iitm-sysdl/FuSeConv, commit 04cdf54.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ from archonsim.dataflow.operands import buffer_accesses
 from archonsim.dataflow.row_broadcast import fuse_cycles
 from archonsim.dataflow.systolic import Gemm, fold, layer_cycles
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.simulate import simulate
-from archonsim.workload.networks import network
-from archonsim.workload.published import date21_rows, network_name, printed_as, published_flops
+from archonsim.network.networks import network
+from archonsim.network.published import date21_rows, network_name, printed_as, published_flops
+from archonsim.runs.simulate import simulate
 from tests.published.sources import data_rows, shared_rows
 
 
 def _ideal(arch: str, work: str, *overrides: str) -> int:
     found = machine(arch)
-    return int(simulate(network(work), found, machine_spec(found, None, overrides), fidelity="ideal").total_cycles)
+    return int(
+        simulate(
+            network(work), found, machine_spec(found, None, overrides), fidelity="ideal"
+        ).total_cycles
+    )
 
 
 def test_scalesim_compute_cycles_and_buffer_accesses() -> None:
@@ -34,10 +38,20 @@ def test_scalesim_compute_cycles_and_buffer_accesses() -> None:
         folds = fold(gemm, int(row["rows"]), int(row["cols"]), row["dataflow"], "scalesim")  # type: ignore[arg-type]
         counted = buffer_accesses(gemm, folds)
         # SCALE-Sim counts rows + columns too many output writes in every os fold.
-        slip = folds.row_folds * folds.col_folds * (folds.rows + folds.cols) if row["dataflow"] == "os" else 0
+        slip = (
+            folds.row_folds * folds.col_folds * (folds.rows + folds.cols)
+            if row["dataflow"] == "os"
+            else 0
+        )
         ours = (folds.cycles, counted.inputs, counted.weights, counted.outputs + slip)
         assert ours == tuple(
-            int(row[key]) for key in ("compute_cycles", "sram_ifmap_reads", "sram_filter_reads", "sram_ofmap_writes")
+            int(row[key])
+            for key in (
+                "compute_cycles",
+                "sram_ifmap_reads",
+                "sram_filter_reads",
+                "sram_ofmap_writes",
+            )
         ), row
 
 
@@ -57,7 +71,9 @@ def test_a_full_fold_drains_as_the_rtl_array_did() -> None:
     assert fold(gemm, 16, 12, "os", "drained").cycles == 50 + 2 * 16 + 12 - 1
 
 
-@pytest.mark.parametrize("row", date21_rows("cycles"), ids=lambda row: "-".join(list(row.values())[:5]))
+@pytest.mark.parametrize(
+    "row", date21_rows("cycles"), ids=lambda row: "-".join(list(row.values())[:5])
+)
 def test_public_model_totals(row: dict[str, str]) -> None:
     work = network_name(row["network"], row["variant"])
     array = (f"pe.rows={row['rows']}", f"pe.cols={row['cols']}")
@@ -69,12 +85,19 @@ def test_public_model_totals(row: dict[str, str]) -> None:
 
 def test_public_model_by_kind_of_layer() -> None:
     rows = [row for row in date21_rows("cycles") if row["hardware"] == "FuSe"]
-    kinds = {"pointwise": "pointwise", "depthwise": "depthwise", "fuse_1xk": "depthwise", "fuse_kx1": "depthwise"}
+    kinds = {
+        "pointwise": "pointwise",
+        "depthwise": "depthwise",
+        "fuse_1xk": "depthwise",
+        "fuse_kx1": "depthwise",
+    }
     for row in rows:
         split: dict[str, int] = defaultdict(int)
         for layer in network(network_name(row["network"], row["variant"])).layers():
             if layer.is_compute:
-                split[kinds.get(layer.role, "other")] += fuse_cycles(layer, int(row["rows"]), int(row["cols"]))
+                split[kinds.get(layer.role, "other")] += fuse_cycles(
+                    layer, int(row["rows"]), int(row["cols"])
+                )
         assert split == {kind: int(row[f"{kind}_cycles"]) for kind in split}
     assert len(rows) == 84
 
@@ -83,21 +106,31 @@ def test_public_model_layer_by_layer() -> None:
     rows = shared_rows("date21/layer_cycles_64.csv")
     layers = {
         (row["network"], row["variant"]): [
-            one for one in network(network_name(row["network"], row["variant"])).layers() if one.is_compute
+            one
+            for one in network(network_name(row["network"], row["variant"])).layers()
+            if one.is_compute
         ]
         for row in rows
     }
     for row in rows:
         layer = layers[row["network"], row["variant"]][int(row["index"])]
         ours = layer_cycles(layer, 64, 64, "os", "fuseconv"), fuse_cycles(layer, 64, 64, "public")
-        assert (layer.name, *ours) == (row["name"], int(row["cycles_systolic"]), int(row["cycles_fuse"]))
+        assert (layer.name, *ours) == (
+            row["name"],
+            int(row["cycles_systolic"]),
+            int(row["cycles_fuse"]),
+        )
     assert len(rows) == 1680
 
 
-@pytest.mark.parametrize("row", date21_rows("cycles_paper"), ids=lambda row: "-".join(list(row.values())[:4]))
+@pytest.mark.parametrize(
+    "row", date21_rows("cycles_paper"), ids=lambda row: "-".join(list(row.values())[:4])
+)
 def test_paper_model_totals(row: dict[str, str]) -> None:
     work = network_name(row["network"], row["variant"])
-    cycles = _ideal("fuse", work, f"pe.rows={row['rows']}", f"pe.cols={row['cols']}", "timing=paper")
+    cycles = _ideal(
+        "fuse", work, f"pe.rows={row['rows']}", f"pe.cols={row['cols']}", "timing=paper"
+    )
     assert cycles == int(row["total_cycles"])
     assert row["authors_total_64"] in ("", str(cycles))
 
@@ -108,11 +141,16 @@ def test_published_speedups_to_their_printed_digits() -> None:
     for row in date21_rows("table"):
         if row["pub_speedup"] in ("", "1"):
             continue
-        baseline, ours = (_ideal("fuse", network_name(row["network"], one), "timing=paper") for one in ("baseline", row["variant"]))
+        baseline, ours = (
+            _ideal("fuse", network_name(row["network"], one), "timing=paper")
+            for one in ("baseline", row["variant"])
+        )
         told = printed_as(Fraction(baseline, ours), row["pub_speedup"])
         assert told == row["speedup_paper_match"]
         if told == "no":
-            wrong.append((row["network"], row["variant"], row["pub_speedup"], f"{baseline / ours:.4f}"))
+            wrong.append(
+                (row["network"], row["variant"], row["pub_speedup"], f"{baseline / ours:.4f}")
+            )
     assert wrong == [("MobileNetV1", "full-50", "2.3", "2.2038")]
 
 

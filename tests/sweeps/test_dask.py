@@ -36,14 +36,29 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ]
     ]
     commands += [
-        [*base, "distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard", "--host",
-         "127.0.0.1", "--local-directory", str(folder / f"worker{number}")]
+        [
+            *base,
+            "distributed.cli.dask_worker",
+            "--scheduler-file",
+            str(file),
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+            "--host",
+            "127.0.0.1",
+            "--local-directory",
+            str(folder / f"worker{number}"),
+        ]
         for number in (1, 2)
-    ]  # fmt: skip
+    ]
     started = []
     try:
         for command in commands:
-            started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder))
+            started.append(
+                subprocess.Popen(
+                    command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder
+                )
+            )
             until = time.monotonic() + 60
             while not file.exists() or not file.read_text().endswith("}"):
                 assert time.monotonic() < until, "the scheduler did not start"
@@ -57,8 +72,23 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _sweep(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "archonsim", "sweep", "-a", "archon", "-w", str(DIGITS), "--param", "pe.rows=4,8",
-               "--param", "pe.fifo_depth=3..8", "-o", str(folder), *more]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "archonsim",
+        "sweep",
+        "-a",
+        "archon",
+        "-w",
+        str(DIGITS),
+        "--param",
+        "pe.rows=4,8",
+        "--param",
+        "pe.fifo_depth=3..8",
+        "-o",
+        str(folder),
+        *more,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -26,7 +26,18 @@ from archonsim.sweeps.question import ask
 
 DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
 SWEEP = [sys.executable, "-m", "archonsim", "sweep"]
-CYCLE = ["-a", "archon", "-w", str(DIGITS), "--param", "pe.rows=4,8", "--param", "pe.fifo_depth=3..14", "--param", "pe.adders=4,6"]
+CYCLE = [
+    "-a",
+    "archon",
+    "-w",
+    str(DIGITS),
+    "--param",
+    "pe.rows=4,8",
+    "--param",
+    "pe.fifo_depth=3..14",
+    "--param",
+    "pe.adders=4,6",
+]
 TABLES = ("results.csv", "results.parquet")
 
 
@@ -59,10 +70,17 @@ def test_rows_say_what_runs_say(whole: Path) -> None:
         assert row["digest"] == report.digest
         assert int(row["cycles"]) == report.total_cycles
         assert int(row["compute"]) == sum(layer.compute for layer in report.layers)
-        assert int(row["cycles"]) == int(row["compute"]) + sum(int(row[f"stall.{cause}"]) for cause in STALLS)
+        assert int(row["cycles"]) == int(row["compute"]) + sum(
+            int(row[f"stall.{cause}"]) for cause in STALLS
+        )
         assert (int(row["macs"]), int(row["adds"])) == (report.total_macs, report.total_adds)
         assert float(row["time_ms"]) == report.time_ms
-        dram = sum(words for layer in report.layers for key, words in layer.traffic.items() if key.startswith("dram."))
+        dram = sum(
+            words
+            for layer in report.layers
+            for key, words in layer.traffic.items()
+            if key.startswith("dram.")
+        )
         assert int(row["dram_words"]) == dram
 
 
@@ -78,9 +96,17 @@ def test_infeasible_points_are_rows_with_a_reason(whole: Path) -> None:
 def test_keys_are_addresses_of_content(whole: Path, tmp_path: Path) -> None:
     rows = rows_of(whole)
     assert len({row["key"] for row in rows}) == len(rows)
-    other = archonsim.sweep("archon", DIGITS, {"pe.adders": [6]}, set={"pe.rows": 8, "pe.fifo_depth": 7}).to_dataframe()
-    same = [row["key"] for row in rows if (row["pe.rows"], row["pe.fifo_depth"], row["pe.adders"]) == ("8", "7", "6")]
-    assert same == list(other["key"]), "the same machine and trace have the same key, however the sweep is put"
+    other = archonsim.sweep(
+        "archon", DIGITS, {"pe.adders": [6]}, set={"pe.rows": 8, "pe.fifo_depth": 7}
+    ).to_dataframe()
+    same = [
+        row["key"]
+        for row in rows
+        if (row["pe.rows"], row["pe.fifo_depth"], row["pe.adders"]) == ("8", "7", "6")
+    ]
+    assert same == list(other["key"]), (
+        "the same machine and trace have the same key, however the sweep is put"
+    )
 
 
 def test_csv_and_parquet_say_the_same(whole: Path) -> None:
@@ -98,8 +124,12 @@ def test_csv_and_parquet_say_the_same(whole: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", [2, 3])
-def test_the_table_is_the_same_on_any_number_of_processes(jobs: int, whole: Path, tmp_path: Path) -> None:
-    subprocess.run([*SWEEP, *CYCLE, "-o", str(tmp_path), "-j", str(jobs)], check=True, capture_output=True)
+def test_the_table_is_the_same_on_any_number_of_processes(
+    jobs: int, whole: Path, tmp_path: Path
+) -> None:
+    subprocess.run(
+        [*SWEEP, *CYCLE, "-o", str(tmp_path), "-j", str(jobs)], check=True, capture_output=True
+    )
     assert tables(tmp_path) == tables(whole)
     lines = (tmp_path / "journal.jsonl").read_text().splitlines()
     assert len(lines) == len(rows_of(whole))
@@ -137,7 +167,10 @@ def _lines(folder: Path) -> list[bytes]:
     return journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc, which this system lacks")
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(),
+    reason="looks for processes in /proc, which this system lacks",
+)
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_killed_at_any_moment_and_resumed(jobs: int, whole: Path, tmp_path: Path) -> None:
     """Killed for good, three times, each time further on; then resumed to the end."""
@@ -158,11 +191,15 @@ def test_killed_at_any_moment_and_resumed(jobs: int, whole: Path, tmp_path: Path
     subprocess.run(command, check=True, capture_output=True)
     lines = _lines(tmp_path)
     assert lines[: len(finished)] == finished
-    assert sorted(json.loads(line)[0] for line in lines) == list(range(points)), "no point ran twice"
+    assert sorted(json.loads(line)[0] for line in lines) == list(range(points)), (
+        "no point ran twice"
+    )
     assert tables(tmp_path) == tables(whole)
 
 
-def test_a_line_that_a_kill_cut_off_runs_again(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_that_a_kill_cut_off_runs_again(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     journal = (whole / "journal.jsonl").read_bytes()
     command = ["sweep", *CYCLE, "-o", str(tmp_path), "--resume", "-f", "csv"]
     for name in ("sweep.json",):
@@ -176,7 +213,10 @@ def test_a_line_that_a_kill_cut_off_runs_again(whole: Path, tmp_path: Path, caps
 
 @pytest.mark.parametrize("keep", [4, 20])
 def test_a_resumed_sweep_forecasts_what_is_left(keep: int, whole: Path, tmp_path: Path) -> None:
-    """Whichever points are there: also those that a forecast runs first, and none but impossible ones."""
+    """Whichever points are there.
+
+    Also those that a forecast runs first, and none but impossible ones.
+    """
     lines = _lines(whole)
     (tmp_path / "sweep.json").write_bytes((whole / "sweep.json").read_bytes())
     (tmp_path / "journal.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[:keep]))
@@ -196,19 +236,23 @@ def test_images_that_a_workload_lacks_are_refused_at_once(tmp_path: Path) -> Non
 
 def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path) -> None:
     limit = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); from archonsim.cli.app import run_command; "
-        "sys.exit(run_command(sys.argv[1:]))"
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        " resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); from archonsim.cli.app import"
+        " run_command; sys.exit(run_command(sys.argv[1:]))"
     )
     asked = ideal(tmp_path, "--param", "pe.adders=2..12", rows="2..20")
-    done = subprocess.run([sys.executable, "-c", limit, *asked], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", limit, *asked], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2, done.stderr
     assert f"{tmp_path / 'journal.jsonl'}: cannot write: File too large" in done.stderr
     assert "Traceback" not in done.stderr
     assert run_command([*asked, "--resume"]) == 0
 
 
-def test_a_finished_sweep_runs_nothing_again(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_sweep_runs_nothing_again(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = (whole / "journal.jsonl").read_bytes(), tables(whole)
     assert run_command(["sweep", *CYCLE, "-o", str(whole), "--resume"]) == 0
     assert "nothing left to run" in capsys.readouterr().err
@@ -218,7 +262,9 @@ def test_a_finished_sweep_runs_nothing_again(whole: Path, capsys: pytest.Capture
 def test_ctrl_c_says_how_to_go_on(whole: Path, tmp_path: Path) -> None:
     command = [*SWEEP, *CYCLE, "-o", str(tmp_path), "-j", "2"]
     # As a terminal does it: the whole group gets the signal.
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     _wait(lambda: len(_lines(tmp_path)) >= 10)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -230,12 +276,19 @@ def test_ctrl_c_says_how_to_go_on(whole: Path, tmp_path: Path) -> None:
     assert tables(tmp_path) == tables(whole)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc, which this system lacks")
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(),
+    reason="looks for processes in /proc, which this system lacks",
+)
 def test_a_worker_that_dies_ends_the_sweep_in_one_line(whole: Path, tmp_path: Path) -> None:
     command = [*SWEEP, *CYCLE, "-o", str(tmp_path), "-j", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     _wait(lambda: len(_lines(tmp_path)) >= 10)
-    workers = [child for child in _children(process.pid) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    workers = [
+        child
+        for child in _children(process.pid)
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
     _, err = process.communicate(timeout=60)
@@ -251,7 +304,9 @@ def ideal(folder: Path, *more: str, rows: str = "2..4") -> list[str]:
     return ["sweep", *where, "--param", f"pe.rows={rows}", *more]
 
 
-def test_other_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_folders_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run_command(ideal(tmp_path)) == 0
 
     def refused(*arguments: str) -> str:
@@ -262,11 +317,16 @@ def test_other_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         return err
 
     assert "add --resume to go on" in refused(*ideal(tmp_path))
-    assert "parameters.pe.rows is [2, 3, 4] there and [2, 3, 4, 8] here" in refused(*ideal(tmp_path, "--resume", rows="2..4,8"))
-    assert "fixed.pe.cols is absent there and 4 here" in refused(*ideal(tmp_path, "--resume", "--set", "pe.cols=4"))
+    assert "parameters.pe.rows is [2, 3, 4] there and [2, 3, 4, 8] here" in refused(
+        *ideal(tmp_path, "--resume", rows="2..4,8")
+    )
+    assert "fixed.pe.cols is absent there and 4 here" in refused(
+        *ideal(tmp_path, "--resume", "--set", "pe.cols=4")
+    )
     monkeypatch.setattr(sweep, "__version__", "99.0")
-    assert f'is of another version: archonsim is "{archonsim.__version__}" there and "99.0" here' in refused(
-        *ideal(tmp_path, "--resume")
+    assert (
+        f'is of another version: archonsim is "{archonsim.__version__}" there and "99.0" here'
+        in refused(*ideal(tmp_path, "--resume"))
     )
 
 
@@ -276,7 +336,20 @@ def test_another_trace_is_another_sweep(tmp_path: Path, capsys: pytest.CaptureFi
     for seed in ("1", "2"):
         assert run_command(["synthesize", "fusionet_digits", "-o", str(file), "--seed", seed]) == 0
         capsys.readouterr()
-        code = run_command(["sweep", "-a", "archon", "-w", str(file), "--param", "pe.rows=8", "-o", str(folder), "--resume"])
+        code = run_command(
+            [
+                "sweep",
+                "-a",
+                "archon",
+                "-w",
+                str(file),
+                "--param",
+                "pe.rows=8",
+                "-o",
+                str(folder),
+                "--resume",
+            ]
+        )
         assert code == (0 if seed == "1" else 2)
     assert "digests is" in capsys.readouterr().err
 
@@ -289,7 +362,9 @@ def test_another_trace_is_another_sweep(tmp_path: Path, capsys: pytest.CaptureFi
         ({"journal.jsonl": '[99, {"key": "x"}]\n'}, "line 1 is damaged"),
     ],
 )
-def test_damaged_folders(damage: dict[str, str], needed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_folders(
+    damage: dict[str, str], needed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_command(ideal(tmp_path)) == 0
     for name, text in damage.items():
         (tmp_path / name).write_text(text)
@@ -317,12 +392,17 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
         (["-w", "fusionet_digits"], "--arch is missing"),
         (["-a", "archon", "-w", "fusionet_digts"], "did you mean 'fusionet_digits'"),
         (["-a", "archon", "-w", "fusionet_digits", "-j", "0"], "--jobs is 0"),
-        (["-a", "archon", "-w", "fusionet_digits", "-j", "2", "--dask", "tcp://127.0.0.1:1"], "keep one"),
+        (
+            ["-a", "archon", "-w", "fusionet_digits", "-j", "2", "--dask", "tcp://127.0.0.1:1"],
+            "keep one",
+        ),
         (["missing.toml"], "missing.toml"),
         (["missing.toml", "-a", "archon"], "drop --arch, or the file"),
     ],
 )
-def test_bad_input(arguments: list[str], needed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input(
+    arguments: list[str], needed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "out"
     fidelity = [] if arguments == ["missing.toml"] else ["--fidelity", "ideal"]
     assert run_command(["sweep", *arguments, *fidelity, "-o", str(folder)]) == 2
@@ -334,7 +414,10 @@ def test_bad_input(arguments: list[str], needed: str, tmp_path: Path, capsys: py
 
 
 def test_memory_does_not_grow_with_points(tmp_path: Path) -> None:
-    """Points that differ in nothing that is kept for the next one; a kept report takes more than ten kilobytes."""
+    """Points that differ in nothing that is kept for the next one.
+
+    A kept report takes more than ten kilobytes.
+    """
     held: dict[int, int] = {}
 
     def look(finished: int) -> None:
@@ -344,19 +427,40 @@ def test_memory_does_not_grow_with_points(tmp_path: Path) -> None:
 
     tracemalloc.start()
     try:
-        archonsim.sweep("archon", "fusionet_digits", {"clock_mhz": "100..269"}, fidelity="ideal", folder=tmp_path, on_point=look)
+        archonsim.sweep(
+            "archon",
+            "fusionet_digits",
+            {"clock_mhz": "100..269"},
+            fidelity="ideal",
+            folder=tmp_path,
+            on_point=look,
+        )
     finally:
         tracemalloc.stop()
     assert (held[160] - held[60]) / 100 < 3000
 
 
 def test_summary_and_frame(tmp_path: Path) -> None:
-    result = archonsim.sweep(["archon", "dense"], "fusionet_digits", {"pe.rows": [4, 8]}, fidelity="ideal", folder=tmp_path)
+    result = archonsim.sweep(
+        ["archon", "dense"],
+        "fusionet_digits",
+        {"pe.rows": [4, 8]},
+        fidelity="ideal",
+        folder=tmp_path,
+    )
     frame = result.to_dataframe()
     assert list(frame["pe.rows"]) == [4, 8, 4, 8]
-    assert list(frame["dram_words"].isna()) == [True, True, False, False], "ARCHON's closed form moves no words"
+    assert list(frame["dram_words"].isna()) == [
+        True,
+        True,
+        False,
+        False,
+    ], "ARCHON's closed form moves no words"
     fastest = frame[frame["arch"] == "archon"]["cycles"].min()
-    assert f"fastest of fusionet_digits on archon: {fastest:,} cycles".replace(",", " ") in result.summary()
+    assert (
+        f"fastest of fusionet_digits on archon: {fastest:,} cycles".replace(",", " ")
+        in result.summary()
+    )
     assert math.isclose(frame["time_ms"].iloc[0], frame["cycles"].iloc[0] / 500_000)
 
 

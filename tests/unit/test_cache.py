@@ -86,7 +86,9 @@ def test_a_file_answers_its_own_question_only(folder: Path) -> None:
     assert cache.load("topic", {"a": 1}) is cache.load("topic", {"a": 2}) is None
 
 
-def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_costs_time_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(cache.DIRECTORY_VARIABLE, str(tmp_path / "file"))
     assert best_mapping(PROBLEM, dense().hierarchy()) == find_mapping(PROBLEM, dense().hierarchy())

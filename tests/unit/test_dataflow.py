@@ -10,26 +10,38 @@ from hypothesis import strategies as st
 from archonsim.dataflow.spatial import map_layer
 from archonsim.dataflow.tile import output_tiles
 from archonsim.machines.archon.rounds import _cuts
-from archonsim.workload.layer import Layer
+from archonsim.network.layer import Layer
 from tests.strategies import make_block
 
 BLOCKS = st.builds(
-    make_block, channels=st.sampled_from([2, 6]), mid=st.sampled_from([4, 10, 30]), out=st.sampled_from([2, 8]),
-    groups=st.sampled_from([1, 2]), size=st.tuples(st.integers(1, 17), st.integers(1, 17)), kernel=st.sampled_from([1, 3, 5]),
+    make_block,
+    channels=st.sampled_from([2, 6]),
+    mid=st.sampled_from([4, 10, 30]),
+    out=st.sampled_from([2, 8]),
+    groups=st.sampled_from([1, 2]),
+    size=st.tuples(st.integers(1, 17), st.integers(1, 17)),
+    kernel=st.sampled_from([1, 3, 5]),
     stride=st.sampled_from([1, 2, 3]),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(block=BLOCKS, rows=st.integers(1, 9), cols=st.integers(1, 9))
-def test_tiles_cover_each_pixel_once_and_touch_what_their_windows_touch(block, rows: int, cols: int) -> None:  # type: ignore[no-untyped-def]
+def test_tiles_cover_each_pixel_once_and_touch_what_their_windows_touch(
+    block, rows: int, cols: int
+) -> None:  # type: ignore[no-untyped-def]
     dw = block.dw
     seen = set()
     for tile in output_tiles(dw, rows, cols):
-        pixels = set(itertools.product(range(tile.y, tile.y + tile.height), range(tile.x, tile.x + tile.width)))
+        pixels = set(
+            itertools.product(
+                range(tile.y, tile.y + tile.height), range(tile.x, tile.x + tile.width)
+            )
+        )
         assert not pixels & seen
         seen |= pixels
-        # The bounding rectangle of what the windows read, clipped to the map (strides beyond the kernel skip pixels in it).
+        # The bounding rectangle of what the windows read, clipped to the map (strides beyond the
+        # kernel skip pixels in it).
         ys = [p * dw.stride_h - dw.padding[0] + r for p, _ in pixels for r in range(dw.kernel_h)]
         xs = [q * dw.stride_w - dw.padding[2] + s for _, q in pixels for s in range(dw.kernel_w)]
         tall = len([y for y in range(min(ys), max(ys) + 1) if 0 <= y < dw.in_h])
@@ -43,7 +55,12 @@ def brute_force(layer: Layer, rows: int, cols: int, adders: int) -> int:
     if layer.kind == "depthwise":
         sizes, groups = (1, layer.out_channels, layer.out_h, layer.out_w), 1
     else:
-        sizes = (layer.in_channels // layer.groups, layer.out_channels // layer.groups, layer.out_h, layer.out_w)
+        sizes = (
+            layer.in_channels // layer.groups,
+            layer.out_channels // layer.groups,
+            layer.out_h,
+            layer.out_w,
+        )
         groups = layer.groups
     best = None
     for x, y in itertools.product(range(4), repeat=2):
@@ -61,12 +78,16 @@ def brute_force(layer: Layer, rows: int, cols: int, adders: int) -> int:
 
 @settings(max_examples=25, deadline=None)
 @given(block=BLOCKS, rows=st.integers(1, 5), cols=st.integers(1, 5), adders=st.integers(1, 6))
-def test_mapping_is_the_optimum_and_covers_every_channel(block, rows: int, cols: int, adders: int) -> None:  # type: ignore[no-untyped-def]
+def test_mapping_is_the_optimum_and_covers_every_channel(
+    block, rows: int, cols: int, adders: int
+) -> None:  # type: ignore[no-untyped-def]
     for layer in block.layers:
         mapping = map_layer(layer, rows, cols, adders)
         assert mapping.cycles == brute_force(layer, rows, cols, adders)
         assert mapping.cycles * rows * cols * adders >= layer.macs
-        per_group = layer.out_channels if layer.kind == "depthwise" else layer.out_channels // layer.groups
+        per_group = (
+            layer.out_channels if layer.kind == "depthwise" else layer.out_channels // layer.groups
+        )
         cuts = list(_cuts(mapping, per_group))
         assert sum(units for _, units, _ in cuts) == mapping.units
         assert sum(channels for _, _, channels in cuts) == layer.out_channels

@@ -13,17 +13,23 @@ from archonsim.dataflow.mapper import LEVELS, find_mapping, splits
 from archonsim.dataflow.mapping import Mapping
 from archonsim.dataflow.problem import Problem
 from archonsim.errors import SpecError
-from archonsim.machines.dense.layers import map_layers
-from archonsim.workload.layer import Layer
-from archonsim.workload.networks import network
-from archonsim.workload.workload import Provenance, Workload
+from archonsim.machines.row_stationary.layers import map_layers
+from archonsim.network.layer import Layer
+from archonsim.network.networks import network
+from archonsim.network.workload import Provenance, Workload
 from tests.row_stationary import dense
 
 #: PW1 of MobileNetV2's second block (ICS'21's b1), as the authors mapped it.
-LAYER = Layer(name="b1.pw1", kind="conv", role="pw1", in_channels=16, out_channels=96, in_h=32, in_w=32)
+LAYER = Layer(
+    name="b1.pw1", kind="conv", role="pw1", in_channels=16, out_channels=96, in_h=32, in_w=32
+)
 TABLE = {
-    "dram": ["Q8"], "glb": ["P32", "M2x", "Q4x"], "array": ["M2y", "C4y"], "weight_spad": ["C4"], "psum_spad": ["M24"],
-}  # fmt: skip
+    "dram": ["Q8"],
+    "glb": ["P32", "M2x", "Q4x"],
+    "array": ["M2y", "C4y"],
+    "weight_spad": ["C4"],
+    "psum_spad": ["M24"],
+}
 
 
 def workload(layer: Layer = LAYER) -> Workload:
@@ -39,7 +45,12 @@ def write(folder: Path, levels: dict[str, object], **entry: object) -> str:
 def test_tables_come_back_whatever_the_order() -> None:
     mapping = Mapping.parse(dict(reversed(TABLE.items())), LEVELS, "here")
     assert mapping.to_table() == TABLE
-    assert (mapping.cycles, mapping.pes_used, mapping.bound("M"), mapping.bound("M", "x")) == (24_576, 64, 96, 2)
+    assert (mapping.cycles, mapping.pes_used, mapping.bound("M"), mapping.bound("M", "x")) == (
+        24_576,
+        64,
+        96,
+        2,
+    )
 
 
 @pytest.mark.parametrize("suffix", ["toml", "json"])
@@ -48,7 +59,9 @@ def test_one_loader_reads_both_forms(tmp_path: Path, suffix: str) -> None:
     if suffix == "toml":
         path = tmp_path / "mapping.toml"
         levels = ", ".join(f"{level} = {json.dumps(loops)}" for level, loops in TABLE.items())
-        path.write_text(f"[[mapping]]\nshape = [1, 16, 96, 32, 32, 1, 1, 1, 1]\nlevels = {{ {levels} }}\n")
+        path.write_text(
+            f"[[mapping]]\nshape = [1, 16, 96, 32, 32, 1, 1, 1, 1]\nlevels = {{ {levels} }}\n"
+        )
     (mapped,) = map_layers(workload(), dense(f"mapping={path}"))
     assert mapped.mapping.to_table() == TABLE
     assert mapped.cycles == 24_576
@@ -68,15 +81,35 @@ def but(**levels: object) -> dict[str, object]:
         (but(dram=[8]), "level dram: loop 8 is not"),
         (but(dram=["Q4"]), r"Q is 32, but its loops \(Q4 at dram, Q4x at glb\) multiply to 16"),
         (but(weight_spad=[]), r"C is 16, but its loops \(C4y at array\) multiply to 4"),
-        (but(dram=["Q2"], glb=["P32", "M2x", "Q16x"]), r"axis x has 8 columns of PEs, and its loops \(.*\) take 32"),
-        (but(psum_spad=["M48"], glb=["P32", "Q4x"]), r"psum_spad holds 24 words, its tiles need 48 \(48 of output\): 24 too many"),
-        (but(dram=[], psum_spad=["M24", "Q8"]), "loop Q8 at psum_spad is not allowed: in time this level takes M"),
-        (but(array=["C4y"], glb=["P32", "M2x", "Q4x", "M2y"]), "loop M2y at glb is not allowed: along y this level takes no loop"),
-        (but(weight_spad=[], glb=["C4", "P32", "M2x", "Q4x"]), "loop C4 at glb is not allowed: input channels may loop there only"),
-        (but(psum_spad=["M12"], dram=["M2", "Q8"]), "loops M2, Q8 at dram are out of order: from the outside in it is N Q P M"),
+        (
+            but(dram=["Q2"], glb=["P32", "M2x", "Q16x"]),
+            r"axis x has 8 columns of PEs, and its loops \(.*\) take 32",
+        ),
+        (
+            but(psum_spad=["M48"], glb=["P32", "Q4x"]),
+            r"psum_spad holds 24 words, its tiles need 48 \(48 of output\): 24 too many",
+        ),
+        (
+            but(dram=[], psum_spad=["M24", "Q8"]),
+            "loop Q8 at psum_spad is not allowed: in time this level takes M",
+        ),
+        (
+            but(array=["C4y"], glb=["P32", "M2x", "Q4x", "M2y"]),
+            "loop M2y at glb is not allowed: along y this level takes no loop",
+        ),
+        (
+            but(weight_spad=[], glb=["C4", "P32", "M2x", "Q4x"]),
+            "loop C4 at glb is not allowed: input channels may loop there only",
+        ),
+        (
+            but(psum_spad=["M12"], dram=["M2", "Q8"]),
+            "loops M2, Q8 at dram are out of order: from the outside in it is N Q P M",
+        ),
     ],
 )
-def test_malformed_mappings_are_named(tmp_path: Path, levels: dict[str, object], message: str) -> None:
+def test_malformed_mappings_are_named(
+    tmp_path: Path, levels: dict[str, object], message: str
+) -> None:
     with pytest.raises(SpecError, match=message):
         map_layers(workload(), dense(f"mapping={write(tmp_path, levels)}"))
 
@@ -89,8 +122,14 @@ def test_malformed_mappings_are_named(tmp_path: Path, levels: dict[str, object],
         ('{"mapping": [1]}', "mapping 1: an entry has the keys layer or shape, levels"),
         ('{"mapping": [{"layer": "a"}]}', "mapping 1: levels is missing"),
         ('{"mapping": [{"levels": {}}]}', "mapping 1: give either layer or shape"),
-        ('{"mapping": [{"shape": [1, 2], "levels": {}}]}', r"mapping 1: shape is \[1, 2\]; it must be the nine numbers"),
-        ('{"mapping": [{"layer": "a", "levels": []}]}', "mapping 1: a mapping is a table of levels"),
+        (
+            '{"mapping": [{"shape": [1, 2], "levels": {}}]}',
+            r"mapping 1: shape is \[1, 2\]; it must be the nine numbers",
+        ),
+        (
+            '{"mapping": [{"layer": "a", "levels": []}]}',
+            "mapping 1: a mapping is a table of levels",
+        ),
         ('{"mapping": [{"layer": "a", "levels": {}}]}', "no mapping for layer 'b1.pw1' of shape"),
     ],
 )
@@ -109,19 +148,35 @@ def test_missing_files_and_unknown_names_are_named(tmp_path: Path) -> None:
 
 
 def test_a_machine_too_small_for_a_layer_is_named() -> None:
-    with pytest.raises(SpecError, match=r"no mapping of a layer with N 1, C 16, M 96, P 32, .* fits \(glb 1 words"):
+    with pytest.raises(
+        SpecError, match=r"no mapping of a layer with N 1, C 16, M 96, P 32, .* fits \(glb 1 words"
+    ):
         map_layers(workload(), dense("glb.words=1"))
 
 
 def test_dram_may_split_rows_where_nothing_else_fits() -> None:
-    assert map_layers(workload(), dense("glb.words=8"))[0].mapping.to_table()["dram"][:2] == ["Q32", "P32"]
+    assert map_layers(workload(), dense("glb.words=8"))[0].mapping.to_table()["dram"][:2] == [
+        "Q32",
+        "P32",
+    ]
 
 
 def test_layers_become_problems() -> None:
-    grouped = Layer(name="g", kind="conv", role="g", in_channels=8, out_channels=12, in_h=6, in_w=5, groups=2)
+    grouped = Layer(
+        name="g", kind="conv", role="g", in_channels=8, out_channels=12, in_h=6, in_w=5, groups=2
+    )
     assert Problem.of(grouped) == Problem(c=4, m=6, p=5, q=6, groups=2)
     depthwise = Layer(
-        name="d", kind="depthwise", role="d", in_channels=8, out_channels=8, in_h=6, in_w=5, kernel_h=3, kernel_w=1, groups=8
+        name="d",
+        kind="depthwise",
+        role="d",
+        in_channels=8,
+        out_channels=8,
+        in_h=6,
+        in_w=5,
+        kernel_h=3,
+        kernel_w=1,
+        groups=8,
     )
     assert Problem.of(depthwise) == Problem(m=8, p=5, q=4, s=3, r=1, input_maps=8)
 
@@ -135,7 +190,9 @@ def test_groups_and_depthwise_channels_multiply_traffic() -> None:
     depthwise = mapped["b2.dw"]
     touched = depthwise.layer.in_channels * depthwise.layer.in_h * depthwise.layer.in_w
     assert depthwise.words("dram", "input")[0] >= touched
-    assert depthwise.cost.counts["dram", "input"].reads < touched, "the published analysis lets all channels share one map"
+    assert depthwise.cost.counts["dram", "input"].reads < touched, (
+        "the published analysis lets all channels share one map"
+    )
 
 
 def test_mapping_a_layer_takes_well_under_half_a_second() -> None:
@@ -148,7 +205,9 @@ def test_mapping_a_layer_takes_well_under_half_a_second() -> None:
         assert time.process_time() - start < 0.5
 
 
-@pytest.mark.parametrize(("number", "parts", "count"), [(1, 3, 1), (12, 2, 6), (64, 3, 28), (97, 4, 4)])
+@pytest.mark.parametrize(
+    ("number", "parts", "count"), [(1, 3, 1), (12, 2, 6), (64, 3, 28), (97, 4, 4)]
+)
 def test_splits(number: int, parts: int, count: int) -> None:
     found = splits(number, parts)
     assert len(found) == len(set(found)) == count

@@ -21,13 +21,21 @@ def test_bandwidth_is_kept_without_rounding() -> None:
     """25.6 words a cycle are 128 in 5 cycles: five transfers of 128 words end every 5 cycles."""
     server = RateServer(Fraction(128, 5))
     assert [server.reserve(128, 0).free for _ in range(3)] == [5, 10, 15]
-    assert [server.reserve(32, 0).free for _ in range(4)] == [17, 18, 19, 20]  # 16.25, 17.5, 18.75, 20
+    assert [server.reserve(32, 0).free for _ in range(4)] == [
+        17,
+        18,
+        19,
+        20,
+    ]  # 16.25, 17.5, 18.75, 20
 
 
 def test_latency_is_added_behind_the_channel_and_overlaps() -> None:
     server = RateServer(Fraction(4), latency_cycles=100)
     slots = [server.reserve(40, 0) for _ in range(2)]
-    assert [(slot.first, slot.free, slot.arrival) for slot in slots] == [(100, 10, 110), (110, 20, 120)]
+    assert [(slot.first, slot.free, slot.arrival) for slot in slots] == [
+        (100, 10, 110),
+        (110, 20, 120),
+    ]
 
 
 def test_bursts_are_moved_whole() -> None:
@@ -37,39 +45,76 @@ def test_bursts_are_moved_whole() -> None:
 
 
 def test_an_unlimited_server_takes_no_time() -> None:
-    assert RateServer(None, latency_cycles=50, turnaround_cycles=9).reserve(10**9, 7, "write") == (7, 7, 7)
+    assert RateServer(None, latency_cycles=50, turnaround_cycles=9).reserve(10**9, 7, "write") == (
+        7,
+        7,
+        7,
+    )
 
 
 def test_the_channel_idles_where_the_direction_changes() -> None:
     channel = RateServer(Fraction(4), turnaround_cycles=8)
-    ends = [channel.reserve(40, 0, direction).free for direction in ("read", "read", "write", "read")]
+    ends = [
+        channel.reserve(40, 0, direction).free for direction in ("read", "read", "write", "read")
+    ]
     assert ends == [10, 20, 38, 56]
     assert channel.counts == {"turnarounds": 2}
 
 
-def moved(memory: MemorySystem, transfers: list[tuple[Direction, int, int]]) -> tuple[list[int], list[tuple[str, int]]]:
-    """Reserve (direction, words, cycle) at DRAM; return the cycles of `free`, and what moved in its order."""
+def moved(
+    memory: MemorySystem, transfers: list[tuple[Direction, int, int]]
+) -> tuple[list[int], list[tuple[str, int]]]:
+    """Reserve (direction, words, cycle) at DRAM.
+
+    Return the cycles of `free`, and what moved in its order.
+    """
     order: list[tuple[str, int]] = []
     free = []
     for direction, words, at in transfers:
         one = Transfer("dram", direction, "output" if direction == "write" else "input", words)
-        free.append(memory.reserve(one, words, at, lambda transfer, count, server: order.append((transfer.direction, count))).free)
+        free.append(
+            memory.reserve(
+                one,
+                words,
+                at,
+                lambda transfer, count, server: order.append((transfer.direction, count)),
+            ).free
+        )
     return free, order
 
 
 def test_writes_wait_for_each_other_in_the_controller() -> None:
-    dram = DramSpec(gigabytes_per_second=4, latency_cycles=0, burst_words=4, turnaround_cycles=5, write_queue_words=80)
+    dram = DramSpec(
+        gigabytes_per_second=4,
+        latency_cycles=0,
+        burst_words=4,
+        turnaround_cycles=5,
+        write_queue_words=80,
+    )
     memory = MemorySystem(dram, {}, 500)  # 4 words a cycle
-    free, order = moved(memory, [("write", 40, 0), ("read", 40, 0), ("write", 40, 3), ("read", 40, 3), ("write", 8, 20)])
+    free, order = moved(
+        memory,
+        [("write", 40, 0), ("read", 40, 0), ("write", 40, 3), ("read", 40, 3), ("write", 8, 20)],
+    )
     assert order == [("read", 40), ("write", 40), ("write", 40), ("read", 40)]
-    assert free == [0, 10, 35, 50, 35]  # a write is safe once the queue has room: when the last batch is through
+    assert free == [
+        0,
+        10,
+        35,
+        50,
+        35,
+    ]  # a write is safe once the queue has room: when the last batch is through
     assert memory.flush(60, lambda *_: None) == 62
     assert memory.counts == {"dram.turnarounds": 3}
 
 
 def test_a_wrong_device_is_refused_whatever_the_model() -> None:
     with pytest.raises(SpecError, match="unknown DRAM device 'ddr9'"):
-        MemorySystem(DramSpec(gigabytes_per_second=4, latency_cycles=9, burst_words=4, device="ddr9"), {}, 500)
+        MemorySystem(
+            DramSpec(gigabytes_per_second=4, latency_cycles=9, burst_words=4, device="ddr9"),
+            {},
+            500,
+        )
 
 
 def test_kinds_that_are_free_take_no_time_and_are_not_told_of() -> None:
@@ -78,9 +123,12 @@ def test_kinds_that_are_free_take_no_time_and_are_not_told_of() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 200)), max_size=20), st.integers(1, 64), st.integers(1, 7),
-    st.integers(0, 40), st.integers(1, 16),
-)  # fmt: skip
+    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 200)), max_size=20),
+    st.integers(1, 64),
+    st.integers(1, 7),
+    st.integers(0, 40),
+    st.integers(1, 16),
+)
 def test_server_agrees_with_one_that_moves_word_by_word(
     requests: list[tuple[int, int]], words: int, cycles: int, latency: int, burst: int
 ) -> None:
@@ -103,14 +151,21 @@ def test_words_per_cycle_of_the_preset() -> None:
     assert dram.words_per_cycle(500) == Fraction(128, 5)
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 5), st.integers(1, 5), st.integers(1, 100))
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.integers(1, 100),
+)
 def test_dma_order_holds_everything_once_and_what_a_tile_needs_before_it(
     chunks: list[int], lead: int, lag: int, grain: int
 ) -> None:
     tiles = [FixedTile(cycles=1) for _ in chunks]
     for tile, count in zip(tiles, chunks, strict=True):
         tile.chunks = (1,) * count
-    order = list(dma_order(Phase(name="layer", tiles=tiles, stream_from=["dram"] * len(tiles)), lead, lag))
+    order = list(
+        dma_order(Phase(name="layer", tiles=tiles, stream_from=["dram"] * len(tiles)), lead, lag)
+    )
     for what in ("load", "store", "chunk"):
         for tile in range(len(tiles)):
             mine = [request for request in order if (request.what, request.tile) == (what, tile)]
@@ -120,5 +175,9 @@ def test_dma_order_holds_everything_once_and_what_a_tile_needs_before_it(
             assert all(share % grain == 0 for share in shares[:-1])
     at = {(request.what, request.tile, request.piece): place for place, request in enumerate(order)}
     for tile in range(1, len(tiles)):
-        last_load = max(place for (what, number, _), place in at.items() if (what, number) == ("load", tile))
-        assert last_load < at["chunk", tile, 0], "a tile's loads come before its stream, or the machine would hang"
+        last_load = max(
+            place for (what, number, _), place in at.items() if (what, number) == ("load", tile)
+        )
+        assert last_load < at["chunk", tile, 0], (
+            "a tile's loads come before its stream, or the machine would hang"
+        )

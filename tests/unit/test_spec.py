@@ -22,13 +22,19 @@ from tests.strategies import archon
         ("pe.adders=4.0", "--set pe.adders is 4.0; it must be a valid integer"),
         ("pe.adders=true", "--set pe.adders is True; it must be a valid integer"),
         ("pe.adders=many", "--set pe.adders is 'many'; it must be a valid integer"),
-        ("dram.model=slow", "--set dram.model is 'slow'; it must be 'fixed', 'banks' or 'unlimited'"),
+        (
+            "dram.model=slow",
+            "--set dram.model is 'slow'; it must be 'fixed', 'banks' or 'unlimited'",
+        ),
         (
             "dram.gigabytes_per_second=1e-300",
             "--set dram.gigabytes_per_second is 1e-300; it must be greater than or equal to 0.001",
         ),
         ("clock_mhz=1e300", "--set clock_mhz is 1e+300; it must be less than or equal to 1000000"),
-        (f"dram.latency_cycles={10**30}", f"--set dram.latency_cycles is {10**30}; it must be less than 2147483648"),
+        (
+            f"dram.latency_cycles={10**30}",
+            f"--set dram.latency_cycles is {10**30}; it must be less than 2147483648",
+        ),
         ("dram.free=['x']", "--set dram.free.0 is 'x'; it must be 'input', "),
         ("clock_mhz=nan", "--set clock_mhz is nan; it must be"),
         ("clock_mhz=-1", "--set clock_mhz is -1; it must be greater than or equal to 0.001"),

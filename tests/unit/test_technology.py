@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from archonsim.errors import SpecError
 from archonsim.machines.archon import MACHINE
+from archonsim.network.networks import network
 from archonsim.spec.technology import Memory, load_technology
-from archonsim.workload.networks import network
 from tests.laws.test_energy import SHIPPED
 from tests.strategies import archon
 
@@ -19,24 +19,60 @@ from tests.strategies import archon
 @pytest.mark.parametrize(
     ("line", "other", "message"),
     [
-        ("multiply = 2.2 ", "multiply = -1 ", r"parts.mac.multiply is -1; it must be greater than or equal to 0"),
-        ("multiply = 2.2 ", "multiply = nan ", "parts.mac.multiply is nan; it must be a finite number"),
-        ("multiply = 2.2 ", 'multiply = "much" ', "parts.mac.multiply is 'much'; it must be a valid number"),
+        (
+            "multiply = 2.2 ",
+            "multiply = -1 ",
+            r"parts.mac.multiply is -1; it must be greater than or equal to 0",
+        ),
+        (
+            "multiply = 2.2 ",
+            "multiply = nan ",
+            "parts.mac.multiply is nan; it must be a finite number",
+        ),
+        (
+            "multiply = 2.2 ",
+            'multiply = "much" ',
+            "parts.mac.multiply is 'much'; it must be a valid number",
+        ),
         ("multiply = 2.2 ", "divide = 2.2 ", "part 'mac' has no action 'divide'; it has multiply"),
         ("[parts.mac]", "[parts.mack]", "unknown part 'mack'; did you mean 'mac'?"),
         ("[memories.glb]", "[memories.gbl]", "unknown memory 'gbl'; did you mean 'glb'?"),
-        ("read = [512.0]", "read = [-512.0]", "memories.dram.read.0 is -512.0; it must be greater than or equal to 0"),
+        (
+            "read = [512.0]",
+            "read = [-512.0]",
+            "memories.dram.read.0 is -512.0; it must be greater than or equal to 0",
+        ),
         ("read = [512.0]", "read = []", "memories.dram.read is"),
-        ("read = [512.0]", "read = [512.0, 1.0]", "memories.dram: 2 read and 1 write energies for 1 sizes; give one for each"),
-        ("words = [128, 224]", "words = [224, 128]", r"memories.weight_spad: words are \[224, 128\]; sizes must rise"),
-        ("access_words = 4", "access_words = 0", "memories.dram.access_words is 0; it must be greater than or equal to 1"),
-        ("access_words = 4", "acces_words = 4", "memories.dram.acces_words: unknown key|memories.dram.access_words is missing"),
-        ('access = "largest"', 'access = "mean"', "access is 'mean'; it must be 'largest' or 'own'"),
+        (
+            "read = [512.0]",
+            "read = [512.0, 1.0]",
+            "memories.dram: 2 read and 1 write energies for 1 sizes; give one for each",
+        ),
+        (
+            "words = [128, 224]",
+            "words = [224, 128]",
+            r"memories.weight_spad: words are \[224, 128\]; sizes must rise",
+        ),
+        (
+            "access_words = 4",
+            "access_words = 0",
+            "memories.dram.access_words is 0; it must be greater than or equal to 1",
+        ),
+        (
+            "access_words = 4",
+            "acces_words = 4",
+            "memories.dram.acces_words: unknown key|memories.dram.access_words is missing",
+        ),
+        (
+            'access = "largest"',
+            'access = "mean"',
+            "access is 'mean'; it must be 'largest' or 'own'",
+        ),
         ('access = "largest"', "", "access is missing"),
         ('source = "', 'sauce = "', "sauce: unknown key|source is missing"),
-        ('source = "', 'source = ', "not a TOML file"),
+        ('source = "', "source = ", "not a TOML file"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_file_is_one_line(line: str, other: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     assert line in SHIPPED
@@ -50,7 +86,10 @@ def test_a_bad_file_is_one_line(line: str, other: str, message: str, tmp_path: P
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ("[memories.prediction_buffer]", r"energy of memory 'prediction_buffer' is missing; add \[memories.prediction_buffer\]"),
+        (
+            "[memories.prediction_buffer]",
+            r"energy of memory 'prediction_buffer' is missing; add \[memories.prediction_buffer\]",
+        ),
         ("[parts.mux]", r"energy of mux.process is missing; add process to \[parts.mux\]"),
     ],
 )
@@ -69,10 +108,15 @@ def test_unknown_names_and_files() -> None:
         load_technology("nowhere.toml")
 
 
-MEMORY = Memory(access_words=4, words=(1000, 2000, 8000), read=(10.0, 20.0, 40.0), write=(11.0, 21.0, 41.0))
+MEMORY = Memory(
+    access_words=4, words=(1000, 2000, 8000), read=(10.0, 20.0, 40.0), write=(11.0, 21.0, 41.0)
+)
 
 
-@pytest.mark.parametrize(("words", "pj"), [(1000, 10.0), (2000, 20.0), (8000, 40.0), (4000, 800**0.5), (500, 5.0), (32000, 80.0)])
+@pytest.mark.parametrize(
+    ("words", "pj"),
+    [(1000, 10.0), (2000, 20.0), (8000, 40.0), (4000, 800**0.5), (500, 5.0), (32000, 80.0)],
+)
 def test_sizes_between_and_beyond_follow_a_power_law(words: int, pj: float) -> None:
     assert MEMORY.at("read", words) == pytest.approx(pj)
 
@@ -91,4 +135,6 @@ def test_published_sizes_are_exact() -> None:
 
 def test_one_size_holds_for_all_and_free_memories_stay_free() -> None:
     assert Memory(access_words=1, read=(3.0,), write=(4.0,)).at("read", 77) == 3.0
-    assert Memory(access_words=1, words=(1, 2), read=(0.0, 4.0), write=(0.0, 4.0)).at("read", 3) == 0.0
+    assert (
+        Memory(access_words=1, words=(1, 2), read=(0.0, 4.0), write=(0.0, 4.0)).at("read", 3) == 0.0
+    )

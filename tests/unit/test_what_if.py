@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from archonsim.errors import MaskError
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.what_if import MaskPolicy
+from archonsim.network.networks import network
+from archonsim.trace.synthetic import synthesize
+from archonsim.trace.what_if import MaskPolicy
 
 WORK = synthesize(network("fusionet_digits"), seed=3, images=2)[0]
 BLOCK = next(WORK.blocks())
@@ -34,14 +34,18 @@ def test_hits_and_either_lie_between_what_was_predicted_and_what_is_true() -> No
         assert (bits("either")[place] == predicted | true).all()
 
 
-@pytest.mark.parametrize(("first", "second"), [("oracle", "trace"), ("trace", "random:0.25"), ("random:0.5", "all")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("oracle", "trace"), ("trace", "random:0.25"), ("random:0.5", "all")]
+)
 def test_two_policies_are_one_for_each_relu(first: str, second: str) -> None:
     both = bits(f"{first}/{second}", seed=2)
     assert (both[0] == bits(first, seed=2)[0]).all()
     assert (both[1] == bits(second, seed=2)[1]).all()
 
 
-@pytest.mark.parametrize("text", ["trace", "hits", "either", "random:0.5", "hits/trace", "flip:0.1/oracle"])
+@pytest.mark.parametrize(
+    "text", ["trace", "hits", "either", "random:0.5", "hits/trace", "flip:0.1/oracle"]
+)
 def test_policies_read_back(text: str) -> None:
     assert str(MaskPolicy.parse(text)) == text
 

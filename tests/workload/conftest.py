@@ -4,16 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer, same_padding
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.tensors import MemoryTrace
-from archonsim.workload.workload import Provenance, Workload
-from archonsim.workload.writer import write_workload
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer, same_padding
+from archonsim.network.workload import Provenance, Workload
+from archonsim.trace.synthetic import synthesize
+from archonsim.trace.tensors import MemoryTrace
+from archonsim.tracefile.writer import write_workload
 
 
-def conv(name: str, channels: tuple[int, int], size: int, *, kernel: int = 1, stride: int = 1, **more: object) -> Layer:
-    kind = "depthwise" if more.get("groups") == channels[0] == channels[1] and kernel > 1 else "conv"
+def conv(
+    name: str,
+    channels: tuple[int, int],
+    size: int,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    **more: object,
+) -> Layer:
+    kind = (
+        "depthwise" if more.get("groups") == channels[0] == channels[1] and kernel > 1 else "conv"
+    )
     pad = same_padding(size, kernel, stride)
     return Layer(
         name=name,
@@ -33,13 +43,17 @@ def conv(name: str, channels: tuple[int, int], size: int, *, kernel: int = 1, st
     )
 
 
-def bottleneck(index: int, channels: tuple[int, int, int], size: int, *, stride: int = 1, **more: object) -> Block:
+def bottleneck(
+    index: int, channels: tuple[int, int, int], size: int, *, stride: int = 1, **more: object
+) -> Block:
     """PW1 - DW - PW2 on 2 groups, 3x3 windows."""
     into, mid, out = channels
     return Block(
         index=index,
         pw1=conv(f"b{index}.pw1", (into, mid), size, groups=2, activation="relu"),
-        dw=conv(f"b{index}.dw", (mid, mid), size, kernel=3, stride=stride, groups=mid, activation="relu"),
+        dw=conv(
+            f"b{index}.dw", (mid, mid), size, kernel=3, stride=stride, groups=mid, activation="relu"
+        ),
         pw2=conv(f"b{index}.pw2", (mid, out), -(-size // stride), groups=2),
         **more,  # type: ignore[arg-type]
     )
@@ -67,10 +81,16 @@ def tiny_network() -> Workload:
         bottleneck(3, (4, 12, 6), 5, stride=2),
         bottleneck(4, (6, 12, 6), 3, predicted=False),
         pointwise_first(5, (6, 12, 8), 3),
-        Layer(name="pool", kind="avgpool", role="pool", in_channels=8, out_channels=8, in_h=3, in_w=3),
+        Layer(
+            name="pool", kind="avgpool", role="pool", in_channels=8, out_channels=8, in_h=3, in_w=3
+        ),
         Layer(name="a/b %2F", kind="fc", role="fc", in_channels=8, out_channels=10, bias=True),
     )
-    return Workload(name="tiny", items=items, provenance=Provenance(network="tiny", dataset="none", note="für tests"))
+    return Workload(
+        name="tiny",
+        items=items,
+        provenance=Provenance(network="tiny", dataset="none", note="für tests"),
+    )
 
 
 @pytest.fixture(scope="session")

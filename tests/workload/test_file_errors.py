@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from archonsim.errors import MaskError, WorkloadError
-from archonsim.workload.block import Block
-from archonsim.workload.check import validate
-from archonsim.workload.reader import open_workload
-from archonsim.workload.tensors import MemoryTrace
-from archonsim.workload.workload import Workload
-from archonsim.workload.writer import write_workload
+from archonsim.network.block import Block
+from archonsim.network.workload import Workload
+from archonsim.trace.tensors import MemoryTrace
+from archonsim.tracefile.check import validate
+from archonsim.tracefile.reader import open_workload
+from archonsim.tracefile.writer import write_workload
 
 Edit = Callable[[h5py.File], object]
 
@@ -163,7 +163,9 @@ def test_truncated(tiny_file: Path) -> None:
     refuse(tiny_file, "damaged: .*truncated file.*; export it again")
 
 
-def test_a_file_swapped_after_opening_is_noticed(tiny: tuple[Workload, MemoryTrace], tiny_file: Path) -> None:
+def test_a_file_swapped_after_opening_is_noticed(
+    tiny: tuple[Workload, MemoryTrace], tiny_file: Path
+) -> None:
     workload = open_workload(tiny_file)
     with h5py.File(tiny_file, "r+") as file:
         file["blocks/b1/keep1"][0, 0, 0] ^= 0x10
@@ -177,14 +179,19 @@ def test_a_file_swapped_after_opening_is_noticed(tiny: tuple[Workload, MemoryTra
 def test_image_out_of_range(tiny_file: Path, image: int) -> None:
     trace = open_workload(tiny_file).trace
     assert trace is not None
-    with pytest.raises(WorkloadError, match=rf"{tiny_file}: image {image} is out of range; the file holds 2 \(0 to 1\)"):
+    with pytest.raises(
+        WorkloadError,
+        match=rf"{tiny_file}: image {image} is out of range; the file holds 2 \(0 to 1\)",
+    ):
         trace.block("b1", image)
 
 
 def test_unknown_names(tiny_file: Path) -> None:
     trace = open_workload(tiny_file).trace
     assert trace is not None
-    with pytest.raises(WorkloadError, match=r"no weights for a layer 'b1.pw9'; did you mean 'b1.pw2'\?"):
+    with pytest.raises(
+        WorkloadError, match=r"no weights for a layer 'b1.pw9'; did you mean 'b1.pw2'\?"
+    ):
         trace.layer("b1.pw9")
     with pytest.raises(WorkloadError, match="no block 'b9'; did you mean"):
         trace.predictors("b9")
@@ -192,7 +199,9 @@ def test_unknown_names(tiny_file: Path) -> None:
         trace.block("b4", 0)
 
 
-def test_a_block_called_like_a_group_is_safe(tiny: tuple[Workload, MemoryTrace], tmp_path: Path) -> None:
+def test_a_block_called_like_a_group_is_safe(
+    tiny: tuple[Workload, MemoryTrace], tmp_path: Path
+) -> None:
     blocks = [item for item in tiny[0].items if isinstance(item, Block)]
     twice = replace(tiny[0], items=(blocks[0], replace(blocks[1], index=1)))
     with pytest.raises(WorkloadError, match="two blocks are called 'b1'; names must be unique"):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from archonsim.errors import WorkloadError
-from archonsim.workload.check import validate
-from archonsim.workload.reader import open_workload
+from archonsim.tracefile.check import validate
+from archonsim.tracefile.reader import open_workload
 
 
 def survives(path: Path) -> bool:
@@ -59,8 +59,20 @@ def attributes(path: Path) -> Iterator[tuple[str, str]]:
 
 
 REPLACEMENTS: list[object] = [
-    None, "text", "", -1, 2**63 - 1, 0.5, float("nan"), True, [3, 2], np.zeros((2, 2)), np.array([b"a", b"b"]), h5py.Empty("f"), 1j,
-]  # fmt: skip
+    None,
+    "text",
+    "",
+    -1,
+    2**63 - 1,
+    0.5,
+    float("nan"),
+    True,
+    [3, 2],
+    np.zeros((2, 2)),
+    np.array([b"a", b"b"]),
+    h5py.Empty("f"),
+    1j,
+]
 
 
 @pytest.mark.parametrize("place", range(len(REPLACEMENTS)))
@@ -78,7 +90,11 @@ def test_deleted_and_retyped_attributes(tiny_file: Path, place: int) -> None:
             if value is not None:
                 file[where].attrs[name] = value
         if not same and survives(tiny_file):
-            harmless = name in free if isinstance(value, str) else name in ("test_images", "norm_params", "unexecuted_params")
+            harmless = (
+                name in free
+                if isinstance(value, str)
+                else name in ("test_images", "norm_params", "unexecuted_params")
+            )
             assert harmless, (where, name, value)
 
 

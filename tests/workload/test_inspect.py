@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 
 from archonsim.errors import WorkloadError
-from archonsim.report.inspect import Inspection, inspect_workload
-from archonsim.report.inspect_text import render_inspection
-from archonsim.workload.block import Block
-from archonsim.workload.mask import Mask
-from archonsim.workload.networks import network
-from archonsim.workload.reader import open_workload
-from archonsim.workload.tensors import LayerTensors, MemoryTrace
-from archonsim.workload.workload import Workload
+from archonsim.network.block import Block
+from archonsim.network.networks import network
+from archonsim.network.workload import Workload
+from archonsim.result.inspect import Inspection, inspect_workload
+from archonsim.show.terminal.inspect_text import render_inspection
+from archonsim.trace.mask import Mask
+from archonsim.trace.tensors import LayerTensors, MemoryTrace
+from archonsim.tracefile.reader import open_workload
 
 Made = tuple[Workload, MemoryTrace]
 
@@ -77,7 +77,10 @@ def test_fused_density(tiny: Made, name: str) -> None:
     block = next(one for one in workload.blocks() if one.name == name)
     found = next(one for one in inspect_workload(workload, images=[0]).blocks if one.name == name)
     assert found.fused_nonzero == count_fused(block, trace.layers)
-    assert found.fused_weights == block.out_channels * block.mid_channels // 2 * 9 * block.in_channels // 2
+    assert (
+        found.fused_weights
+        == block.out_channels * block.mid_channels // 2 * 9 * block.in_channels // 2
+    )
 
 
 def test_layers_know_their_density_and_block(tiny: Made) -> None:
@@ -106,13 +109,23 @@ def shown(inspection: Inspection) -> str:
 
 def test_text_shows_what_matters(tiny_file: Path) -> None:
     text = shown(inspect_workload(open_workload(tiny_file), file=tiny_file))
-    for words in ("SYNTHETIC", "note: synthetic", "b5", "pw-pw-dw", "false alarms", "predictors", "digest "):
+    for words in (
+        "SYNTHETIC",
+        "note: synthetic",
+        "b5",
+        "pw-pw-dw",
+        "false alarms",
+        "predictors",
+        "digest ",
+    ):
         assert words in text
     assert "nan" not in text
 
 
 def test_json(tiny_file: Path) -> None:
-    tree = json.loads(json.dumps(inspect_workload(open_workload(tiny_file), file=tiny_file).to_dict()))
+    tree = json.loads(
+        json.dumps(inspect_workload(open_workload(tiny_file), file=tiny_file).to_dict())
+    )
     assert tree["schema"] == 1
     assert tree["provenance"]["mask_source"] == "synthetic"
     block = tree["blocks"][0]

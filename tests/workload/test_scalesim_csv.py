@@ -8,11 +8,14 @@ import pytest
 
 from archonsim.dataflow.systolic import layer_cycles
 from archonsim.errors import WorkloadError
-from archonsim.workload.layer import Layer
-from archonsim.workload.scalesim_csv import read_topology
+from archonsim.network.layer import Layer
+from archonsim.network.scalesim_csv import read_topology
 from tests.published.sources import shared_rows
 
-CONV = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n"
+CONV = (
+    "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter,"
+    " Strides,\n"
+)
 GEMM = "Layer, M, N, K,\n"
 
 
@@ -30,15 +33,33 @@ def fault(tmp_path: Path, text: str) -> str:
 
 
 def test_convolutions_keep_names_and_order(tmp_path: Path) -> None:
-    first, second = layers(tmp_path, CONV + "Conv1, 224, 224, 3, 3, 3, 32, 2,\n\nConv 2/a, 112, 110, 1, 1, 32, 64, 1\n")
-    assert (first.name, first.in_channels, first.out_channels, first.out_h, first.out_w) == ("Conv1", 3, 32, 112, 112)
+    first, second = layers(
+        tmp_path, CONV + "Conv1, 224, 224, 3, 3, 3, 32, 2,\n\nConv 2/a, 112, 110, 1, 1, 32, 64, 1\n"
+    )
+    assert (first.name, first.in_channels, first.out_channels, first.out_h, first.out_w) == (
+        "Conv1",
+        3,
+        32,
+        112,
+        112,
+    )
     assert first.padding == (0, 1, 0, 1)
-    assert (second.name, second.out_h, second.out_w, second.macs) == ("Conv 2/a", 112, 110, 112 * 110 * 32 * 64)
+    assert (second.name, second.out_h, second.out_w, second.macs) == (
+        "Conv 2/a",
+        112,
+        110,
+        112 * 110 * 32 * 64,
+    )
 
 
 def test_products_are_pixels_filters_and_terms(tmp_path: Path) -> None:
     (layer,) = layers(tmp_path, GEMM + "g, 5, 7, 11,\n")
-    assert (layer.out_h * layer.out_w, layer.out_channels, layer.in_channels, layer.macs) == (5, 7, 11, 385)
+    assert (layer.out_h * layer.out_w, layer.out_channels, layer.in_channels, layer.macs) == (
+        5,
+        7,
+        11,
+        385,
+    )
 
 
 def test_a_name_with_dp_is_depthwise(tmp_path: Path) -> None:
@@ -48,7 +69,9 @@ def test_a_name_with_dp_is_depthwise(tmp_path: Path) -> None:
 
 
 def test_names_that_come_again_get_a_number(tmp_path: Path) -> None:
-    assert [layer.name for layer in layers(tmp_path, GEMM + "a,1,1,1\nb,1,1,1,1:1,\na,1,1,1\n")] == ["a", "b", "a#2"]
+    assert [
+        layer.name for layer in layers(tmp_path, GEMM + "a,1,1,1\nb,1,1,1,1:1,\na,1,1,1\n")
+    ] == ["a", "b", "a#2"]
 
 
 def test_strides_of_both_axes_and_dense_sparsity_are_read(tmp_path: Path) -> None:
@@ -62,14 +85,29 @@ def test_strides_of_both_axes_and_dense_sparsity_are_read(tmp_path: Path) -> Non
     [
         ("", "net.csv: is empty; a topology has a header and a line for each layer"),
         (CONV, "net.csv: has a header and no layer; add a line for each layer"),
-        (CONV + "a, 8, 8, 3, 3, x, 4, 1,\n", "line 2: layer 'a': Channels is 'x'; it must be a whole number of at least 1"),
-        (CONV + "a, 8, 8, 3, 3, 2, 4, 1,\nb, 8, 8, 3, 3, 2, 4, 0,\n", "line 3: layer 'b': Strides is '0'"),
+        (
+            CONV + "a, 8, 8, 3, 3, x, 4, 1,\n",
+            "line 2: layer 'a': Channels is 'x'; it must be a whole number of at least 1",
+        ),
+        (
+            CONV + "a, 8, 8, 3, 3, 2, 4, 1,\nb, 8, 8, 3, 3, 2, 4, 0,\n",
+            "line 3: layer 'b': Strides is '0'",
+        ),
         (CONV + "a, 8, 8, 3, 3, 2.5, 4, 1,\n", "Channels is '2.5'"),
         (CONV + "a, 8, 8, 3, -3, 2, 4, 1,\n", "Filter Width is '-3'"),
-        (CONV + "a, 8, 2, 3, 3, 2, 4, 1,\n", "line 2: layer 'a': Filter Width is 3; it must be at most IFMAP Width, 2"),
-        (CONV + "a, 8, 8, 3, 3, 2,\n", "line 2: layer 'a' has 5 values; it must have 7: IFMAP Height"),
+        (
+            CONV + "a, 8, 2, 3, 3, 2, 4, 1,\n",
+            "line 2: layer 'a': Filter Width is 3; it must be at most IFMAP Width, 2",
+        ),
+        (
+            CONV + "a, 8, 8, 3, 3, 2,\n",
+            "line 2: layer 'a' has 5 values; it must have 7: IFMAP Height",
+        ),
         (CONV + "a, 8, 8, 3, 3, 2, 4, 1, 1, 9,\n", "has '9' after its last column"),
-        (CONV + "a, 8, 8, 3, 3, 2, 4, 1, 2:4,\n", "Sparsity is '2:4'; only dense layers (1:1) are modelled"),
+        (
+            CONV + "a, 8, 8, 3, 3, 2, 4, 1, 2:4,\n",
+            "Sparsity is '2:4'; only dense layers (1:1) are modelled",
+        ),
         (CONV + ", 8, 8, 3, 3, 2, 4, 1,\n", "line 2: the layer's name is empty"),
         (GEMM + "a, 8, 8,\n", "line 2: layer 'a' has 2 values; it must have 3: M, N, K"),
         (GEMM + "a, 8, 8, 8, 8\n", "has '8' after its last column 'K'"),
@@ -98,11 +136,19 @@ def test_imported_topologies_take_scalesims_cycles(tmp_path: Path) -> None:
             text = f"{GEMM}{row['layer']}, {row['M']}, {row['N']}, {row['K']},\n"
         else:
             keys = ("ifmap_h", "ifmap_w", "filt_h", "filt_w", "channels", "filters", "stride")
-            text = f"{CONV}{row['layer']}, {', '.join(str(int(float(row[key]))) for key in keys)},\n"
+            text = (
+                f"{CONV}{row['layer']}, {', '.join(str(int(float(row[key]))) for key in keys)},\n"
+            )
         if text not in read:
             (read[text],) = layers(tmp_path, text)
         layer = read[text]
-        cycles = layer_cycles(layer, int(row["rows"]), int(row["cols"]), row["dataflow"], "scalesim")  # type: ignore[arg-type]
-        assert (layer.name, layer.macs, cycles) == (row["layer"], int(row["macs"]), int(row["compute_cycles"]))
+        cycles = layer_cycles(
+            layer, int(row["rows"]), int(row["cols"]), row["dataflow"], "scalesim"
+        )  # type: ignore[arg-type]
+        assert (layer.name, layer.macs, cycles) == (
+            row["layer"],
+            int(row["macs"]),
+            int(row["compute_cycles"]),
+        )
         checked += 1
     assert checked == 4072

@@ -5,12 +5,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from archonsim.errors import WorkloadError
-from archonsim.verify import verify
-from archonsim.workload.check import validate
-from archonsim.workload.networks import network
-from archonsim.workload.synthetic import synthesize
-from archonsim.workload.tensors import BlockTrace, MemoryTrace
-from archonsim.workload.workload import Workload
+from archonsim.network.networks import network
+from archonsim.network.workload import Workload
+from archonsim.runs.verify import verify
+from archonsim.trace.synthetic import synthesize
+from archonsim.trace.tensors import BlockTrace, MemoryTrace
+from archonsim.tracefile.check import validate
 from tests.workload.conftest import bottleneck, tiny_network
 
 Made = tuple[Workload, MemoryTrace]
@@ -19,7 +19,13 @@ Made = tuple[Workload, MemoryTrace]
 @pytest.fixture(scope="module")
 def digits() -> Made:
     return synthesize(
-        network("fusionet_digits"), seed=1, density1=0.3, density2=0.6, weight_density=(0.2, 0.3, 0.1), images=2, agreement=0.8
+        network("fusionet_digits"),
+        seed=1,
+        density1=0.3,
+        density2=0.6,
+        weight_density=(0.2, 0.3, 0.1),
+        images=2,
+        agreement=0.8,
     )
 
 
@@ -55,11 +61,18 @@ def test_densities(digits: Made) -> None:
 @pytest.mark.parametrize("density", [0.0, 1.0])
 def test_extreme_densities(density: float) -> None:
     workload, trace = synthesize(
-        tiny_network(), seed=0, density1=density, density2=density, weight_density=(density,) * 3, agreement=1
+        tiny_network(),
+        seed=0,
+        density1=density,
+        density2=density,
+        weight_density=(density,) * 3,
+        agreement=1,
     )
     one = trace.block("b3", 0)
     assert one.keep1.density() == one.keep2.density() == one.true1.density() == density
-    assert np.count_nonzero(trace.layer("b3.dw").weight) == density * trace.layer("b3.dw").weight.size
+    assert (
+        np.count_nonzero(trace.layer("b3.dw").weight) == density * trace.layer("b3.dw").weight.size
+    )
     validate(workload)
 
 
@@ -87,7 +100,10 @@ def neighbours_agree(one: BlockTrace) -> float:
 
 
 def test_spatial_correlation() -> None:
-    alone, together = (synthesize(network("fusionet_digits"), seed=1, spatial=reach)[1].block("b1", 0) for reach in (0, 2))
+    alone, together = (
+        synthesize(network("fusionet_digits"), seed=1, spatial=reach)[1].block("b1", 0)
+        for reach in (0, 2)
+    )
     assert neighbours_agree(alone) == pytest.approx(0.5, abs=0.02)
     assert neighbours_agree(together) > 0.7
     assert together.keep1.density() == pytest.approx(0.5, abs=1e-3)
@@ -110,12 +126,18 @@ def test_impossible_arguments(arguments: dict[str, object], message: str) -> Non
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_concatenated_shortcut_is_the_input_averaged_over_pixels_inside_the_map(stride: int) -> None:
+def test_a_concatenated_shortcut_is_the_input_averaged_over_pixels_inside_the_map(
+    stride: int,
+) -> None:
     concat = bottleneck(1, (4, 12, 6), 5, stride=stride, residual="concat")
-    work, memory = synthesize(Workload(name="x", items=(concat,), provenance=tiny_network().provenance), seed=0)
+    work, memory = synthesize(
+        Workload(name="x", items=(concat,), provenance=tiny_network().provenance), seed=0
+    )
     trace = memory.block("b1", 0)
     for p, q in np.ndindex(trace.output.shape[1:]):
         # 'same' padding of a 3x3 window on 5 pixels is one pixel on each side, for stride 1 and 2.
-        window = trace.input[:, max(0, p * stride - 1) : p * stride + 2, max(0, q * stride - 1) : q * stride + 2]
+        window = trace.input[
+            :, max(0, p * stride - 1) : p * stride + 2, max(0, q * stride - 1) : q * stride + 2
+        ]
         assert_allclose(trace.output[6:, p, q], window.mean((1, 2)), atol=2e-3)
     assert all(check.passed for check in verify(work, images=[0]))

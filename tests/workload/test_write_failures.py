@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from archonsim.errors import OutputError, WorkloadError
-from archonsim.workload.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
-from archonsim.workload.workload import Provenance, Workload
-from archonsim.workload.writer import write_workload
+from archonsim.network.workload import Provenance, Workload
+from archonsim.trace.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
+from archonsim.tracefile.writer import write_workload
 
 Made = tuple[Workload, MemoryTrace]
 
@@ -42,7 +42,9 @@ def test_ctrl_c_leaves_the_old_file(tiny: Made, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_ctrl_c_between_writing_and_renaming(tiny: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_between_writing_and_renaming(
+    tiny: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.fsync", lambda _: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         write_workload(tmp_path / "w.h5", *tiny)
@@ -50,7 +52,10 @@ def test_ctrl_c_between_writing_and_renaming(tiny: Made, tmp_path: Path, monkeyp
 
 
 def test_full_disk_leaves_nothing(tiny: Made, tmp_path: Path) -> None:
-    """A limit on the size of files stands in for the end of the disk: the kernel refuses the write half way."""
+    """A limit on the size of files stands in for the end of the disk.
+
+    The kernel refuses the write half way.
+    """
     path = tmp_path / "w.h5"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -65,7 +70,9 @@ def test_full_disk_leaves_nothing(tiny: Made, tmp_path: Path) -> None:
 
 
 def test_no_such_folder(tiny: Made, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"nowhere/w\.h5: cannot be written: No such file or directory"):
+    with pytest.raises(
+        OutputError, match=r"nowhere/w\.h5: cannot be written: No such file or directory"
+    ):
         write_workload(tmp_path / "nowhere" / "w.h5", *tiny)
 
 
@@ -84,7 +91,12 @@ def refuse(tmp_path: Path, workload: Workload, trace: MemoryTrace, message: str)
 
 def test_masks_without_a_source_are_refused(tiny: Made, tmp_path: Path) -> None:
     silent = replace(tiny[0], provenance=Provenance(network="tiny"))
-    refuse(tmp_path, silent, tiny[1], "mask_source is 'none' beside masks of 2 images; it must be 'trained' or 'synthetic'")
+    refuse(
+        tmp_path,
+        silent,
+        tiny[1],
+        "mask_source is 'none' beside masks of 2 images; it must be 'trained' or 'synthetic'",
+    )
 
 
 def test_missing_parts_are_refused(tiny: Made, tmp_path: Path) -> None:
@@ -98,7 +110,17 @@ def test_impossible_parts_are_refused(tiny: Made, tmp_path: Path) -> None:
     workload, trace = tiny
     one = trace.layers["b1.dw"]
     wrong = trace.layers | {"b1.dw": replace(one, weight=one.weight[:, :, :2])}
-    refuse(tmp_path, workload, replace(trace, layers=wrong), r"b1\.dw weight: shape is \(12, 1, 2, 3\); it must be \(12, 1, 3, 3\)")
+    refuse(
+        tmp_path,
+        workload,
+        replace(trace, layers=wrong),
+        r"b1\.dw weight: shape is \(12, 1, 2, 3\); it must be \(12, 1, 3, 3\)",
+    )
     block = trace.blocks["b1", 0]
     swapped = trace.blocks | {("b1", 0): replace(block, keep1=trace.blocks["b3", 0].keep2)}
-    refuse(tmp_path, workload, replace(trace, blocks=swapped), "b1 image 0 keep1: covers 12x3x3 activations; it must be 12x5x5")
+    refuse(
+        tmp_path,
+        workload,
+        replace(trace, blocks=swapped),
+        "b1 image 0 keep1: covers 12x3x3 activations; it must be 12x5x5",
+    )

@@ -9,8 +9,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
 from archonsim.errors import WorkloadError  # noqa: E402
-from archonsim.workload.layer import Layer  # noqa: E402
-from archonsim.workload.workload import Provenance, Workload  # noqa: E402
+from archonsim.network.layer import Layer  # noqa: E402
+from archonsim.network.workload import Provenance, Workload  # noqa: E402
 from archonsim.zoo.network import Network, core  # noqa: E402
 from tests.strategies import make_block  # noqa: E402
 from workloads.calibrate import calibrate  # noqa: E402
@@ -21,19 +21,57 @@ from workloads.refit import prune_by_refit  # noqa: E402
 
 def tiny(flavour: str) -> Network:
     """ShuffleNet's kinds of blocks (a sum, a concatenated average at stride 2), then MnasNet's, with squeeze and excitation."""
-    late = make_block(channels=6, mid=48, out=6, groups=3, late=True, shuffle=3, residual=True, index=1)
-    concat = make_block(channels=6, mid=48, out=3, groups=3, late=True, shuffle=3, stride=2, index=2)
+    late = make_block(
+        channels=6, mid=48, out=6, groups=3, late=True, shuffle=3, residual=True, index=1
+    )
+    concat = make_block(
+        channels=6, mid=48, out=3, groups=3, late=True, shuffle=3, stride=2, index=2
+    )
     concat = dataclasses.replace(concat, residual="concat")
     last = make_block(channels=9, mid=40, out=9, size=(4, 4), kernel=5, index=3)
     squeezed = [
-        Layer(name="b3.se_squeeze", kind="avgpool", role="se_squeeze", in_channels=9, out_channels=9, in_h=4, in_w=4),
-        Layer(name="b3.se_excite1", kind="fc", role="se_excite1", in_channels=9, out_channels=5, bias=True, activation="relu"),
-        Layer(name="b3.se_excite2", kind="fc", role="se_excite2", in_channels=5, out_channels=9, bias=True, activation="sigmoid"),
-        Layer(name="b3.se_scale", kind="multiply", role="se_scale", in_channels=9, out_channels=9, in_h=4, in_w=4),
+        Layer(
+            name="b3.se_squeeze",
+            kind="avgpool",
+            role="se_squeeze",
+            in_channels=9,
+            out_channels=9,
+            in_h=4,
+            in_w=4,
+        ),
+        Layer(
+            name="b3.se_excite1",
+            kind="fc",
+            role="se_excite1",
+            in_channels=9,
+            out_channels=5,
+            bias=True,
+            activation="relu",
+        ),
+        Layer(
+            name="b3.se_excite2",
+            kind="fc",
+            role="se_excite2",
+            in_channels=5,
+            out_channels=9,
+            bias=True,
+            activation="sigmoid",
+        ),
+        Layer(
+            name="b3.se_scale",
+            kind="multiply",
+            role="se_scale",
+            in_channels=9,
+            out_channels=9,
+            in_h=4,
+            in_w=4,
+        ),
         Layer(name="b3.add", kind="add", role="add", in_channels=9, out_channels=9, in_h=4, in_w=4),
     ]
     items = (late, concat, last, *squeezed)
-    return Network(Workload(name="tiny", items=items, provenance=Provenance(network="tiny")), flavour)  # type: ignore[arg-type]
+    return Network(
+        Workload(name="tiny", items=items, provenance=Provenance(network="tiny")), flavour
+    )  # type: ignore[arg-type]
 
 
 def settled(x: torch.Tensor) -> Network:
@@ -68,5 +106,8 @@ def test_calibration_brings_the_output_nearer_to_the_network_without_predictors(
 
 
 def test_pruning_by_least_squares_refuses_blocks_that_it_does_not_know() -> None:
-    with pytest.raises(WorkloadError, match="block b1: pruning by least squares knows blocks of the order pw-dw-pw alone"):
+    with pytest.raises(
+        WorkloadError,
+        match="block b1: pruning by least squares knows blocks of the order pw-dw-pw alone",
+    ):
         prune_by_refit(tiny("pruned"), torch.randn(2, 6, 8, 8), 0.8, 0.7, lambda line: None)

@@ -6,12 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
-from archonsim.workload.block import Block  # noqa: E402
-from archonsim.workload.layer import Layer, same_padding  # noqa: E402
+from archonsim.network.block import Block  # noqa: E402
+from archonsim.network.layer import Layer, same_padding  # noqa: E402
 from archonsim.zoo.bottleneck import Bottleneck  # noqa: E402
 from archonsim.zoo.fused import FusedSettings, fusible, slice_channels  # noqa: E402
 
-#: (C, M, O, groups, size, stride): channels in multiples of 8 and of 4, a tile that is cut short, both strides.
+#: (C, M, O, groups, size, stride): channels in multiples of 8 and of 4, a tile that is cut short,
+#: both strides.
 SHAPES = [(16, 32, 8, 2, 8, 1), (8, 32, 8, 2, 6, 2), (8, 16, 24, 1, 7, 1), (16, 64, 16, 2, 16, 2)]
 
 
@@ -19,13 +20,44 @@ def make(shape: tuple[int, int, int, int, int, int], predicted: bool = False) ->
     ins, mids, outs, groups, size, stride = shape
     pad, small = same_padding(size, 3, stride), -(-size // stride)
     wide = {"in_h": size, "in_w": size, "batchnorm": True, "activation": "relu"}
-    window = {"kernel_h": 3, "kernel_w": 3, "stride_h": stride, "stride_w": stride, "padding": (*pad, *pad)}
+    window = {
+        "kernel_h": 3,
+        "kernel_w": 3,
+        "stride_h": stride,
+        "stride_w": stride,
+        "padding": (*pad, *pad),
+    }
     narrow = {"in_h": small, "in_w": small, "batchnorm": True}
     block = Block(
         index=1,
-        pw1=Layer(name="pw1", kind="conv", role="pw1", in_channels=ins, out_channels=mids, groups=groups, **wide),
-        dw=Layer(name="dw", kind="depthwise", role="dw", in_channels=mids, out_channels=mids, groups=mids, **window, **wide),
-        pw2=Layer(name="pw2", kind="conv", role="pw2", in_channels=mids, out_channels=outs, groups=groups, **narrow),
+        pw1=Layer(
+            name="pw1",
+            kind="conv",
+            role="pw1",
+            in_channels=ins,
+            out_channels=mids,
+            groups=groups,
+            **wide,
+        ),
+        dw=Layer(
+            name="dw",
+            kind="depthwise",
+            role="dw",
+            in_channels=mids,
+            out_channels=mids,
+            groups=mids,
+            **window,
+            **wide,
+        ),
+        pw2=Layer(
+            name="pw2",
+            kind="conv",
+            role="pw2",
+            in_channels=mids,
+            out_channels=outs,
+            groups=groups,
+            **narrow,
+        ),
         shuffle=groups,
     )
     torch.manual_seed(3)
@@ -57,14 +89,18 @@ def test_training_agrees_with_plain_torch(shape: tuple[int, int, int, int, int, 
         leaf = x.clone().requires_grad_()
         y = module(leaf)
         (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
-        outcomes.append([y.detach(), leaf.grad, *(parameter.grad for parameter in module.parameters())])
+        outcomes.append(
+            [y.detach(), leaf.grad, *(parameter.grad for parameter in module.parameters())]
+        )
     for plain, fused in zip(*outcomes, strict=True):
         torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("predicted", [False, True])
-def test_inference_agrees_with_plain_torch(shape: tuple[int, int, int, int, int, int], predicted: bool) -> None:
+def test_inference_agrees_with_plain_torch(
+    shape: tuple[int, int, int, int, int, int], predicted: bool
+) -> None:
     module = make(shape, predicted)
     x = torch.randn(5, shape[0], shape[4], shape[4])
     if module.predictor1 is not None and module.predictor2 is not None:

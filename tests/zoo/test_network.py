@@ -8,8 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
-from archonsim.workload.layer import same_padding  # noqa: E402
-from archonsim.workload.networks import network as table  # noqa: E402
+from archonsim.network.layer import same_padding  # noqa: E402
+from archonsim.network.networks import network as table  # noqa: E402
 from archonsim.zoo.network import Network, build, to_half  # noqa: E402
 from archonsim.zoo.unit import average_pool, channel_shuffle  # noqa: E402
 from tests.published.sources import CIFAR, data_rows  # noqa: E402
@@ -24,7 +24,10 @@ def parameters(module: Network) -> int:
     return running + sum(parameter.numel() for parameter in module.parameters())
 
 
-TOTALS = {CIFAR[row["dataset"], row["network"], row["variant"]]: row for row in data_rows("network_totals.csv")}
+TOTALS = {
+    CIFAR[row["dataset"], row["network"], row["variant"]]: row
+    for row in data_rows("network_totals.csv")
+}
 
 
 @pytest.mark.parametrize("name", TOTALS)
@@ -69,7 +72,11 @@ def test_every_layer_makes_the_map_that_its_table_says(name: str) -> None:
         module(torch.randn(1, first.in_channels, first.in_h, first.in_w))
     assert set(seen) == {layer.name for layer in module.workload.layers()}
     for layer in module.workload.layers():
-        expected = (layer.out_channels,) if layer.kind == "fc" else (layer.out_channels, layer.out_h, layer.out_w)
+        expected = (
+            (layer.out_channels,)
+            if layer.kind == "fc"
+            else (layer.out_channels, layer.out_h, layer.out_w)
+        )
         assert seen[layer.name] == expected
 
 
@@ -99,7 +106,9 @@ def test_the_branch_is_what_its_block_makes_of_it(name: str) -> None:
         x = torch.randn(2, module.block.in_channels, module.block.pw1.in_h, module.block.pw1.in_w)
         with torch.no_grad():
             y = module.branch(x)
-            torch.testing.assert_close(module.branch_of(module.finish(y, x), x), y, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(
+                module.branch_of(module.finish(y, x), x), y, atol=1e-4, rtol=1e-4
+            )
 
 
 def test_shuffle_interleaves_groups() -> None:
@@ -108,13 +117,17 @@ def test_shuffle_interleaves_groups() -> None:
 
 
 def test_block_adds_its_input_after_the_shuffle() -> None:
-    block = next(one for one in build("fusionet_digits").eval().bottlenecks() if one.block.residual == "add")
+    block = next(
+        one for one in build("fusionet_digits").eval().bottlenecks() if one.block.residual == "add"
+    )
     x = torch.randn(1, block.block.in_channels, 8, 8)
     torch.testing.assert_close(block(x), x + channel_shuffle(block.branch(x), 4))
 
 
 def test_stride_two_pads_behind_as_tensorflow_does() -> None:
-    block = next(one for one in build("fusionet_digits").eval().bottlenecks() if one.block.dw.stride_h == 2)
+    block = next(
+        one for one in build("fusionet_digits").eval().bottlenecks() if one.block.dw.stride_h == 2
+    )
     assert block.block.dw.padding == (0, 1, 0, 1)
     with torch.no_grad():
         block.dw.conv.weight.zero_()

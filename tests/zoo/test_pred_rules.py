@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
 from archonsim.export.tap import trace_network  # noqa: E402
-from archonsim.verify import verify  # noqa: E402
-from archonsim.workload.algebra import predict  # noqa: E402
-from archonsim.workload.block import Block  # noqa: E402
-from archonsim.workload.workload import Provenance, Workload  # noqa: E402
+from archonsim.network.block import Block  # noqa: E402
+from archonsim.network.workload import Provenance, Workload  # noqa: E402
+from archonsim.runs.verify import verify  # noqa: E402
+from archonsim.trace.algebra import predict  # noqa: E402
 from archonsim.zoo.bottleneck import Bottleneck  # noqa: E402
 from archonsim.zoo.network import Network  # noqa: E402
 from tests.strategies import make_block  # noqa: E402
@@ -21,19 +21,26 @@ from tests.strategies import make_block  # noqa: E402
 BLOCKS = [
     make_block(channels=8, mid=24, out=8, groups=4, size=(6, 5), residual=True, shuffle=4),
     make_block(channels=4, mid=12, out=6, size=(7, 7), kernel=5, stride=2),
-    make_block(channels=6, mid=18, out=6, groups=3, size=(6, 6), residual=True, shuffle=3, late=True),
+    make_block(
+        channels=6, mid=18, out=6, groups=3, size=(6, 6), residual=True, shuffle=3, late=True
+    ),
     make_block(channels=6, mid=9, out=3, groups=3, size=(5, 6), stride=2, shuffle=3, late=True),
 ]
 NAMES = ["FusioNet", "MnasNet", "ShuffleNet", "ShuffleNet, stride 2"]
 
 
 def exact(block: Block, seed: int) -> Bottleneck:
-    """Random weights that are few-bit binary fractions: every sum is exact in float32, so order does not matter."""
+    """Random weights that are few-bit binary fractions.
+
+    Every sum is exact in float32, so order does not matter.
+    """
     torch.manual_seed(seed)
     module = Bottleneck(block, predicted=True)
     for unit in module.stages:
         torch.nn.init.uniform_(unit.conv.weight, -1, 1)
-        unit.conv.weight.data = (unit.conv.weight * 2).round() / 2 * (torch.rand_like(unit.conv.weight) < 0.6)
+        unit.conv.weight.data = (
+            (unit.conv.weight * 2).round() / 2 * (torch.rand_like(unit.conv.weight) < 0.6)
+        )
     for predictor, unit in zip((module.predictor1, module.predictor2), module.stages, strict=False):
         assert predictor is not None
         predictor.copy_from(unit)
@@ -58,13 +65,16 @@ def convolve(x: np.ndarray, weight: np.ndarray, block: Block, depthwise: bool) -
     y = np.zeros((len(x), layer.out_h, layer.out_w))
     for p, q in np.ndindex(layer.out_h, layer.out_w):
         top, left = p * layer.stride_h, q * layer.stride_w
-        y[:, p, q] = (padded[:, top : top + layer.kernel_h, left : left + layer.kernel_w] * weight[:, 0]).sum((1, 2))
+        y[:, p, q] = (
+            padded[:, top : top + layer.kernel_h, left : left + layer.kernel_w] * weight[:, 0]
+        ).sum((1, 2))
     return y
 
 
 def normalise(x: np.ndarray, norm: torch.nn.BatchNorm2d) -> np.ndarray:
     gamma, beta, mean, var = (
-        one.detach().double().numpy()[:, None, None] for one in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        one.detach().double().numpy()[:, None, None]
+        for one in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     )
     return gamma * (x - mean) / np.sqrt(var) + beta
 
@@ -75,7 +85,13 @@ def quantise(x: np.ndarray) -> np.ndarray:
 
 
 def shuffle(x: np.ndarray, groups: int) -> np.ndarray:
-    return np.stack([part for place in range(len(x) // groups) for part in x[place :: len(x) // groups]]) if groups else x
+    return (
+        np.stack(
+            [part for place in range(len(x) // groups) for part in x[place :: len(x) // groups]]
+        )
+        if groups
+        else x
+    )
 
 
 def rules(module: Bottleneck, x: np.ndarray) -> Iterator[np.ndarray]:
@@ -91,12 +107,19 @@ def rules(module: Bottleneck, x: np.ndarray) -> Iterator[np.ndarray]:
         scale, shift = (one.detach().numpy()[:, None, None] for one in predictor.folded())
         predicted = np.maximum(sums.astype(np.float32) * scale + shift, 0)
         yield predicted
-        real = normalise(convolve(passed, unit.conv.weight.detach().double().numpy(), block, depthwise), unit.bn)
+        real = normalise(
+            convolve(passed, unit.conv.weight.detach().double().numpy(), block, depthwise), unit.bn
+        )
         passed = np.where(predicted > 0, real, 0)  # no ReLU: a wrongly kept negative value passes
         first = unit is module.stages[0]
-        passed, seen = (shuffle(one, block.shuffle) if late and first else one for one in (passed, predicted))
+        passed, seen = (
+            shuffle(one, block.shuffle) if late and first else one for one in (passed, predicted)
+        )
     last = module.stages[2]
-    y = normalise(convolve(passed, last.conv.weight.detach().double().numpy(), block, last is module.dw), last.bn)
+    y = normalise(
+        convolve(passed, last.conv.weight.detach().double().numpy(), block, last is module.dw),
+        last.bn,
+    )
     y = y if late else shuffle(y, block.shuffle)
     yield y + x if block.residual == "add" else y
 
@@ -119,11 +142,20 @@ def test_forward_pass_follows_the_rules_to_the_bit(block: Block, seed: int) -> N
 
 @pytest.mark.parametrize("block", BLOCKS, ids=NAMES)
 def test_traces_of_every_order_of_layers_verify(block: Block) -> None:
-    """What the module decides is what the file's arrays say, to the bit; the masked fused sum gives the block's output."""
-    work = Workload(name="one", items=(block,), provenance=Provenance(network="one", flavour="pred", mask_source="trained"))
+    """What the module decides is what the file's arrays say, to the bit.
+
+    The masked fused sum gives the block's output.
+    """
+    work = Workload(
+        name="one",
+        items=(block,),
+        provenance=Provenance(network="one", flavour="pred", mask_source="trained"),
+    )
     network = Network(work, "pred")
     network.items[block.name] = exact(block, 9)
-    trace = trace_network(network, torch.randn(2, block.in_channels, block.pw1.in_h, block.pw1.in_w) * 3)
+    trace = trace_network(
+        network, torch.randn(2, block.in_channels, block.pw1.in_h, block.pw1.in_w) * 3
+    )
     for image in range(2):
         one = trace.block(block.name, image)
         keep1, keep2 = predict(block, trace.predictors(block.name), one.input)

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
-from archonsim.workload.layer import Layer  # noqa: E402
+from archonsim.network.layer import Layer  # noqa: E402
 from archonsim.zoo.predictor import Predictor, gate, ternarise  # noqa: E402
 from archonsim.zoo.unit import ConvUnit  # noqa: E402
 
@@ -29,7 +29,16 @@ def test_one_slice_takes_one_threshold_for_all_channels() -> None:
 
 @pytest.fixture
 def predictor() -> Predictor:
-    layer = Layer(name="a", kind="conv", role="pw1", in_channels=1, out_channels=1, in_h=1, in_w=1, batchnorm=True)
+    layer = Layer(
+        name="a",
+        kind="conv",
+        role="pw1",
+        in_channels=1,
+        out_channels=1,
+        in_h=1,
+        in_w=1,
+        batchnorm=True,
+    )
     predictor = Predictor(ConvUnit(layer))
     predictor.signs.fill_(1)
     return predictor

@@ -1,4 +1,7 @@
-"""The queue: what is missing, in order, within the time there is; and the tables of what came out."""
+"""The queue: what is missing, in order, within the time there is.
+
+And the tables of what came out.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
-pytest.importorskip("sklearn", reason="scikit-learn, which brings the digits, is not installed (extra 'train')")
+pytest.importorskip(
+    "sklearn", reason="scikit-learn, which brings the digits, is not installed (extra 'train')"
+)
 
 import typer  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from archonsim.errors import WorkloadError  # noqa: E402
-from archonsim.workload.reader import open_workload  # noqa: E402
+from archonsim.tracefile.reader import open_workload  # noqa: E402
 from workloads import queue, tables  # noqa: E402
 from workloads.data import Split, load  # noqa: E402
 from workloads.queue import work_off  # noqa: E402
@@ -24,8 +29,18 @@ from workloads.recipe import Phase, Recipe, Stage  # noqa: E402
 from workloads.results import FOLDER, read_results  # noqa: E402
 from workloads.trainer import UnfinishedError  # noqa: E402
 
-VANILLA = Phase(flavour="vanilla", stages=(Stage(epochs=1, batch=30, resolution=8),), peak_rate=0.05)
-ONE = Recipe(name="one", network="fusionet_digits", dataset="digits", note="", flip=False, phases=(VANILLA,), fused=True)
+VANILLA = Phase(
+    flavour="vanilla", stages=(Stage(epochs=1, batch=30, resolution=8),), peak_rate=0.05
+)
+ONE = Recipe(
+    name="one",
+    network="fusionet_digits",
+    dataset="digits",
+    note="",
+    flip=False,
+    phases=(VANILLA,),
+    fused=True,
+)
 TWO = dataclasses.replace(ONE, name="two")
 ABSENT = dataclasses.replace(ONE, network="fusionet_c100", dataset="cifar100")
 
@@ -102,10 +117,15 @@ def test_results_of_shipped_files_are_those_in_the_files() -> None:
     for path in sorted(tables.HERE.glob("*.h5")):
         about = open_workload(path).provenance
         result = results[about.network, about.flavour]
-        assert (result.test_accuracy, result.test_images) == (about.test_accuracy, about.test_images)
+        assert (result.test_accuracy, result.test_images) == (
+            about.test_accuracy,
+            about.test_images,
+        )
 
 
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.results.json").write_text(json.dumps([{"network": "a"}]))
-    with pytest.raises(WorkloadError, match=r"a\.results\.json: no results of a training \(KeyError"):
+    with pytest.raises(
+        WorkloadError, match=r"a\.results\.json: no results of a training \(KeyError"
+    ):
         read_results(tmp_path)

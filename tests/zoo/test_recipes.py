@@ -13,7 +13,12 @@ from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.zoo.network import build  # noqa: E402
 from tests.published.sources import CIFAR, shared_rows  # noqa: E402
 from workloads.book import experiments, load_recipe  # noqa: E402
-from workloads.parts import freeze_real_branches, parameter_groups, penalty, training_mode  # noqa: E402
+from workloads.parts import (  # noqa: E402
+    freeze_real_branches,
+    parameter_groups,
+    penalty,
+    training_mode,
+)
 from workloads.pruning import Pruner, prune  # noqa: E402
 from workloads.queue import ORDER  # noqa: E402
 from workloads.recipe import Phase  # noqa: E402
@@ -41,7 +46,10 @@ def test_accuracies_are_the_published_ones() -> None:
     }
     absent = published.pop(("cifar10", "shufflenet", "baseline", "pruned"))
     assert absent == ""
-    ours = {(one.dataset, one.source, one.variant, one.published_flavour): one.accuracy for one in experiments()}
+    ours = {
+        (one.dataset, one.source, one.variant, one.published_flavour): one.accuracy
+        for one in experiments()
+    }
     assert ours == {key: float(value) if value else None for key, value in published.items()}
 
 
@@ -50,7 +58,11 @@ RATES = [
     ("mobilenetv2_c10", 0, {0: 1e-3, 3: 1e-2, 5: 0.1, 6: 0.10072, 125: 0.000817}),
     ("mnasnet_c10", 0, {6: 0.10072, 126: 8e-4, 149: 8e-4}),
     ("shufflenetmod_c10", 0, {6: 0.10036, 126: 4e-4, 145: 4e-4}),
-    ("fusionet_c10", 0, {105: 0.008361, 106: 0.008361, 121: (0.008361 - 4e-4) / 8 + 4e-4, 136: 4e-4, 145: 4e-4}),
+    (
+        "fusionet_c10",
+        0,
+        {105: 0.008361, 106: 0.008361, 121: (0.008361 - 4e-4) / 8 + 4e-4, 136: 4e-4, 145: 4e-4},
+    ),
     ("fusionet_c100", 0, {0: 0.5002, 70: (0.5002 + 4e-4) / 2, 139: 4.63e-4}),
     ("mobilenetv2mod_c10", 1, {0: 0.02, 240: 8e-5, 259: 8e-5}),
     ("fusionet_c10", 1, {0: 0.1, 40: 0.0999 / 8 + 1e-4}),
@@ -77,9 +89,14 @@ def test_learning_rates_by_epoch(network: str, number: int, rates: dict[int, flo
 def test_penalties_by_part() -> None:
     layers = {layer.name: layer for layer in build("mobilenetv2mod_c10").workload.layers()}
     vanilla = load_recipe("mobilenetv2mod_c10", "paper").phases[0].l2
-    found = [penalty(layers[name], vanilla) for name in ("head_conv", "b0.pw1", "b1.pw1", "b7.pw2", "b8.pw1", "tail_pw", "fc")]
+    found = [
+        penalty(layers[name], vanilla)
+        for name in ("head_conv", "b0.pw1", "b1.pw1", "b7.pw2", "b8.pw1", "tail_pw", "fc")
+    ]
     assert found == [4e-5, 4e-5, 2e-4, 2e-4, 1e-4, 4e-5, 4e-5]
-    se = next(layer for layer in build("mnasnetmod_c10").workload.layers() if layer.role == "se_excite1")
+    se = next(
+        layer for layer in build("mnasnetmod_c10").workload.layers() if layer.role == "se_excite1"
+    )
     assert penalty(se, load_recipe("mnasnetmod_c10", "paper").phases[0].l2) == 4e-5
     with pytest.raises(WorkloadError, match="l2 has a part 'body'; it must be head, tail"):
         Phase(flavour="vanilla", stages=(), peak_rate=0.1, l2={"body": 1.0})
@@ -87,7 +104,11 @@ def test_penalties_by_part() -> None:
 
 def test_penalties_act_twice_on_the_gradient_and_never_on_depthwise_kernels() -> None:
     network, phase = build("fusionet_c10"), load_recipe("fusionet_c10", "paper").phases[0]
-    decay = {id(one): group["weight_decay"] for group in parameter_groups(network, phase) for one in group["params"]}
+    decay = {
+        id(one): group["weight_decay"]
+        for group in parameter_groups(network, phase)
+        for one in group["params"]
+    }
     block = next(network.bottlenecks())
     assert decay[id(block.pw1.conv.weight)] == 2e-4
     assert decay[id(network.items["fc"].conv.weight)] == 8e-5
@@ -115,7 +136,9 @@ def test_every_slice_has_the_published_number_of_weights() -> None:
     network = build("fusionet_c100")
     pruner = Pruner(network, 0.8, 0.7)
     pruner.tighten(37 / 38)
-    kept = torch.count_nonzero(network.items["tail_pw"].conv.weight, dim=(0, 1, 2, 3)).view(1).tolist()
+    kept = (
+        torch.count_nonzero(network.items["tail_pw"].conv.weight, dim=(0, 1, 2, 3)).view(1).tolist()
+    )
     for block in network.bottlenecks():
         for unit, slices in ((block.pw1, 4), (block.dw, 1), (block.pw2, 4)):
             kept += torch.count_nonzero(unit.conv.weight.view(slices, -1), dim=1).tolist()
@@ -124,7 +147,11 @@ def test_every_slice_has_the_published_number_of_weights() -> None:
     assert sorted(kept) == sorted(int(row["nonzeros"]) for row in pruned)
 
 
-DENSE = {"mobilenetv2mod_c10": {"b0", "tail_pw"}, "shufflenetmod_c10": {"tail_pw"}, "mnasnet_c100": {"tail_pw"}}
+DENSE = {
+    "mobilenetv2mod_c10": {"b0", "tail_pw"},
+    "shufflenetmod_c10": {"tail_pw"},
+    "mnasnet_c100": {"tail_pw"},
+}
 
 
 def test_layers_that_the_source_leaves_dense_stay_dense() -> None:
@@ -138,7 +165,9 @@ def test_layers_that_the_source_leaves_dense_stay_dense() -> None:
         whole = {
             unit.layer.name.split(".")[0]
             for unit in network.modules()
-            if hasattr(unit, "layer") and hasattr(unit, "conv") and bool((unit.conv.weight != 0).all())
+            if hasattr(unit, "layer")
+            and hasattr(unit, "conv")
+            and bool((unit.conv.weight != 0).all())
         }
         blocks = {one for one in whole if one.startswith("b")} | (whole & {"tail_pw"})
         # Squeeze and excitation stays dense within a pruned block.
@@ -155,10 +184,16 @@ def test_what_trains_beside_the_predictors(name: str) -> None:
     network(torch.randn(2, 3, 32, 32)).sum().backward()
     trained = {key for key, one in network.named_parameters() if one.grad is not None}
     block = "items.b4." if name == "shufflenetmod_c10" else "items.b4.core."
-    last = {"dw.conv.weight", "dw.bn.weight", "dw.bn.bias"} if name == "shufflenetmod_c10" else {"pw2.bn.weight", "pw2.bn.bias"}
+    last = (
+        {"dw.conv.weight", "dw.bn.weight", "dw.bn.bias"}
+        if name == "shufflenetmod_c10"
+        else {"pw2.bn.weight", "pw2.bn.bias"}
+    )
     normed = {f"predictor{place}.bn.{kind}" for place in (1, 2) for kind in ("weight", "bias")}
     excited = {key for key in trained if ".parts." in key and key.startswith("items.b4.")}
-    assert {key for key in trained if key.startswith("items.b4.")} == {block + key for key in last | normed} | excited
+    assert {key for key in trained if key.startswith("items.b4.")} == {
+        block + key for key in last | normed
+    } | excited
     assert bool(excited) == (name == "mnasnetmod_c10")
     assert "items.head_conv.conv.weight" in trained
     assert ("items.head_pw.conv.weight" in trained) == (name == "mnasnetmod_c10")
@@ -178,7 +213,9 @@ def test_checkpoints_stay_small(name: str) -> None:
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimiser.step()
-    torch.save({"optimiser": optimiser.state_dict(), "rng": torch.get_rng_state()}, memory := io.BytesIO())
+    torch.save(
+        {"optimiser": optimiser.state_dict(), "rng": torch.get_rng_state()}, memory := io.BytesIO()
+    )
     assert memory.tell() < LARGEST
 
 

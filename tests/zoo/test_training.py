@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
-pytest.importorskip("sklearn", reason="scikit-learn, which brings the digits, is not installed (extra 'train')")
+pytest.importorskip(
+    "sklearn", reason="scikit-learn, which brings the digits, is not installed (extra 'train')"
+)
 
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export.datasets import load_dataset  # noqa: E402
@@ -29,7 +31,10 @@ from workloads.results import read_results  # noqa: E402
 from workloads.schedule import Schedule  # noqa: E402
 from workloads.trainer import Trainer, UnfinishedError  # noqa: E402
 
-STAGES = (Stage(epochs=0.02, batch=16, resolution=8, width=0.5), Stage(epochs=0.04, batch=8, resolution=8))
+STAGES = (
+    Stage(epochs=0.02, batch=16, resolution=8, width=0.5),
+    Stage(epochs=0.04, batch=8, resolution=8),
+)
 TINY = Recipe(
     name="tiny",
     network="fusionet_digits",
@@ -58,11 +63,18 @@ class Listener:
         assert text
 
 
-#: The options of the recipes ``paper`` and ``gpu`` that TINY lacks: rates by epoch, the best epoch kept, trained ternary
-#: kernels; bfloat16 and channels last.
+#: The options of the recipes ``paper`` and ``gpu`` that TINY lacks: rates by epoch, the best epoch
+#: kept, trained ternary kernels; bfloat16 and channels last.
 RATES = (Rate(values=(0.05,)), Rate(shape="cubic", start=0.05, end=0.01, period=2))
 SHORT = (Stage(epochs=2, batch=48, resolution=8),)
-BY_EPOCH = {"stages": SHORT, "peak_rate": 0.0, "rates": RATES, "nesterov": False, "clip": 0.0, "l2": {"blocks": 1e-4, "fc": 1e-4}}
+BY_EPOCH = {
+    "stages": SHORT,
+    "peak_rate": 0.0,
+    "rates": RATES,
+    "nesterov": False,
+    "clip": 0.0,
+    "l2": {"blocks": 1e-4, "fc": 1e-4},
+}
 OTHER = Recipe(
     name="other",
     network="fusionet_digits",
@@ -75,7 +87,12 @@ OTHER = Recipe(
     phases=(
         Phase(flavour="vanilla", keep="best", **BY_EPOCH),
         Phase(flavour="pruned", ramp_epochs=1, keep="best_after_ramp", **BY_EPOCH),
-        Phase(flavour="pred", predictors="projected", keep="best", **(BY_EPOCH | {"l2": {"predictors": 1e-4}})),
+        Phase(
+            flavour="pred",
+            predictors="projected",
+            keep="best",
+            **(BY_EPOCH | {"l2": {"predictors": 1e-4}}),
+        ),
     ),
 )
 
@@ -83,20 +100,31 @@ OTHER = Recipe(
 def some(split: str, count: int | None) -> Split:
     """The digits, or the first few of them."""
     whole = load("digits", split, None)
-    return whole if count is None else dataclasses.replace(whole, images=whole.images[:count], labels=whole.labels[:count])
+    return (
+        whole
+        if count is None
+        else dataclasses.replace(whole, images=whole.images[:count], labels=whole.labels[:count])
+    )
 
 
 def train(
-    recipe: Recipe, folder: Path, deadline: float | None = None, images: tuple[int | None, int | None] = (96, 40),
+    recipe: Recipe,
+    folder: Path,
+    deadline: float | None = None,
+    images: tuple[int | None, int | None] = (96, 40),
     listener: Listener | None = None,
-) -> Listener:  # fmt: skip
+) -> Listener:
     listener = listener or Listener()
-    Trainer(recipe, some("train", images[0]), some("test", images[1]), folder, listener, deadline).run()
+    Trainer(
+        recipe, some("train", images[0]), some("test", images[1]), folder, listener, deadline
+    ).run()
     return listener
 
 
 @pytest.mark.parametrize("recipe", [TINY, OTHER], ids=lambda recipe: recipe.name)
-def test_an_interrupted_run_ends_with_the_same_weights_as_an_undisturbed_one(recipe: Recipe, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_with_the_same_weights_as_an_undisturbed_one(
+    recipe: Recipe, tmp_path: Path
+) -> None:
     images = (None, None) if recipe is TINY else (96, 40)
     whole = train(recipe, tmp_path / "whole", images=images).steps
     for _ in range(len(whole) + len(recipe.phases)):
@@ -108,9 +136,14 @@ def test_an_interrupted_run_ends_with_the_same_weights_as_an_undisturbed_one(rec
             assert len(list((tmp_path / "parts").iterdir())) <= 8
             continue
         break
-    assert [flavour for flavour, _ in whole] == sorted((flavour for flavour, _ in whole), key=["vanilla", "pruned", "pred"].index)
+    assert [flavour for flavour, _ in whole] == sorted(
+        (flavour for flavour, _ in whole), key=["vanilla", "pruned", "pred"].index
+    )
     for flavour in ("vanilla", "pruned", "pred"):
-        one, other = (torch.load(tmp_path / name / f"{flavour}.pt", weights_only=True) for name in ("whole", "parts"))
+        one, other = (
+            torch.load(tmp_path / name / f"{flavour}.pt", weights_only=True)
+            for name in ("whole", "parts")
+        )
         assert one["meta"] == other["meta"]
         for key, tensor in one["model"].items():
             assert torch.equal(tensor, other["model"][key]), f"{flavour} {key}"
@@ -118,14 +151,18 @@ def test_an_interrupted_run_ends_with_the_same_weights_as_an_undisturbed_one(rec
     assert pred["meta"]["test_images"] == images[1] or 450
     weight = pred["model"]["items.b1.pw1.conv.weight"]
     assert torch.equal(weight, weight.half().float())
-    assert not [key for key in pred["model"] if key.endswith(".kernel")], "kernels that trained are ternary in the end"
+    assert not [key for key in pred["model"] if key.endswith(".kernel")], (
+        "kernels that trained are ternary in the end"
+    )
     assert not [*(tmp_path / "whole").glob("*.tmp"), *(tmp_path / "whole").glob("best-*")]
     results = read_results(tmp_path / "whole")
     assert {flavour for _, flavour in results} == {"vanilla", "pruned", "pred"}
     assert results["fusionet_digits", "pred"].test_accuracy == pred["meta"]["test_accuracy"]
 
 
-def test_the_best_epoch_on_the_test_images_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_epoch_on_the_test_images_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[float] = []
 
     def listen(*args: object, **more: object) -> float:
@@ -133,7 +170,9 @@ def test_the_best_epoch_on_the_test_images_is_kept(tmp_path: Path, monkeypatch: 
         return seen[-1]
 
     monkeypatch.setattr("workloads.trainer.accuracy", listen)
-    recipe = dataclasses.replace(OTHER, phases=(Phase(flavour="vanilla", keep="best", **BY_EPOCH),), autocast=False)
+    recipe = dataclasses.replace(
+        OTHER, phases=(Phase(flavour="vanilla", keep="best", **BY_EPOCH),), autocast=False
+    )
     train(recipe, tmp_path)
     assert len(seen) == 3, "after both epochs, and at the end"
     assert seen[-1] == max(seen)
@@ -146,8 +185,12 @@ def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:
         def step(self, phase: str, step: int, steps: int, loss: object, rate: float) -> None:
             losses.append(float(loss))  # type: ignore[arg-type]
 
-    phase = Phase(flavour="vanilla", stages=(Stage(epochs=20, batch=48, resolution=8),), peak_rate=0.05)
-    train(dataclasses.replace(TINY, phases=(phase,), statistics_images=0), tmp_path, listener=Losses())
+    phase = Phase(
+        flavour="vanilla", stages=(Stage(epochs=20, batch=48, resolution=8),), peak_rate=0.05
+    )
+    train(
+        dataclasses.replace(TINY, phases=(phase,), statistics_images=0), tmp_path, listener=Losses()
+    )
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -188,7 +231,9 @@ def test_trained_ternary_kernels_are_made_ternary_after_every_step() -> None:
             1,
             unit.layer.groups,
         )
-        torch.testing.assert_close(sums, predictor.accumulate(x) * predictor.alpha.view(1, -1, 1, 1), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            sums, predictor.accumulate(x) * predictor.alpha.view(1, -1, 1, 1), rtol=1e-4, atol=1e-4
+        )
         predictor.settle()
         assert predictor.kernel is None
 
@@ -214,12 +259,15 @@ def test_pruned_weights_stay_zero_whatever_training_does() -> None:
             parameter += 1.0
     Pruner.apply(pruner)
     assert all(
-        torch.equal(block.dw.conv.weight.detach() != 0, kept) for block, kept in zip(network.bottlenecks(), before, strict=True)
+        torch.equal(block.dw.conv.weight.detach() != 0, kept)
+        for block, kept in zip(network.bottlenecks(), before, strict=True)
     )
 
 
 def test_sparsity_grows_along_a_cubic() -> None:
-    assert [sparsity_at(progress, 0.8) for progress in (0.0, 0.5, 1.0, 2.0)] == pytest.approx([0.0, 0.7, 0.8, 0.8])
+    assert [sparsity_at(progress, 0.8) for progress in (0.0, 0.5, 1.0, 2.0)] == pytest.approx(
+        [0.0, 0.7, 0.8, 0.8]
+    )
 
 
 def test_refit_prunes_to_exact_counts_and_comes_closer_than_cutting_alone() -> None:
@@ -256,13 +304,18 @@ def test_widened_copies_make_the_same_network_when_they_are_not_perturbed() -> N
         widen(network, 1 / 3, noise=0.0)
         for block in network.bottlenecks():
             block.fused = None
-            # A sum over three copies is three times as large; the normalisation behind it takes that away but for its epsilon.
+            # A sum over three copies is three times as large; the normalisation behind it takes
+            # that away but for its epsilon.
             block.pw2.conv.weight /= 3
         torch.testing.assert_close(network(x), narrow, rtol=1e-3, atol=1e-3)
 
 
 def test_every_epoch_shows_every_image_once() -> None:
-    schedule = Schedule(Phase(flavour="vanilla", stages=(Stage(epochs=2, batch=32, resolution=8),), peak_rate=1.0), 100, 7)
+    schedule = Schedule(
+        Phase(flavour="vanilla", stages=(Stage(epochs=2, batch=32, resolution=8),), peak_rate=1.0),
+        100,
+        7,
+    )
     shown = torch.cat([schedule.batch_at(step) for step in range(schedule.steps)])
     assert torch.bincount(shown[:100]).tolist() == [1] * 100
     assert torch.bincount(shown[100:], minlength=100).max() == 1
@@ -271,9 +324,17 @@ def test_every_epoch_shows_every_image_once() -> None:
 
 def test_learning_rate_warms_up_and_falls_to_its_end() -> None:
     stage = Stage(epochs=10, batch=10, resolution=8)
-    schedule = Schedule(Phase(flavour="vanilla", stages=(stage,), peak_rate=1.0, final_rate=0.1, warmup=0.2), 100, 0)
+    schedule = Schedule(
+        Phase(flavour="vanilla", stages=(stage,), peak_rate=1.0, final_rate=0.1, warmup=0.2), 100, 0
+    )
     assert schedule.rate(20) == pytest.approx(1.0)
-    assert schedule.rate(0) < schedule.rate(10) < schedule.rate(20) > schedule.rate(60) > schedule.rate(99)
+    assert (
+        schedule.rate(0)
+        < schedule.rate(10)
+        < schedule.rate(20)
+        > schedule.rate(60)
+        > schedule.rate(99)
+    )
     assert schedule.rate(100) == pytest.approx(0.1)
 
 
@@ -288,7 +349,9 @@ def test_shipped_recipes_parse_and_name_networks_that_exist(path: Path) -> None:
 def test_unknown_keys_and_recipes_are_refused_by_name() -> None:
     with pytest.raises(WorkloadError, match=r"unknown key 'sede'; did you mean 'seed'"):
         parse_recipe("sede = 1", "x.toml")
-    with pytest.raises(WorkloadError, match="no recipe 'cpx' for fusionet_digits; did you mean 'cpu'"):
+    with pytest.raises(
+        WorkloadError, match="no recipe 'cpx' for fusionet_digits; did you mean 'cpu'"
+    ):
         load_recipe("fusionet_digits", "cpx")
 
 
@@ -300,9 +363,15 @@ def test_missing_data_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "folder", "key"), [("cifar10", "cifar-10-batches-py", b"labels"), ("cifar100", "cifar-100-python", b"fine_labels")]
+    ("dataset", "folder", "key"),
+    [
+        ("cifar10", "cifar-10-batches-py", b"labels"),
+        ("cifar100", "cifar-100-python", b"fine_labels"),
+    ],
 )
-def test_cifar_is_read_as_torchvision_unpacks_it(dataset: str, folder: str, key: bytes, tmp_path: Path) -> None:
+def test_cifar_is_read_as_torchvision_unpacks_it(
+    dataset: str, folder: str, key: bytes, tmp_path: Path
+) -> None:
     inner = tmp_path / folder
     inner.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (3, 3072), np.uint8)

@@ -1,8 +1,9 @@
 """What ARCHON's PEs do, as actions that energy is charged for; docs/energy.md derives each count.
 
-The authors' action counts say what one candidate of a fused weight costs (ICS'21, overhead files): 16 gates of the decoder that
-all PEs share, a prediction buffer read and an AND in each PE; and what a survivor costs: an addition, two multiplexers. We count
-real candidates and survivors instead of full lanes at a fixed rate, and the FIFO between them, which the authors leave out.
+The authors' action counts say what one candidate of a fused weight costs (ICS'21, overhead files):
+16 gates of the decoder that all PEs share, a prediction buffer read and an AND in each PE; and what
+a survivor costs: an addition, two multiplexers. We count real candidates and survivors instead of
+full lanes at a fixed rate, and the FIFO between them, which the authors leave out.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from archonsim.dataflow.spatial import map_layer
 from archonsim.machines.archon.prediction_buffer import kept_pixels, mask_bits
 from archonsim.machines.archon.rounds import INPUT_BITS, TERNARY_BITS, words
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
 from archonsim.spec.parts import WORD_BITS
 from archonsim.stats.counts import PhaseStats
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
 
-#: Gates of the decoder that one candidate's index passes, and multiplexers that a survivor passes (ICS'21).
+#: Gates of the decoder that one candidate's index passes, and multiplexers that a survivor passes
+#: (ICS'21).
 DECODER_GATES = 16
 SURVIVOR_MUXES = 2
 
@@ -45,24 +47,32 @@ def accumulate_actions(stats: PhaseStats, *, decoded: int, looked_up: int, adds:
 
 
 def buffer_writes(stats: PhaseStats, block: Block, spec: ArchonSpec, pixels: int) -> None:
-    """Count the masks of some output pixels that their PEs' prediction buffers take in: those of a window, and of the pixel.
+    """Count the masks of some output pixels that their PEs' prediction buffers take in.
 
-    Once, or as often as a buffer that cannot keep them needs them where refetches are charged (``mask_fetch``).
+    Those of a window, and of the pixel.
+
+    Once, or as often as a buffer that cannot keep them needs them where refetches are charged
+    (``mask_fetch``).
     """
     window, own = mask_bits(block)
     bits = window * block.taps + own
     if spec.mask_fetch == "refetch" and bits > spec.pe.prediction_buffer_words * WORD_BITS:
         kept = kept_pixels(block, spec.pe.prediction_buffer_words)
         again = block.out_channels // block.groups
-        bits = block.in_channels // block.groups * (window * (kept + (block.taps - kept) * again) + own)
+        bits = (
+            block.in_channels
+            // block.groups
+            * (window * (kept + (block.taps - kept) * again) + own)
+        )
     stats.act("prediction_buffer", "write", "mask", pixels * words(bits))
 
 
 def multiply_actions(stats: PhaseStats, block: Block, *, pixels: int, macs: int, sums: int) -> None:
     """Count multipliers and pads of the main phase.
 
-    Taps run innermost, so a window of one input channel, or those of its rows that fit, stays in its pad for all output channels
-    of the group. Every sum, of a bias group too, is added to a partial sum in its pad.
+    Taps run innermost, so a window of one input channel, or those of its rows that fit, stays in
+    its pad for all output channels of the group. Every sum, of a bias group too, is added to a
+    partial sum in its pad.
 
     Parameters
     ----------
@@ -85,8 +95,9 @@ def multiply_actions(stats: PhaseStats, block: Block, *, pixels: int, macs: int,
 def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, *, predicted: bool) -> None:
     """Count a prediction or a plain layer that has run: pads, adders or multipliers.
 
-    What the GLB sends reaches all PEs that differ in nothing that indexes it. A partial sum is read and written in each cycle in
-    which something is added to it; what is added up side by side costs one access.
+    What the GLB sends reaches all PEs that differ in nothing that indexes it. A partial sum is read
+    and written in each cycle in which something is added to it; what is added up side by side costs
+    one access.
 
     Parameters
     ----------
@@ -104,11 +115,24 @@ def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, *, predicte
     possible = stats.adds_possible if predicted else stats.macs
     input_bits, weight_bits = (INPUT_BITS, TERNARY_BITS) if predicted else (16, 16)
     outputs = layer.out_channels * layer.out_h * layer.out_w
-    inputs = words(stats.traffic["glb", "read", "input"] * input_bits) + stats.traffic["glb", "read", "map"]
-    stats.act("ifmap_spad", "write", "map" if predicted else "input", inputs * min(across_m, layer.out_channels))
+    inputs = (
+        words(stats.traffic["glb", "read", "input"] * input_bits)
+        + stats.traffic["glb", "read", "map"]
+    )
+    stats.act(
+        "ifmap_spad",
+        "write",
+        "map" if predicted else "input",
+        inputs * min(across_m, layer.out_channels),
+    )
     stats.act("ifmap_spad", "read", "map" if predicted else "input", words(done * input_bits))
     weights = stats.traffic["dram", "read", "weight"]
-    stats.act("weight_spad", "write", "weight", weights * min(across_p, layer.out_h) * min(across_q, layer.out_w))
+    stats.act(
+        "weight_spad",
+        "write",
+        "weight",
+        weights * min(across_p, layer.out_h) * min(across_q, layer.out_w),
+    )
     stats.act("weight_spad", "read", "weight", words(done * weight_bits))
     sums = outputs * mapping.taps * mapping.rounds[0] * done // possible if possible else 0
     stats.act("psum_spad", "read", "psum", sums)
@@ -122,7 +146,9 @@ def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, *, predicte
 
 
 def memory_actions(stats: PhaseStats) -> None:
-    """Count what passed the memories: the traffic, and on-chip buffers filled from and emptied to DRAM on the way.
+    """Count what passed the memories.
+
+    The traffic, and on-chip buffers filled from and emptied to DRAM on the way.
 
     Fused weights that are streamed bypass the GLB.
     """

@@ -11,7 +11,9 @@ from archonsim.pe.beats import BeatStream
 from archonsim.stats.counts import PhaseStats
 
 
-def main_bounds(stream: BeatStream, pe: PeSpec, tiles: int, pixels: int) -> Callable[[PhaseStats], dict[str, int]]:
+def main_bounds(
+    stream: BeatStream, pe: PeSpec, tiles: int, pixels: int
+) -> Callable[[PhaseStats], dict[str, int]]:
     """Return the main phase's bounds as a function of what it did.
 
     Parameters
@@ -20,7 +22,8 @@ def main_bounds(stream: BeatStream, pe: PeSpec, tiles: int, pixels: int) -> Call
         Sent once for each tile.
     pe : PeSpec
     tiles, pixels : int
-        Tiles of the phase, and output pixels of all of them: a PE has one pixel of a tile, or none at an edge.
+        Tiles of the phase, and output pixels of all of them: a PE has one pixel of a tile, or none
+        at an edge.
     """
     of_group = np.bincount(stream.group, minlength=stream.groups)
     slots = int(np.count_nonzero(stream.is_mac))

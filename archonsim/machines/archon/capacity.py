@@ -1,4 +1,7 @@
-"""What must fit the GLB: maps that stay on chip, and the buffers of tiles whose maps pass through."""
+"""What must fit the GLB.
+
+Maps that stay on chip, and the buffers of tiles whose maps pass through.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,30 @@ from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.stats.counts import Transfer
 
-#: Data that pass through the GLB on their way from and to DRAM; weights bypass it, masks have the prediction GLB.
+#: Data that pass through the GLB on their way from and to DRAM; weights bypass it, masks have the
+#: prediction GLB.
 THROUGH_GLB = ("input", "output", "map", "psum")
 
 
 def _words(transfers: Iterable[Transfer]) -> int:
-    return sum(one.words for one in transfers if one.component == "dram" and one.kind in THROUGH_GLB)
+    return sum(
+        one.words for one in transfers if one.component == "dram" and one.kind in THROUGH_GLB
+    )
 
 
 def buffered_words(tiles: Sequence[Tile], spec: ArchonSpec) -> int:
-    """GLB words that the buffers of a phase's tiles take: `dma.tile_buffers` times the largest tile's inputs and results.
+    """GLB words that the buffers of a phase's tiles take.
 
-    An unlimited DRAM gives and takes data in the cycle in which they are needed: nothing waits in buffers.
+    `dma.tile_buffers` times the largest tile's inputs and results.
+
+    An unlimited DRAM gives and takes data in the cycle in which they are needed: nothing waits in
+    buffers.
     """
     if spec.dram.model == "unlimited":
         return 0
-    return spec.dma.tile_buffers * (max(_words(tile.loads) for tile in tiles) + max(_words(tile.stores) for tile in tiles))
+    return spec.dma.tile_buffers * (
+        max(_words(tile.loads) for tile in tiles) + max(_words(tile.stores) for tile in tiles)
+    )
 
 
 def fits(phase: Phase, step: Step, spec: ArchonSpec) -> bool:
@@ -63,6 +74,7 @@ def check_capacity(phase: Phase, step: Step, spec: ArchonSpec) -> None:
     if not fits(phase, step, spec):
         need, free = buffered_words(phase.tiles, spec), step.free_words(spec.glb.words)
         raise SpecError(
-            f"{step.item.name}, {phase.name}: {spec.dma.tile_buffers} buffers for a tile's inputs and results take {need} words, "
-            f"and {free} of the GLB's {spec.glb.words} are free; make glb.words at least {spec.glb.words - free + need}"
+            f"{step.item.name}, {phase.name}: {spec.dma.tile_buffers} buffers for a tile's inputs"
+            f" and results take {need} words, and {free} of the GLB's {spec.glb.words} are free;"
+            f" make glb.words at least {spec.glb.words - free + need}"
         )

@@ -2,18 +2,19 @@
 
 With A wide adders that take 4 candidates each, PEs = rows x cols, pixels H W in and P Q out, and B words a cycle from DRAM::
 
-    predict = (MACs(first layer) + MACs(second layer)) / (PEs 4A) a ternary addition for each narrow adder and cycle
-    groups  = C/G K^2 O                                           (o, c, k) of a tile; more if a shuffle stands inside the block
-    n       = M/G C/G K^2 O d1 dw d2 / groups                     candidates of a group; d: share of non-zero weights
-    group   = max(1, n / 4A, n s / A)                             one MAC; all candidates broadcast; all survivors added
-    stream  = groups n (value + index bits) / 16 / B              fused weights of a tile
-    main    = ceil(P/rows) ceil(Q/cols) max(groups group, stream)
-    fused   = predict + main
-    plain   = sum over PW1, DW, PW2 of max(MACs / PEs, (weights + maps that do not stay on chip) / B)
+    predict = (MACs(first layer) + MACs(second layer)) / (PEs 4A) a ternary addition for each narrow
+    adder and cycle groups  = C/G K^2 O                                           (o, c, k) of a
+    tile; more if a shuffle stands inside the block n       = M/G C/G K^2 O d1 dw d2 / groups
+    candidates of a group; d: share of non-zero weights group   = max(1, n / 4A, n s / A)
+    one MAC; all candidates broadcast; all survivors added stream  = groups n (value + index bits) /
+    16 / B              fused weights of a tile main    = ceil(P/rows) ceil(Q/cols) max(groups
+    group, stream) fused   = predict + main plain   = sum over PW1, DW, PW2 of max(MACs / PEs,
+    (weights + maps that do not stay on chip) / B)
 
-s is the share of candidates that survive, taken as the product of the densities of the two masks. Left out: edges in all but
-the main phase, the slowest PE of a tile, on-chip ports, latency, bias terms, what goes to DRAM in prediction. The estimate is
-ours (own decision); the first two terms follow the authors' analytic model (ICS'21; see ``ideal.py``).
+s is the share of candidates that survive, taken as the product of the densities of the two masks.
+Left out: edges in all but the main phase, the slowest PE of a tile, on-chip ports, latency, bias
+terms, what goes to DRAM in prediction. The estimate is ours (own decision); the first two terms
+follow the authors' analytic model (ICS'21; see ``ideal.py``).
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from dataclasses import dataclass
 
 from archonsim.machines.archon.residency import steps
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.network.block import Block
+from archonsim.network.workload import Workload
 from archonsim.spec.parts import WORD_BITS
-from archonsim.workload.block import Block
-from archonsim.workload.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,22 @@ def estimate_fused(block: Block, spec: ArchonSpec, densities: Densities) -> floa
     pe, (first, second, last) = spec.pe, block.layers
     predict = (first.macs + second.macs) / (pe.count * pe.beat_candidates)
     groups = block.fused_inputs * block.taps
-    products = block.mid_channels // block.groups * (block.in_channels // block.groups) * block.out_channels * block.taps
+    products = (
+        block.mid_channels
+        // block.groups
+        * (block.in_channels // block.groups)
+        * block.out_channels
+        * block.taps
+    )
     candidates = products * densities.pw1 * densities.dw * densities.pw2 / groups
     group = max(1.0, candidates / pe.beat_candidates, candidates * densities.survival / pe.adders)
-    stream = groups * candidates * (spec.value_bits + spec.index_bits) / WORD_BITS / _words_per_cycle(spec)
+    stream = (
+        groups
+        * candidates
+        * (spec.value_bits + spec.index_bits)
+        / WORD_BITS
+        / _words_per_cycle(spec)
+    )
     tiles = -(-last.out_h // pe.rows) * -(-last.out_w // pe.cols)
     return predict + tiles * max(groups * group, stream)
 
@@ -69,7 +82,8 @@ def estimate_plain(workload: Workload, block: Block, spec: ArchonSpec) -> float:
     Parameters
     ----------
     workload : Workload
-        In which the block runs unfused: what comes before and after decides which maps stay on chip.
+        In which the block runs unfused: what comes before and after decides which maps stay on
+        chip.
     block : Block
     spec : ArchonSpec
     """
@@ -79,6 +93,10 @@ def estimate_plain(workload: Workload, block: Block, spec: ArchonSpec) -> float:
         layer = step.item
         if isinstance(layer, Block) or layer.name not in names:
             continue
-        words = layer.weights + step.in_words * (not step.input_on_chip) + step.out_words * (not step.output_on_chip)
+        words = (
+            layer.weights
+            + step.in_words * (not step.input_on_chip)
+            + step.out_words * (not step.output_on_chip)
+        )
         cycles += max(layer.macs / spec.pe.count, words / _words_per_cycle(spec))
     return cycles

@@ -1,4 +1,7 @@
-"""The main phase on ARCHON's array: the fused convolution, tile by tile, its weights streaming in."""
+"""The main phase on ARCHON's array.
+
+The fused convolution, tile by tile, its weights streaming in.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.rounds import masks_on_chip, moved, words
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.windows import in_window_order, window_passes
+from archonsim.network.block import Block
 from archonsim.pe.accumulate_kernel import Accumulator
 from archonsim.pe.beats import BeatStream, cut
 from archonsim.pe.survivor_kernel import survivor_table
 from archonsim.stats.counts import Component, PhaseStats, Transfer
-from archonsim.workload.block import Block
-from archonsim.workload.fused_weight import FusedWeight
-from archonsim.workload.mask import Mask
+from archonsim.trace.fused_weight import FusedWeight
+from archonsim.trace.mask import Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -58,13 +61,17 @@ class FusedBlock:
 class FusedTile:
     """One tile of output pixels, one per PE."""
 
-    def __init__(self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer]) -> None:
+    def __init__(
+        self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer]
+    ) -> None:
         self._shared, self._tile = shared, tile
         self.loads, self.stores = tuple(loads), tuple(stores)
         self.chunks = shared.chunk_words
         self.refetched = refetched_words(shared.block, tile, shared.spec)
         charged = shared.spec.mask_fetch == "refetch"
-        self.beside = Transfer("prediction_glb", "read", "mask", self.refetched) if charged else None
+        self.beside = (
+            Transfer("prediction_glb", "read", "mask", self.refetched) if charged else None
+        )
 
     def begin(self, start: int) -> _RunningFusedTile:
         """Start the tile in cycle `start`."""
@@ -76,7 +83,14 @@ class _RunningFusedTile:
         self._shared, self._tile, self._whole = shared, tile, whole
         self._waits: Counter[str] = Counter()
         pe = shared.spec.pe
-        table = survivor_table(shared.keep1, shared.keep2, shared.block, shared.fused, (tile.y, tile.x), (pe.rows, pe.cols))
+        table = survivor_table(
+            shared.keep1,
+            shared.keep2,
+            shared.block,
+            shared.fused,
+            (tile.y, tile.x),
+            (pe.rows, pe.cols),
+        )
         self._array = Accumulator(shared.stream, table, pe.fifo_depth, start)
 
     def run(self, chunk: int, arrival: int, source: Component) -> int:
@@ -108,7 +122,9 @@ class _RunningFusedTile:
             stats.move(self._whole.beside)
         stats.activity["prediction_buffer.refetched_words"] += self._whole.refetched
         candidates, pixels, block = len(stream.column), self._tile.pixels, self._shared.block
-        accumulate_actions(stats, decoded=candidates, looked_up=candidates * pixels, adds=array.adds)
+        accumulate_actions(
+            stats, decoded=candidates, looked_up=candidates * pixels, adds=array.adds
+        )
         multiply_actions(stats, block, pixels=pixels, macs=array.macs, sums=array.sums)
         buffer_writes(stats, block, self._shared.spec, pixels)
         return end
@@ -116,8 +132,8 @@ class _RunningFusedTile:
     def _spilled_psums(self) -> int:
         """Words of partial sums that leave the psum pads for the GLB and come back, once for each pass but one.
 
-        A pass is one input channel, or some rows of its window's taps. The ports' spare rate covers them (7 of 32 words a cycle
-        for K = 3), so they take no time of their own.
+        A pass is one input channel, or some rows of its window's taps. The ports' spare rate covers
+        them (7 of 32 words a cycle for K = 3), so they take no time of their own.
         """
         block, pe = self._shared.block, self._shared.spec.pe
         if block.out_channels <= pe.psum_words:
@@ -126,33 +142,51 @@ class _RunningFusedTile:
         return self._tile.pixels * (inputs - block.out_channels)
 
 
-def main_phase(step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, keep1: Mask, keep2: Mask) -> Phase:
+def main_phase(
+    step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, keep1: Mask, keep2: Mask
+) -> Phase:
     """Run the fused convolution of `block` under the given masks."""
     pe = spec.pe
     stream = cut(
-        in_window_order(fused, block, pe.main_ifmap_words), lanes=pe.adders, per_lane=pe.candidates_per_adder,
-        lane_order=spec.lane_order, skip_empty=spec.skip_empty_groups, bias=spec.bias_terms == "timed",
-    )  # fmt: skip
+        in_window_order(fused, block, pe.main_ifmap_words),
+        lanes=pe.adders,
+        per_lane=pe.candidates_per_adder,
+        lane_order=spec.lane_order,
+        skip_empty=spec.skip_empty_groups,
+        bias=spec.bias_terms == "timed",
+    )
     first, sizes = stream.chunks(spec.index_bits + spec.value_bits, spec.dma.chunk_words)
     shared = FusedBlock(
-        block=block, spec=spec, fused=fused, stream=stream, first=first, chunk_words=tuple(sizes.tolist()),
-        keep1=keep1.unpack(), keep2=keep2.unpack(),
-    )  # fmt: skip
+        block=block,
+        spec=spec,
+        fused=fused,
+        stream=stream,
+        first=first,
+        chunk_words=tuple(sizes.tolist()),
+        keep1=keep1.unpack(),
+        keep2=keep2.unpack(),
+    )
     mask_stays = masks_on_chip(block, spec)
     tiles: list[FusedTile] = []
     for tile in output_tiles(block.dw, pe.rows, pe.cols):
-        second = block.layers[1].out_channels * (tile.halo if block.order == "pw-pw-dw" else tile.pixels)
+        second = block.layers[1].out_channels * (
+            tile.halo if block.order == "pw-pw-dw" else tile.pixels
+        )
         mask_words = words(tile.halo * block.mid_channels + second)
         loads = [
             *moved("read", "input", tile.halo * block.in_channels, on_chip=step.input_on_chip),
             *moved("read", "mask", mask_words, on_chip=mask_stays, buffer="prediction_glb"),
         ]
-        stores = moved("write", "output", tile.pixels * block.out_channels, on_chip=step.output_on_chip)
+        stores = moved(
+            "write", "output", tile.pixels * block.out_channels, on_chip=step.output_on_chip
+        )
         tiles.append(FusedTile(shared, tile, loads, stores))
     left = step.free_words(spec.glb.words) - buffered_words(tiles, spec)
     cached = spec.weights == "cache" and int(sizes.sum()) <= left
     again: Component = "glb" if cached else "dram"
     bounds = main_bounds(stream, pe, len(tiles), block.dw.out_h * block.dw.out_w)
-    phase = Phase(name="main", tiles=tiles, stream_from=["dram", *[again] * (len(tiles) - 1)], bounds=bounds)
+    phase = Phase(
+        name="main", tiles=tiles, stream_from=["dram", *[again] * (len(tiles) - 1)], bounds=bounds
+    )
     check_capacity(phase, step, spec)
     return phase

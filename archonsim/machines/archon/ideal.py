@@ -8,9 +8,10 @@ Masks do not enter it, DRAM never limits, and phases add up::
     main        = (C/G) K^2 O HW_out / PEs
     layer       = MACs / PEs
 
-Source: closed forms fitted to the stored results of the authors' simulator; exact for every FusioNet and MobileNetV2 block.
-For ShuffleNet it takes C/G input channels an output, too, though the shuffle between PW1 and PW2 makes each depend on all C.
-Where PEs do not divide the last two, we round up (own decision; the authors' cases all divide).
+Source: closed forms fitted to the stored results of the authors' simulator; exact for every
+FusioNet and MobileNetV2 block. For ShuffleNet it takes C/G input channels an output, too, though
+the shuffle between PW1 and PW2 makes each depend on all C. Where PEs do not divide the last two, we
+round up (own decision; the authors' cases all divide).
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from archonsim.machines.archon.ideal_energy import layer_actions, main_actions, 
 from archonsim.machines.archon.published_energy import with_published_energy
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.phases import PhaseResult
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
+from archonsim.network.workload import Workload
 from archonsim.stats.counts import PhaseStats
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
-from archonsim.workload.workload import Workload
 
 
 def _stats(cycles: int, *, macs: int = 0, adds: int = 0, possible: int = 0) -> PhaseStats:
@@ -47,11 +48,20 @@ def _block(block: Block, spec: ArchonSpec) -> list[PhaseResult]:
     second = block.layers[1]
     pes, adders = spec.pe.count, spec.pe.beat_candidates
     last = block.layers[-1]
-    macs = block.in_channels // block.groups * block.taps * block.out_channels * last.out_h * last.out_w
+    macs = (
+        block.in_channels
+        // block.groups
+        * block.taps
+        * block.out_channels
+        * last.out_h
+        * last.out_w
+    )
     main = _stats(-(-macs // pes), macs=macs)
     return [
         PhaseResult(block.name, block.index, "predict_pw1", _predict(block.pw1, spec), pes, adders),
-        PhaseResult(block.name, block.index, f"predict_{second.role}", _predict(second, spec), pes, adders),
+        PhaseResult(
+            block.name, block.index, f"predict_{second.role}", _predict(second, spec), pes, adders
+        ),
         PhaseResult(block.name, block.index, "main", main, pes),
     ]
 
@@ -83,5 +93,8 @@ def ideal(workload: Workload, spec: ArchonSpec) -> list[PhaseResult]:
             index = item.index if isinstance(item, Block) else None
             for one in layers:
                 if one.is_compute:
-                    results += charge_all([PhaseResult(one.name, index, "layer", _layer(one, spec), spec.pe.count)], one)
+                    results += charge_all(
+                        [PhaseResult(one.name, index, "layer", _layer(one, spec), spec.pe.count)],
+                        one,
+                    )
     return results

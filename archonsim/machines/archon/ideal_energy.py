@@ -1,7 +1,10 @@
-"""Energy in ``ideal`` fidelity: the accesses of the authors' loop nests, under one set of rules (docs/energy.md).
+"""Energy in ``ideal`` fidelity.
 
-Bits are charged as they are stored: ternary weights 2, predicted maps 4, masks 1, fused weights value and index. A prediction is
-additions on the narrow adders, and one multiplication an output for its batch normalisation.
+The accesses of the authors' loop nests, under one set of rules (docs/energy.md).
+
+Bits are charged as they are stored: ternary weights 2, predicted maps 4, masks 1, fused weights
+value and index. A prediction is additions on the narrow adders, and one multiplication an output
+for its batch normalisation.
 """
 
 from __future__ import annotations
@@ -13,10 +16,10 @@ from archonsim.machines.archon.nests import hierarchy, layer_nest, main_nest
 from archonsim.machines.archon.prediction_buffer import mask_bits
 from archonsim.machines.archon.rounds import INPUT_BITS, TERNARY_BITS, masks_on_chip, moved, words
 from archonsim.machines.archon.spec import ArchonSpec
-from archonsim.machines.nest_actions import nest_actions
+from archonsim.machines.row_stationary.nest_actions import nest_actions
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
 from archonsim.stats.counts import PhaseStats
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
 
 
 def layer_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec) -> None:
@@ -26,7 +29,9 @@ def layer_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec) -> None:
     stats.actions.update(nest_actions(problem, cost, moved_, levels))
 
 
-def mask_actions(stats: PhaseStats, block: Block, spec: ArchonSpec, direction: str, bits: int) -> None:
+def mask_actions(
+    stats: PhaseStats, block: Block, spec: ArchonSpec, direction: str, bits: int
+) -> None:
     """Count mask bits between the array and the prediction GLB, and DRAM where the block's masks do not fit."""
     on_chip = masks_on_chip(block, spec)
     for transfer in moved(direction, "mask", words(bits), on_chip=on_chip, buffer="prediction_glb"):  # type: ignore[arg-type]
@@ -36,15 +41,25 @@ def mask_actions(stats: PhaseStats, block: Block, spec: ArchonSpec, direction: s
 
 
 def predict_actions(stats: PhaseStats, block: Block, layer: Layer, spec: ArchonSpec) -> None:
-    """Count a prediction; the first one reads the block's input and writes the predicted map, the second one reads that."""
+    """Count a prediction.
+
+    The first one reads the block's input and writes the predicted map, the second one reads that.
+    """
     levels = hierarchy(spec, memory_sizes(spec, main=False), main=False)
     first = layer is block.pw1
-    for (component, action, kind), times in nest_actions(*layer_nest(layer, levels), levels).items():
+    for (component, action, kind), times in nest_actions(
+        *layer_nest(layer, levels), levels
+    ).items():
         if kind == "weight":
             stats.act(component, action, "weight", words(times * TERNARY_BITS))
         elif kind == "input":
             as_stored = first and component != "ifmap_spad"
-            stats.act(component, action, "input" if first else "map", times if as_stored else words(times * INPUT_BITS))
+            stats.act(
+                component,
+                action,
+                "input" if first else "map",
+                times if as_stored else words(times * INPUT_BITS),
+            )
         elif kind == "psum":
             stats.act(component, action, "psum", times)
         elif kind == "output" and first:
@@ -56,20 +71,42 @@ def predict_actions(stats: PhaseStats, block: Block, layer: Layer, spec: ArchonS
 
 
 def main_actions(stats: PhaseStats, block: Block, spec: ArchonSpec) -> None:
-    """Count the fused convolution: the published nest, fused weights for every tile, and the accumulate stage."""
+    """Count the fused convolution.
+
+    The published nest, fused weights for every tile, and the accumulate stage.
+    """
     levels = hierarchy(spec, memory_sizes(spec, main=True), main=True)
-    for (component, action, kind), times in nest_actions(*main_nest(block, spec, levels), levels).items():
+    for (component, action, kind), times in nest_actions(
+        *main_nest(block, spec, levels), levels
+    ).items():
         if (component, kind) != ("dram", "weight"):
             stats.actions[component, action, kind] += times
     last = block.layers[-1]
-    dense = block.in_channels // block.groups * block.mid_channels // block.groups * block.taps * block.out_channels
+    dense = (
+        block.in_channels
+        // block.groups
+        * block.mid_channels
+        // block.groups
+        * block.taps
+        * block.out_channels
+    )
     candidates = round(dense * spec.fused_density)
     pixels = last.out_h * last.out_w
     tiles = list(output_tiles(block.dw, spec.pe.rows, spec.pe.cols))
     window, own = mask_bits(block)
     for tile in tiles:
         mask_actions(stats, block, spec, "read", tile.halo * window + tile.pixels * own)
-    stats.act("dram", "read", "weight", words(candidates * (spec.value_bits + spec.index_bits)) * len(tiles))
+    stats.act(
+        "dram",
+        "read",
+        "weight",
+        words(candidates * (spec.value_bits + spec.index_bits)) * len(tiles),
+    )
     looked_up = candidates * pixels
-    accumulate_actions(stats, decoded=candidates * len(tiles), looked_up=looked_up, adds=round(looked_up * spec.survival))
+    accumulate_actions(
+        stats,
+        decoded=candidates * len(tiles),
+        looked_up=looked_up,
+        adds=round(looked_up * spec.survival),
+    )
     buffer_writes(stats, block, spec, pixels)

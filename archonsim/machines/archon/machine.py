@@ -27,31 +27,52 @@ from archonsim.machines.archon.windows import check_window
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
 from archonsim.memory.system import MemorySystem
+from archonsim.network.block import Block
+from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources, area_parts
 from archonsim.stats.counts import PhaseStats
-from archonsim.workload.block import Block
-from archonsim.workload.fused_weight import fuse
-from archonsim.workload.what_if import no_masks
-from archonsim.workload.workload import Workload
+from archonsim.trace.fused_weight import fuse
+from archonsim.trace.what_if import no_masks
 
 
 class ArchonMachine:
     """The accelerator of ICS'21, as a machine that ``archonsim run`` knows."""
 
     name = "archon"
-    summary = "ARCHON (ICS'21): predictive layer fusion, survivors are added up before one multiplication"
+    summary = (
+        "ARCHON (ICS'21): predictive layer fusion, survivors are added up before one multiplication"
+    )
     spec_type = ArchonSpec
     preset = (resources.files("archonsim.machines.archon") / "preset.toml").read_text("utf-8")
     includes = (
-        "both ReLU predictions, the fused main phase (beats, FIFO stalls, drains), batch-norm bias terms, head and tail layers",
-        "DRAM bandwidth and latency, on-chip ports, double-buffered tiles; phases run one after the other",
+        (
+            "both ReLU predictions, the fused main phase (beats, FIFO stalls, drains), batch-norm"
+            " bias terms, head and tail layers"
+        ),
+        (
+            "DRAM bandwidth and latency, on-chip ports, double-buffered tiles; phases run one after"
+            " the other"
+        ),
     )
     excludes = (
-        "pooling, channel shuffles, residual sums, quantising inputs for the predictors, host transfers",
-        "time for masks that the prediction buffers cannot keep, unless mask_fetch=refetch: --stats counts their words",
+        (
+            "pooling, channel shuffles, residual sums, quantising inputs for the predictors, host"
+            " transfers"
+        ),
+        (
+            "time for masks that the prediction buffers cannot keep, unless mask_fetch=refetch:"
+            " --stats counts their words"
+        ),
     )
-    ideal_includes = ("one cycle for each (output channel, input channel, tap) of a tile; predictions at full rate; head and tail",)
-    ideal_excludes = ("masks, stalls, drains, edges, bias terms, and all memory: the authors' closed-form model",)
+    ideal_includes = (
+        (
+            "one cycle for each (output channel, input channel, tap) of a tile; predictions at full"
+            " rate; head and tail"
+        ),
+    )
+    ideal_excludes = (
+        "masks, stalls, drains, edges, bias terms, and all memory: the authors' closed-form model",
+    )
 
     def ideal(self, workload: Workload, spec: ArchonSpec) -> list[PhaseResult]:
         """Evaluate the authors' closed-form model."""
@@ -64,7 +85,9 @@ class ArchonMachine:
     def resources(self, spec: ArchonSpec) -> Resources:
         """PEs, buffers and area; the prediction GLB's area apart, as the authors leave it out."""
         buffers = {"glb": spec.glb.words, "prediction_glb": spec.prediction_glb.words}
-        parts = area_parts(self.name, spec.pe.count, buffers, adders=spec.pe.adders, apart=("prediction_glb",))
+        parts = area_parts(
+            self.name, spec.pe.count, buffers, adders=spec.pe.adders, apart=("prediction_glb",)
+        )
         return Resources(pes=spec.pe.count, buffer_words=sum(buffers.values()), parts=parts)
 
     def steps(self, workload: Workload) -> int:
@@ -86,7 +109,8 @@ class ArchonSimulation:
     MaskError
         The workload is shape-only.
     SpecError
-        A block's window does not fit the PEs; or published energies are asked for, which this fidelity does not have.
+        A block's window does not fit the PEs; or published energies are asked for, which this
+        fidelity does not have.
     """
 
     def __init__(self, workload: Workload, spec: ArchonSpec) -> None:
@@ -96,24 +120,36 @@ class ArchonSimulation:
             if block.predicted:
                 check_window(block, spec)
         if spec.energy_rules == "ics21":
-            raise SpecError("energy rules ics21 are a closed form without masks: use --fidelity ideal, or energy_rules=consistent")
+            raise SpecError(
+                "energy rules ics21 are a closed form without masks: use --fidelity ideal, or"
+                " energy_rules=consistent"
+            )
         self._trace, self._spec = workload.trace, spec
         self._steps = steps(workload, spec.glb.words)
 
-    def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
+    def run(
+        self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT
+    ) -> list[PhaseResult]:
         """Simulate one image."""
         env = Clock()
         spec = self._spec
-        memory = MemorySystem(spec.dram, {"glb": spec.glb, "prediction_glb": spec.prediction_glb}, spec.clock_mhz)
+        memory = MemorySystem(
+            spec.dram, {"glb": spec.glb, "prediction_glb": spec.prediction_glb}, spec.clock_mhz
+        )
         results: list[PhaseResult] = []
         env.process(self._run(env, memory, masks, on_step, observer, results))
         env.run()
         return results
 
     def _run(
-        self, env: Clock, memory: MemorySystem, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer,
+        self,
+        env: Clock,
+        memory: MemorySystem,
+        masks: BlockMasks,
+        on_step: Callable[[str], None],
+        observer: Observer,
         results: list[PhaseResult],
-    ) -> Generator[Event, Any, None]:  # fmt: skip
+    ) -> Generator[Event, Any, None]:
         pe, idle = self._spec.pe, 0
         for step in self._steps:
             phases = self._phases(step, masks)
@@ -124,7 +160,9 @@ class ArchonSimulation:
             idle = idle_adder_cycles(phases[-1], done[-1], pe)
             for phase, stats in zip(phases, done, strict=True):
                 adders = pe.beat_candidates if phase.name.startswith("predict") else 0
-                result = PhaseResult(step.item.name, step.block, phase.name, stats, pe.count, adders)
+                result = PhaseResult(
+                    step.item.name, step.block, phase.name, stats, pe.count, adders
+                )
                 results.append(with_energy(result, step.item, self._spec))
             on_step(step.item.name)
 
@@ -138,7 +176,10 @@ class ArchonSimulation:
         return [*(fitting(phase, step, spec) for phase in predictions), main]
 
     def _nonzero(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Non-zero ternary weights of each channel of the two predictors; only read where zeros are skipped."""
+        """Non-zero ternary weights of each channel of the two predictors.
+
+        Only read where zeros are skipped.
+        """
         if not self._spec.skip_zero_ternary:
             none = np.zeros(0, np.int64)
             return none, none

@@ -1,6 +1,9 @@
-"""Loop nests of ARCHON's phases, for the energy of ``ideal`` fidelity: those that ICS'21 simulated, or the mapper's.
+"""Loop nests of ARCHON's phases, for the energy of ``ideal`` fidelity.
 
-Cycles do not come from them: predictions retire several additions a cycle, which a nest of MACs does not know.
+Those that ICS'21 simulated, or the mapper's.
+
+Cycles do not come from them: predictions retire several additions a cycle, which a nest of MACs
+does not know.
 """
 
 from __future__ import annotations
@@ -19,36 +22,56 @@ from archonsim.dataflow.nest import Cost, evaluate
 from archonsim.dataflow.problem import Problem
 from archonsim.errors import SpecError
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
 from archonsim.spec.technology import load_technology
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
 
 
 @cache
 def _published() -> MappingBook:
-    text = (resources.files("archonsim") / "data" / "mappings" / "ics21_archon.toml").read_text("utf-8")
+    text = (resources.files("archonsim") / "data" / "mappings" / "ics21_archon.toml").read_text(
+        "utf-8"
+    )
     return parse_book(tomllib.loads(text), "ICS'21's mappings on ARCHON")
 
 
 def hierarchy(spec: ArchonSpec, sizes: dict[str, int], *, main: bool) -> Hierarchy:
     """Return the storage levels of a configuration.
 
-    Pads are as large as `sizes` says. The GLB is not limited: ``ideal`` fidelity knows no memory, and must not fail for want of it.
+    Pads are as large as `sizes` says. The GLB is not limited: ``ideal`` fidelity knows no memory,
+    and must not fail for want of it.
     """
     technology = load_technology(spec.technology)
 
     def storage(name: str, *keeps: str) -> Storage:
-        access_pj = max(technology.access_pj(name, action, sizes.get(name, 1)) for action in ("read", "write"))
+        access_pj = max(
+            technology.access_pj(name, action, sizes.get(name, 1)) for action in ("read", "write")
+        )
         block = technology.memory(name).access_words
         return Storage(
-            name=name, keeps=keeps, words=sizes.get(name) if name.endswith("spad") else None, block_words=block, access_pj=access_pj
+            name=name,
+            keeps=keeps,
+            words=sizes.get(name) if name.endswith("spad") else None,
+            block_words=block,
+            access_pj=access_pj,
         )
 
-    pads = [storage("ifmap_spad", "input"), *([] if main else [storage("weight_spad", "weight")]), storage("psum_spad", "output")]
+    pads = [
+        storage("ifmap_spad", "input"),
+        *([] if main else [storage("weight_spad", "weight")]),
+        storage("psum_spad", "output"),
+    ]
     return Hierarchy(
-        levels=(storage("dram", "weight", "input", "output"), storage("glb", "input", "output"), Storage(name="array"), *pads),
-        cols=spec.pe.cols, rows=spec.pe.rows, mac_pj=technology.action_pj("mac", "multiply"),
-    )  # fmt: skip
+        levels=(
+            storage("dram", "weight", "input", "output"),
+            storage("glb", "input", "output"),
+            Storage(name="array"),
+            *pads,
+        ),
+        cols=spec.pe.cols,
+        rows=spec.pe.rows,
+        mac_pj=technology.action_pj("mac", "multiply"),
+    )
 
 
 @cache
@@ -77,7 +100,9 @@ def layer_nest(layer: Layer, levels: Hierarchy) -> tuple[Problem, Cost, Cost]:
     return _problem_nest(Problem.of(layer), levels)
 
 
-def _costs(problem: Problem, mapping: Mapping, levels: Hierarchy, where: str) -> tuple[Problem, Cost, Cost]:
+def _costs(
+    problem: Problem, mapping: Mapping, levels: Hierarchy, where: str
+) -> tuple[Problem, Cost, Cost]:
     cost = evaluate(problem, mapping, levels, where)
     moved = cost if problem.input_maps == 1 else evaluate(problem, mapping, levels, own_inputs=True)
     return problem, cost, moved
@@ -90,15 +115,25 @@ def _widest(size: int, limit: int) -> int:
 def main_nest(block: Block, spec: ArchonSpec, levels: Hierarchy) -> tuple[Problem, Cost, Cost]:
     """Map the fused convolution as ICS'21 did: output tiles, then C, then O, the taps innermost.
 
-    Groups are one loop over O, as published. A window that exceeds its pad goes row by row, outside O (own decision).
+    Groups are one loop over O, as published. A window that exceeds its pad goes row by row, outside
+    O (own decision).
     """
     last, pw1 = block.layers[-1], block.pw1
     problem = Problem(
-        c=pw1.in_channels // pw1.groups, m=block.out_channels, p=last.out_w, q=last.out_h, r=block.dw.kernel_w, s=block.dw.kernel_h,
-        stride_w=block.dw.stride_w, stride_h=block.dw.stride_h,
-    )  # fmt: skip
+        c=pw1.in_channels // pw1.groups,
+        m=block.out_channels,
+        p=last.out_w,
+        q=last.out_h,
+        r=block.dw.kernel_w,
+        s=block.dw.kernel_h,
+        stride_w=block.dw.stride_w,
+        stride_h=block.dw.stride_h,
+    )
     wide, high = _widest(problem.p, spec.pe.cols), _widest(problem.q, spec.pe.rows)
-    pad = next(level.words for level in levels.levels if level.name == "ifmap_spad") or problem.r * problem.s
+    pad = (
+        next(level.words for level in levels.levels if level.name == "ifmap_spad")
+        or problem.r * problem.s
+    )
     rows = "psum_spad" if problem.r * problem.s <= pad else "glb"
     loops: dict[str, list[Loop]] = {
         "dram": [Loop("Q", problem.q // high)],
@@ -109,5 +144,9 @@ def main_nest(block: Block, spec: ArchonSpec, levels: Hierarchy) -> tuple[Proble
     loops[rows].append(Loop("S", problem.s))
     loops["psum_spad"].append(Loop("R", problem.r))
     loops["glb"] += [Loop("M", problem.m), Loop("P", wide, "x")]
-    mapping = Mapping(tuple(LevelLoops(name, tuple(loops[name])) for name in ("dram", "glb", "array", "psum_spad")))
+    mapping = Mapping(
+        tuple(
+            LevelLoops(name, tuple(loops[name])) for name in ("dram", "glb", "array", "psum_spad")
+        )
+    )
     return _costs(problem, mapping, levels, f"block {block.name}")

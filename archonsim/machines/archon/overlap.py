@@ -1,8 +1,9 @@
 """A block's first prediction on the adders that the main phase before it leaves idle.
 
-The two share the adders, so a prediction can only use what main does not (own decision, nothing is published): the cycles of main
-less those that its additions take at full lanes, and of these none in main's last tile, whose output pixels are not there yet. What
-is hidden so is an upper bound: main's beats and the prediction's additions would have to mesh without a loss. The prediction's data
+The two share the adders, so a prediction can only use what main does not (own decision, nothing is
+published): the cycles of main less those that its additions take at full lanes, and of these none
+in main's last tile, whose output pixels are not there yet. What is hidden so is an upper bound:
+main's beats and the prediction's additions would have to mesh without a loss. The prediction's data
 are still moved in its own phase.
 """
 
@@ -14,7 +15,10 @@ from archonsim.stats.counts import PhaseStats
 
 
 def idle_adder_cycles(phase: Phase, stats: PhaseStats, pe: PeSpec) -> int:
-    """Cycles' worth of all adders that a main phase leaves for the next block's prediction; none for other phases."""
+    """Cycles' worth of all adders that a main phase leaves for the next block's prediction.
+
+    None for other phases.
+    """
     if phase.name != "main":
         return 0
     tiles = len(phase.tiles)

@@ -1,10 +1,11 @@
 """Masks that a PE's prediction buffer cannot keep.
 
-A PE looks a candidate's two keep bits up in its prediction buffer: keep1 of the K x K pixels of its window and keep2 of its own
-pixel, for the mid channels of one group, M/G bits a pixel. In FusioNet's first block that is 10 times 592 bits, where the buffer
-has 2048. The weights come in the order input channel, output channel, tap, so a pixel's mask that was not kept is needed again for
-each output channel of each input channel (own decision: a pixel stays or does not, the same ones all the time; the mask of a pixel
-of the input map is read once for all PEs whose windows hold it).
+A PE looks a candidate's two keep bits up in its prediction buffer: keep1 of the K x K pixels of its
+window and keep2 of its own pixel, for the mid channels of one group, M/G bits a pixel. In
+FusioNet's first block that is 10 times 592 bits, where the buffer has 2048. The weights come in the
+order input channel, output channel, tap, so a pixel's mask that was not kept is needed again for
+each output channel of each input channel (own decision: a pixel stays or does not, the same ones
+all the time; the mask of a pixel of the input map is read once for all PEs whose windows hold it).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from math import ceil
 
 from archonsim.dataflow.tile import Tile
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.network.block import Block
 from archonsim.spec.parts import WORD_BITS
-from archonsim.workload.block import Block
 
 
 def mask_bits(block: Block) -> tuple[int, int]:
@@ -34,8 +35,9 @@ def kept_pixels(block: Block, buffer_words: int) -> int:
 def refetched_words(block: Block, tile: Tile, spec: ArchonSpec) -> int:
     """16-bit words of masks that the prediction GLB sends again in one tile, beyond each word once.
 
-    With all groups of a pixel in the buffer there are none. With the masks of one group at a time, each group comes again for each
-    input channel; what the window has over the buffer also for each output channel.
+    With all groups of a pixel in the buffer there are none. With the masks of one group at a time,
+    each group comes again for each input channel; what the window has over the buffer also for each
+    output channel.
     """
     window, own = mask_bits(block)
     if block.taps * window + own <= spec.pe.prediction_buffer_words * WORD_BITS:

@@ -1,7 +1,8 @@
 """ARCHON's energies as ICS'21 published them, each inconsistency included (``energy_rules = "ics21"``).
 
-Formulas and constants: the authors' scripts and stored results, compstruct/fusion-timeloop-model, commit ab4a7ef; docs/energy.md
-lists what is odd about them. They start from the energies of a Timeloop nest, one MAC at a time, and correct those.
+Formulas and constants: the authors' scripts and stored results, compstruct/fusion-timeloop-model,
+commit ab4a7ef; docs/energy.md lists what is odd about them. They start from the energies of a
+Timeloop nest, one MAC at a time, and correct those.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from archonsim.machines.archon.energy import memory_sizes, predicted_layer
 from archonsim.machines.archon.nests import hierarchy, layer_nest, main_nest
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.charge import charge
-from archonsim.machines.nest_actions import InputMaps, nest_actions
 from archonsim.machines.phases import Energy, PhaseResult
+from archonsim.machines.row_stationary.nest_actions import InputMaps, nest_actions
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
 from archonsim.spec.technology import load_technology
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
 
-#: pJ: a multiplication in prediction, a tenth of the Timeloop runs'; an addition; a word from or to DRAM.
+#: pJ: a multiplication in prediction, a tenth of the Timeloop runs'; an addition; a word from or to
+#: DRAM.
 MULTIPLY_PJ = 0.22
 ADD_PJ = 0.043
 DRAM_PJ = 128.0
@@ -28,10 +30,12 @@ DRAM_PJ = 128.0
 #: The index enters as the quotient of two widths: neither 10/16 nor 26/16.
 INDEX_FACTOR = 16 / 10
 
-#: pJ of a prediction GLB access with address and data toggling: the only accesses that are not charged the largest energy.
+#: pJ of a prediction GLB access with address and data toggling: the only accesses that are not
+#: charged the largest energy.
 PREDICTION_GLB_PJ = {"read": 21.203, "write": 21.456}
 
-#: Side of the array's output tile, PEs, and taps (of MnasNet's 5x5 windows, too), which the scripts have as constants.
+#: Side of the array's output tile, PEs, and taps (of MnasNet's 5x5 windows, too), which the scripts
+#: have as constants.
 TILE, PES, TAPS = 8, 64, 9
 
 #: Words of the older GLB that some predictions were simulated with.
@@ -51,13 +55,15 @@ class Constants:
     glb_words : int or None
         Of the predictions' GLB; None for that of the machine.
     grouped : bool
-        The scripts' variant for FusioNet and ShuffleNet; the other one is for MobileNetV2 and MnasNet.
+        The scripts' variant for FusioNet and ShuffleNet; the other one is for MobileNetV2 and
+        MnasNet.
     decoder : float
         Decoder operations of a lane and cycle.
     two_bit_blocks : int
         First blocks whose maps have 2 bits instead of 4.
     one_map : bool
-        FusioNet: what 4 bits save of a depthwise layer's DRAM input is taken from one map, and not from all.
+        FusioNet: what 4 bits save of a depthwise layer's DRAM input is taken from one map, and not
+        from all.
     """
 
     prune: float
@@ -90,11 +96,16 @@ def constants_of(workload: str, adders: int) -> Constants:
         The authors ran no such network, or not with so many adders.
     """
     if workload not in NETWORKS:
-        raise SpecError(f"energy rules ics21: ICS'21 has no energies of {workload!r} on ARCHON; it has {', '.join(NETWORKS)}")
+        raise SpecError(
+            f"energy rules ics21: ICS'21 has no energies of {workload!r} on ARCHON; it has"
+            f" {', '.join(NETWORKS)}"
+        )
     found = NETWORKS[workload]
     if adders not in found.lanes:
         known = " or ".join(map(str, found.lanes))
-        raise SpecError(f"energy rules ics21: pe.adders is {adders}; {workload} was published with {known}")
+        raise SpecError(
+            f"energy rules ics21: pe.adders is {adders}; {workload} was published with {known}"
+        )
     return found
 
 
@@ -102,7 +113,11 @@ def _nest_energy(layer: Layer, spec: ArchonSpec, glb_words: int | None, maps: In
     sizes = memory_sizes(spec, main=False)
     sizes["glb"] = glb_words or sizes["glb"]
     levels = hierarchy(spec, sizes, main=False)
-    return charge(nest_actions(*layer_nest(layer, levels), levels, maps), load_technology(spec.technology), sizes)
+    return charge(
+        nest_actions(*layer_nest(layer, levels), levels, maps),
+        load_technology(spec.technology),
+        sizes,
+    )
 
 
 def layer_energy(layer: Layer, spec: ArchonSpec) -> Energy:
@@ -125,7 +140,11 @@ def predict_energy(block: Block, phase: str, spec: ArchonSpec, network: Constant
     energy["dram", "mask"] = DRAM_PJ / 16 * outputs
     narrow = [("glb", "input")]
     if phase == "predict_pw1":
-        narrow += [("dram", "input"), ("dram", "output"), *([] if network.grouped else [("ifmap_spad", "input")])]
+        narrow += [
+            ("dram", "input"),
+            ("dram", "output"),
+            *([] if network.grouped else [("ifmap_spad", "input")]),
+        ]
     else:
         narrow.append(("ifmap_spad", "input"))
         del energy["dram", "output"]
@@ -145,7 +164,11 @@ def main_energy(block: Block, spec: ArchonSpec, network: Constants, cycles: int)
     """The fused convolution: the nest's energy without its weights, and the overhead."""
     sizes = memory_sizes(spec, main=True)
     levels = hierarchy(spec, sizes, main=True)
-    energy = charge(nest_actions(*main_nest(block, spec, levels), levels, InputMaps()), load_technology(spec.technology), sizes)
+    energy = charge(
+        nest_actions(*main_nest(block, spec, levels), levels, InputMaps()),
+        load_technology(spec.technology),
+        sizes,
+    )
     return {**energy, **overhead_energy(block, spec, network, cycles)}
 
 
@@ -154,7 +177,14 @@ def overhead_energy(block: Block, spec: ArchonSpec, network: Constants, cycles: 
     technology = load_technology(spec.technology)
     pixels = block.layers[-1].out_h * block.layers[-1].out_w
     lanes, mid = network.lanes[spec.pe.adders], block.mid_channels
-    kept = block.in_channels // block.groups * (mid // block.groups) * TAPS * block.layers[-1].out_channels * network.prune
+    kept = (
+        block.in_channels
+        // block.groups
+        * (mid // block.groups)
+        * TAPS
+        * block.layers[-1].out_channels
+        * network.prune
+    )
     tiles = math.ceil(pixels / TILE**2)
     if network.grouped:
         accesses = math.ceil((mid + block.in_channels) * pixels / 64)
@@ -165,7 +195,10 @@ def overhead_energy(block: Block, spec: ArchonSpec, network: Constants, cycles: 
     lane_cycles = lanes * cycles
     gates = network.decoder if lanes == 24 else 16
     # Each its own energy, where all other accesses are charged the larger one.
-    buffer = [technology.memory("prediction_buffer").at(action, spec.pe.prediction_buffer_words) for action in ("read", "write")]
+    buffer = [
+        technology.memory("prediction_buffer").at(action, spec.pe.prediction_buffer_words)
+        for action in ("read", "write")
+    ]
 
     def part(name: str, action: str, times: float) -> float:
         return technology.action_pj(name, action) * times
@@ -174,7 +207,9 @@ def overhead_energy(block: Block, spec: ArchonSpec, network: Constants, cycles: 
         ("dram", "weight"): kept * DRAM_PJ * INDEX_FACTOR * pixels / TILE**2,
         ("dram", "mask"): accesses * sum(PREDICTION_GLB_PJ.values()) * factor,
         ("binary_decoder", "weight"): part("binary_decoder", "process", gates * lane_cycles),
-        ("prediction_buffer", "mask"): PES * (buffer[0] * (lane_cycles + extra) + buffer[1] * writes),
+        ("prediction_buffer", "mask"): (
+            PES * (buffer[0] * (lane_cycles + extra) + buffer[1] * writes)
+        ),
         ("mux_", "mask"): part("mux_", "process", PES * lane_cycles * rate),
         ("mux", "weight"): part("mux", "process", PES * 2 * lane_cycles * rate),
         ("adders", "compute"): part("adders", "add", PES * lane_cycles * rate),
@@ -182,7 +217,9 @@ def overhead_energy(block: Block, spec: ArchonSpec, network: Constants, cycles: 
     }
 
 
-def with_published_energy(result: PhaseResult, item: Layer | Block, spec: ArchonSpec, workload: str) -> PhaseResult:
+def with_published_energy(
+    result: PhaseResult, item: Layer | Block, spec: ArchonSpec, workload: str
+) -> PhaseResult:
     """Charge a phase in ``ideal`` fidelity as published."""
     network = constants_of(workload, spec.pe.adders)
     if isinstance(item, Layer):

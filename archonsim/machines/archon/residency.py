@@ -1,8 +1,8 @@
 """Which feature maps stay on chip.
 
-A map stays in the GLB when it fits there together with the map that its producer reads, and with the map that its consumer
-makes; otherwise it goes through DRAM (own decision: all or nothing, no partial maps). The image comes from DRAM, the result
-goes there.
+A map stays in the GLB when it fits there together with the map that its producer reads, and with
+the map that its consumer makes; otherwise it goes through DRAM (own decision: all or nothing, no
+partial maps). The image comes from DRAM, the result goes there.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
-from archonsim.workload.workload import Workload
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
+from archonsim.network.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,12 @@ def steps(workload: Workload, glb_words: int) -> list[Step]:
     sizes: list[tuple[int, int]] = []
     for item, _ in items:
         first, last = (item.layers[0], item.layers[-1]) if isinstance(item, Block) else (item, item)
-        sizes.append((first.in_channels * first.in_h * first.in_w, last.out_channels * last.out_h * last.out_w))
+        sizes.append(
+            (
+                first.in_channels * first.in_h * first.in_w,
+                last.out_channels * last.out_h * last.out_w,
+            )
+        )
     fits = [before + after <= glb_words for before, after in sizes]
     between = [False, *(a and b for a, b in itertools.pairwise(fits)), False]
     return [

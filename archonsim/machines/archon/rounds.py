@@ -1,4 +1,7 @@
-"""Phases of fixed compute time on ARCHON's array: the two predictions, and plain layers (head and tail)."""
+"""Phases of fixed compute time on ARCHON's array.
+
+The two predictions, and plain layers (head and tail).
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,16 @@ from numpy.typing import NDArray
 
 from archonsim.dataflow.spatial import SpatialMapping, map_layer
 from archonsim.engine.contract import FixedTile, Phase
-from archonsim.kinds import DataKind
 from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
 from archonsim.stats.counts import Component, Direction, Transfer
-from archonsim.workload.block import Block
-from archonsim.workload.layer import Layer
+from archonsim.vocabulary.kinds import DataKind
 
-#: A phase is cut into tiles of at least this many cycles, and at most this many of them: enough to overlap memory with
-#: compute, large enough to hide DRAM's latency, few enough to be quick (own decision).
+#: A phase is cut into tiles of at least this many cycles, and at most this many of them: enough to
+#: overlap memory with compute, large enough to hide DRAM's latency, few enough to be quick (own
+#: decision).
 TILE_CYCLES = 128
 MAX_TILES = 64
 
@@ -31,14 +35,22 @@ def words(bits: int) -> int:
     return -(-bits // 16)
 
 
-def moved(direction: Direction, kind: DataKind, count: int, *, on_chip: bool, buffer: Component = "glb") -> list[Transfer]:
-    """Transfers of `count` words between array and memory: through an on-chip buffer, and DRAM when they do not stay."""
+def moved(
+    direction: Direction, kind: DataKind, count: int, *, on_chip: bool, buffer: Component = "glb"
+) -> list[Transfer]:
+    """Transfers of `count` words between array and memory.
+
+    Through an on-chip buffer, and DRAM when they do not stay.
+    """
     through = [Transfer(buffer, direction, kind, count)]
     return through if on_chip else [Transfer("dram", direction, kind, count), *through]
 
 
 def _share(total: int, first: int, part: int, whole: int) -> int:
-    """Part ``first : first + part`` of `total` cut into `whole`; the parts add up to `total` exactly."""
+    """Part ``first : first + part`` of `total` cut into `whole`.
+
+    The parts add up to `total` exactly.
+    """
     return total * (first + part) // whole - total * first // whole
 
 
@@ -47,12 +59,19 @@ def _cuts(mapping: SpatialMapping, per_group: int) -> Iterator[tuple[int, int, i
     tiles = max(1, min(MAX_TILES, mapping.units, mapping.cycles // TILE_CYCLES))
     for tile in range(tiles):
         first, last = mapping.units * tile // tiles, mapping.units * (tile + 1) // tiles
-        channels = mapping.channels_before(last, per_group) - mapping.channels_before(first, per_group)
+        channels = mapping.channels_before(last, per_group) - mapping.channels_before(
+            first, per_group
+        )
         yield first, last - first, channels
 
 
-def _input_reads(layer: Layer, mapping: SpatialMapping, first: int, units: int, channels: int, *, held: bool) -> int:
-    """Input pixels that the rounds ``first : first + units`` read: once a group when the pads hold them, else every round."""
+def _input_reads(
+    layer: Layer, mapping: SpatialMapping, first: int, units: int, channels: int, *, held: bool
+) -> int:
+    """Input pixels that the rounds ``first : first + units`` read.
+
+    Once a group when the pads hold them, else every round.
+    """
     pixels = layer.in_h * layer.in_w
     if layer.kind == "depthwise":
         return channels * pixels
@@ -79,20 +98,37 @@ def layer_phase(step: Step, layer: Layer, spec: ArchonSpec) -> Phase:
         loads = moved("read", "weight", channels * per_channel, on_chip=False)[:1]
         # DRAM gives each input word once; the on-chip buffer gives it again in every round.
         if not step.input_on_chip:
-            loads.append(Transfer("dram", "read", "input", _share(step.in_words, first, units, mapping.units)))
+            loads.append(
+                Transfer(
+                    "dram", "read", "input", _share(step.in_words, first, units, mapping.units)
+                )
+            )
         loads.append(Transfer("glb", "read", "input", reads))
         stores = moved("write", "output", channels * out_pixels, on_chip=step.output_on_chip)
         macs = channels * per_channel * out_pixels
-        tiles.append(FixedTile(cycles=units * mapping.unit_cycles, loads=loads, stores=stores, macs=macs))
+        tiles.append(
+            FixedTile(cycles=units * mapping.unit_cycles, loads=loads, stores=stores, macs=macs)
+        )
     return Phase(name="layer", tiles=tiles, stream_from=["dram"] * len(tiles))
 
 
-def _skipped(mapping: SpatialMapping, per_group: int, first: int, units: int, nonzero: NDArray[np.int64]) -> tuple[int, int]:
-    """Cycles and additions a pixel of some rounds when zero weights are skipped: a round ends with its fullest channel."""
+def _skipped(
+    mapping: SpatialMapping, per_group: int, first: int, units: int, nonzero: NDArray[np.int64]
+) -> tuple[int, int]:
+    """Cycles and additions a pixel of some rounds when zero weights are skipped.
+
+    A round ends with its fullest channel.
+    """
     cycles = adds = 0
     for unit in range(first, first + units):
-        counts = nonzero[mapping.channels_before(unit, per_group) : mapping.channels_before(unit + 1, per_group)]
-        cycles += max(1, -(-int(counts.max()) // mapping.extent[0])) * mapping.rounds[2] * mapping.rounds[3]
+        counts = nonzero[
+            mapping.channels_before(unit, per_group) : mapping.channels_before(unit + 1, per_group)
+        ]
+        cycles += (
+            max(1, -(-int(counts.max()) // mapping.extent[0]))
+            * mapping.rounds[2]
+            * mapping.rounds[3]
+        )
         adds += int(counts.sum())
     return cycles, adds
 
@@ -118,13 +154,17 @@ def predict_phase(
     nonzero : (M,) int
         Non-zero ternary weights of each output channel; used when the machine skips zeros.
     input_transfers : function of (values, first channel, channels)
-        What a tile loads, given the input values that it reads and the output channels that it makes.
+        What a tile loads, given the input values that it reads and the output channels that it
+        makes.
     output_transfers : function of (channels)
         What a tile stores.
     """
     pe = spec.pe
     mapping = map_layer(layer, pe.rows, pe.cols, pe.beat_candidates)
-    held = mapping.rounds[2] * mapping.rounds[3] * layer.in_channels // layer.groups * INPUT_BITS <= pe.ifmap_words * 16
+    held = (
+        mapping.rounds[2] * mapping.rounds[3] * layer.in_channels // layer.groups * INPUT_BITS
+        <= pe.ifmap_words * 16
+    )
     per_channel = layer.weights // layer.out_channels
     tiles = []
     for first, units, channels in _cuts(mapping, _per_group(layer)):
@@ -136,13 +176,22 @@ def predict_phase(
             cycles, adds = _skipped(mapping, _per_group(layer), first, units, nonzero)
         stores, pixels = output_transfers(channels), layer.out_h * layer.out_w
         tiles.append(
-            FixedTile(cycles=cycles, loads=loads, stores=stores, adds=adds * pixels, adds_possible=channels * per_channel * pixels)
+            FixedTile(
+                cycles=cycles,
+                loads=loads,
+                stores=stores,
+                adds=adds * pixels,
+                adds_possible=channels * per_channel * pixels,
+            )
         )
     return Phase(name=name, tiles=tiles, stream_from=["dram"] * len(tiles))
 
 
 def masks_on_chip(block: Block, spec: ArchonSpec) -> bool:
-    """Whether a block's two masks fit the prediction GLB together; otherwise they go through DRAM."""
+    """Whether a block's two masks fit the prediction GLB together.
+
+    Otherwise they go through DRAM.
+    """
     bits = sum(layer.out_channels * layer.out_h * layer.out_w for layer in block.layers[:2])
     return words(bits) <= spec.prediction_glb.words
 
@@ -155,20 +204,34 @@ def prediction_phases(
     in_pixels, out_pixels = pw1.out_h * pw1.out_w, second.out_h * second.out_w
     mask_stays = masks_on_chip(block, spec)
     map_words = words(block.mid_channels * in_pixels * INPUT_BITS)
-    # One channel of DW needs one of PW1; a PW2 that comes second needs them all, whatever the order of prediction.
+    # One channel of DW needs one of PW1; a PW2 that comes second needs them all, whatever the order
+    # of prediction.
     by_channel = spec.prediction_order == "channel" and second.kind == "depthwise"
     map_stays = by_channel or map_words <= step.free_words(spec.glb.words)
 
     def block_input(reads: int, first: int, channels: int) -> list[Transfer]:
         transfers = [Transfer("glb", "read", "input", reads)]
         if not step.input_on_chip:
-            transfers.append(Transfer("dram", "read", "input", _share(step.in_words, first, channels, block.mid_channels)))
+            transfers.append(
+                Transfer(
+                    "dram",
+                    "read",
+                    "input",
+                    _share(step.in_words, first, channels, block.mid_channels),
+                )
+            )
         return transfers
 
     def map_and_mask(channels: int) -> list[Transfer]:
         return [
             *moved("write", "map", words(channels * in_pixels * INPUT_BITS), on_chip=map_stays),
-            *moved("write", "mask", words(channels * in_pixels), on_chip=mask_stays, buffer="prediction_glb"),
+            *moved(
+                "write",
+                "mask",
+                words(channels * in_pixels),
+                on_chip=mask_stays,
+                buffer="prediction_glb",
+            ),
         ]
 
     def predicted_map(reads: int, first: int, channels: int) -> list[Transfer]:
@@ -176,17 +239,37 @@ def prediction_phases(
             return moved("read", "map", words(reads * INPUT_BITS), on_chip=map_stays)
         transfers = [Transfer("glb", "read", "map", words(reads * INPUT_BITS))]
         if not map_stays:
-            transfers.append(Transfer("dram", "read", "map", _share(map_words, first, channels, second.out_channels)))
+            transfers.append(
+                Transfer(
+                    "dram", "read", "map", _share(map_words, first, channels, second.out_channels)
+                )
+            )
         return transfers
 
     def mask(channels: int) -> list[Transfer]:
-        return moved("write", "mask", words(channels * out_pixels), on_chip=mask_stays, buffer="prediction_glb")
+        return moved(
+            "write",
+            "mask",
+            words(channels * out_pixels),
+            on_chip=mask_stays,
+            buffer="prediction_glb",
+        )
 
     return [
         predict_phase(
-            pw1, spec, name="predict_pw1", nonzero=nonzero[0], input_transfers=block_input, output_transfers=map_and_mask
+            pw1,
+            spec,
+            name="predict_pw1",
+            nonzero=nonzero[0],
+            input_transfers=block_input,
+            output_transfers=map_and_mask,
         ),
         predict_phase(
-            second, spec, name=f"predict_{second.role}", nonzero=nonzero[1], input_transfers=predicted_map, output_transfers=mask
+            second,
+            spec,
+            name=f"predict_{second.role}",
+            nonzero=nonzero[1],
+            input_transfers=predicted_map,
+            output_transfers=mask,
         ),
     ]

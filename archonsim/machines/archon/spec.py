@@ -8,7 +8,8 @@ from pydantic.dataclasses import dataclass
 
 from archonsim.spec.parts import CONFIG, BufferSpec, Count, DmaSpec, DramSpec, Rate, Share, Size
 
-#: More rows than any map here has pixels; a slip of the finger would otherwise compute for hours (own decision).
+#: More rows than any map here has pixels; a slip of the finger would otherwise compute for hours
+#: (own decision).
 MOST_ROWS = 1024
 
 
@@ -23,13 +24,15 @@ class PeSpec:
     adders : int
         Wide adders (lanes) of a PE, each with a FIFO before it.
     candidates_per_adder : int
-        Candidates that a lane can take from one beat; in prediction, narrow adders that a wide one splits into.
+        Candidates that a lane can take from one beat; in prediction, narrow adders that a wide one
+        splits into.
     fifo_depth : int
         Entries of a lane's FIFO.
     ifmap_words : int
         Input pad in the prediction configuration: what it holds is read once.
     main_ifmap_words : int
-        Input pad in the main configuration: a window of one input channel that does not fit is cut into rows of taps.
+        Input pad in the main configuration: a window of one input channel that does not fit is cut
+        into rows of taps.
     psum_words : int
         Partial-sum pad in the main configuration: output channels beyond it are spilled to the GLB.
     prediction_buffer_words : int
@@ -53,8 +56,9 @@ class PeSpec:
             raise ValueError(f"rows is {self.rows}; at most {MOST_ROWS} rows are modelled")
         if self.fifo_depth < self.candidates_per_adder:
             raise ValueError(
-                f"fifo_depth is {self.fifo_depth} and candidates_per_adder {self.candidates_per_adder}: "
-                "a beat whose candidates all survive would never fit; make the FIFO at least as deep"
+                f"fifo_depth is {self.fifo_depth} and candidates_per_adder"
+                f" {self.candidates_per_adder}: a beat whose candidates all survive would never"
+                " fit; make the FIFO at least as deep"
             )
 
     @property
@@ -86,20 +90,22 @@ class ArchonSpec:
     bias_terms : {"timed", "untimed"}
         ``untimed``: batch-norm shifts cost no beats, as in the published model.
     prediction_order : {"layer", "channel"}
-        ``layer``: the whole predicted PW1 map, spilled to DRAM when it does not fit; ``channel``: DW's prediction follows
-        PW1's channel chunk by channel chunk, so the map never leaves the chip.
+        ``layer``: the whole predicted PW1 map, spilled to DRAM when it does not fit; ``channel``:
+        DW's prediction follows PW1's channel chunk by channel chunk, so the map never leaves the
+        chip.
     weights : {"stream", "cache"}
-        ``stream``: fused weights are read from DRAM for every tile; ``cache``: once a block when they fit in the GLB.
+        ``stream``: fused weights are read from DRAM for every tile; ``cache``: once a block when
+        they fit in the GLB.
     mask_fetch : {"once", "refetch"}
-        ``once``: every mask word reaches the array once a tile, as the authors account for it; ``refetch``: what the PEs'
-        prediction buffers cannot keep is read again for each output channel, through the prediction GLB's port. The words of
-        such reads are counted in both.
+        ``once``: every mask word reaches the array once a tile, as the authors account for it;
+        ``refetch``: what the PEs' prediction buffers cannot keep is read again for each output
+        channel, through the prediction GLB's port. The words of such reads are counted in both.
     windows : {"split", "refuse"}
-        What to do with windows (5x5, say) over `pe.main_ifmap_words`: cut them into rows of taps, or refuse them; the authors'
-        model has no mapping for them.
+        What to do with windows (5x5, say) over `pe.main_ifmap_words`: cut them into rows of taps,
+        or refuse them; the authors' model has no mapping for them.
     overlap_prediction : bool
-        Whether a block's first prediction runs on the adders that the main phase before it leaves idle; they are the same
-        adders, so what it hides is an upper bound.
+        Whether a block's first prediction runs on the adders that the main phase before it leaves
+        idle; they are the same adders, so what it hides is an upper bound.
     skip_zero_ternary : bool
         Whether zero ternary weights take no adder in prediction.
     index_bits, value_bits : int
@@ -107,10 +113,11 @@ class ArchonSpec:
     technology : str
         Energies of actions, by name or as a TOML file.
     energy_rules : {"consistent", "ics21"}
-        How energy is counted: by one set of rules, or as published, for ``ideal`` fidelity (docs/energy.md).
+        How energy is counted: by one set of rules, or as published, for ``ideal`` fidelity
+        (docs/energy.md).
     fused_density, survival : float
-        In ``ideal`` fidelity, which knows no weights or masks, the energy is that of this share of non-zero fused weights, and
-        of this share of them surviving.
+        In ``ideal`` fidelity, which knows no weights or masks, the energy is that of this share of
+        non-zero fused weights, and of this share of them surviving.
     """
 
     clock_mhz: Rate

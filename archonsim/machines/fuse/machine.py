@@ -1,22 +1,31 @@
-"""The FuSe array as a machine: lines from ``dataflow.row_broadcast``, everything else as on a plain systolic array."""
+"""The FuSe array as a machine.
+
+Lines from ``dataflow.row_broadcast``, everything else as on a plain systolic array.
+"""
 
 from __future__ import annotations
 
 from importlib import resources
 
-from archonsim.dataflow.operands import BufferAccesses, BufferSizes, buffer_accesses, group_demand, line_demand
+from archonsim.dataflow.operands import (
+    BufferAccesses,
+    BufferSizes,
+    buffer_accesses,
+    group_demand,
+    line_demand,
+)
 from archonsim.dataflow.row_broadcast import fuse_cycles, is_line, line_folds
 from archonsim.dataflow.systolic import Gemm, fold
 from archonsim.engine.contract import Phase
-from archonsim.machines.array_energy import with_energy
-from archonsim.machines.array_phase import array_phase
+from archonsim.machines.edge_fed.array_energy import with_energy
+from archonsim.machines.edge_fed.array_phase import array_phase
 from archonsim.machines.fuse.spec import FuseSpec
 from archonsim.machines.layerwise import LayerwiseSimulation, ideal_results, layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.memory.system import MemorySystem
+from archonsim.network.layer import Layer
+from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
-from archonsim.workload.layer import Layer
-from archonsim.workload.workload import Workload
 
 
 def _cycles(layer: Layer, spec: FuseSpec) -> int:
@@ -28,37 +37,63 @@ def _phase(layer: Layer, spec: FuseSpec) -> Phase:
     buffers = BufferSizes(spec.ifmap_sram.words, spec.filter_sram.words, spec.ofmap_sram.words)
     if is_line(layer):
         lines = line_folds(layer, rows, cols, spec.timing)
-        # Each piece of a line takes in its own positions and the taps - 1 inputs behind them; a weight goes to each row and fold.
+        # Each piece of a line takes in its own positions and the taps - 1 inputs behind them; a
+        # weight goes to each row and fold.
         taps = layer.kernel_h * layer.kernel_w
-        inputs, weights = lines.count * lines.pieces * (cols + taps - 1), lines.count * lines.pieces * taps
-        accesses = BufferAccesses(inputs, weights, layer.out_channels * layer.out_h * layer.out_w, 0)
+        inputs, weights = (
+            lines.count * lines.pieces * (cols + taps - 1),
+            lines.count * lines.pieces * taps,
+        )
+        accesses = BufferAccesses(
+            inputs, weights, layer.out_channels * layer.out_h * layer.out_w, 0
+        )
         demand, busy = line_demand(layer, lines.folds, buffers), lines.folds * taps
         return array_phase(layer, demand, _cycles(layer, spec), accesses, buffers, busy)
     gemm = Gemm.of(layer)
     folds = fold(gemm, rows, cols, "os", "fuseconv")
     demand = group_demand(layer, gemm, folds, buffers).repeat(gemm.groups)
     busy = gemm.groups * folds.busy_cycles
-    return array_phase(layer, demand, _cycles(layer, spec), buffer_accesses(gemm, folds), buffers, busy)
+    return array_phase(
+        layer, demand, _cycles(layer, spec), buffer_accesses(gemm, folds), buffers, busy
+    )
 
 
 class FuseMachine:
     """FuSeConv's array, as a machine that ``archonsim run`` knows."""
 
     name = "fuse"
-    summary = "FuSe (DATE'21): systolic array with a weight broadcast wire a row for 1xK and Kx1 depthwise layers"
+    summary = (
+        "FuSe (DATE'21): systolic array with a weight broadcast wire a row for 1xK and Kx1"
+        " depthwise layers"
+    )
     spec_type = FuseSpec
     preset = (resources.files("archonsim.machines.fuse") / "preset.toml").read_text("utf-8")
     includes = (
-        "fill of every fold, 1xK and Kx1 depthwise layers on the broadcast wires; other grouped layers a group at a time",
-        "DRAM bandwidth and latency, double-buffered input, filter and output memories; layers run one after the other",
+        (
+            "fill of every fold, 1xK and Kx1 depthwise layers on the broadcast wires; other grouped"
+            " layers a group at a time"
+        ),
+        (
+            "DRAM bandwidth and latency, double-buffered input, filter and output memories; layers"
+            " run one after the other"
+        ),
     )
     excludes = (
-        "pooling, shuffles, sums and activations; host transfers; overlap of one fold with the next",
+        (
+            "pooling, shuffles, sums and activations; host transfers; overlap of one fold with the"
+            " next"
+        ),
         "sparsity: zero weights and activations are multiplied",
-        "energy, unless the technology has the array's SRAMs and registers: none are published (docs/energy.md)",
+        (
+            "energy, unless the technology has the array's SRAMs and registers: none are published"
+            " (docs/energy.md)"
+        ),
     )
     ideal_includes = (
-        "fill of every fold, 1xK and Kx1 depthwise layers on the broadcast wires; other grouped layers a group at a time",
+        (
+            "fill of every fold, 1xK and Kx1 depthwise layers on the broadcast wires; other grouped"
+            " layers a group at a time"
+        ),
     )
     ideal_excludes = ("all memory; pooling, shuffles, sums and activations; sparsity",)
 

@@ -8,38 +8,66 @@ from importlib import resources
 from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import MaskError
-from archonsim.machines.dense.layers import MappedLayer, map_layers
-from archonsim.machines.dense.machine import ideal_result, row_stationary_resources, run_layers
-from archonsim.machines.dense.tiles import layer_phase, tile_count
 from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks
+from archonsim.machines.row_stationary.layers import MappedLayer, map_layers
+from archonsim.machines.row_stationary.run import ideal_result, row_stationary_resources, run_layers
+from archonsim.machines.row_stationary.tiles import layer_phase, tile_count
 from archonsim.machines.sparse.energy import with_energy, with_published_energy
 from archonsim.machines.sparse.published import published_layers
 from archonsim.machines.sparse.spec import SparseSpec
-from archonsim.machines.sparse.work import Alive, LayerWork, balanced_work, published_work, weight_words, weights_work
+from archonsim.machines.sparse.work import (
+    Alive,
+    LayerWork,
+    balanced_work,
+    published_work,
+    weight_words,
+    weights_work,
+)
+from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
-from archonsim.workload.workload import Workload
 
 
 class SparseMachine:
     """The sparse baseline of ICS'21, as a machine that ``archonsim run`` knows."""
 
     name = "sparse"
-    summary = "row-stationary array that skips zero weights (ICS'21's sparse baseline); a pass ends with its slowest PE"
+    summary = (
+        "row-stationary array that skips zero weights (ICS'21's sparse baseline); a pass ends with"
+        " its slowest PE"
+    )
     spec_type = SparseSpec
     preset = (resources.files("archonsim.machines.sparse") / "preset.toml").read_text("utf-8")
     includes = (
-        "every product whose weight is not zero, by the dense array's mapping; each pass as long as its slowest PE (barrier)",
-        "a phase called published has the authors' cycles: their counts of its non-zero weights are lost",
-        "DRAM bandwidth and latency, weights in DRAM as values with indices; every map goes through DRAM",
+        (
+            "every product whose weight is not zero, by the dense array's mapping; each pass as"
+            " long as its slowest PE (barrier)"
+        ),
+        (
+            "a phase called published has the authors' cycles: their counts of its non-zero weights"
+            " are lost"
+        ),
+        (
+            "DRAM bandwidth and latency, weights in DRAM as values with indices; every map goes"
+            " through DRAM"
+        ),
     )
     excludes = (
-        "finding the products that are not zero, compressed activations, pooling, channel shuffles, residual sums, host transfers",
+        (
+            "finding the products that are not zero, compressed activations, pooling, channel"
+            " shuffles, residual sums, host transfers"
+        ),
     )
     ideal_includes = (
-        "every product whose weight is not zero, pass by pass; without weights, densities that are perfectly balanced over PEs",
-        "a phase called published has the authors' cycles: their counts of its non-zero weights are lost",
+        (
+            "every product whose weight is not zero, pass by pass; without weights, densities that"
+            " are perfectly balanced over PEs"
+        ),
+        (
+            "a phase called published has the authors' cycles: their counts of its non-zero weights"
+            " are lost"
+        ),
     )
     ideal_excludes = ("DRAM time, zero activations, pooling, residual sums: the authors' model",)
 
@@ -112,8 +140,9 @@ class SparseSimulation:
     def __init__(self, workload: Workload, spec: SparseSpec) -> None:
         if workload.trace is None and spec.nnz == "weights":
             raise MaskError(
-                f"workload {workload.name!r} has shapes only, and the sparse array counts the zeros of its weights: use a workload "
-                "file, --set nnz=density for balanced zeros at given densities, or --set nnz=ics21 for what ICS'21 measured"
+                f"workload {workload.name!r} has shapes only, and the sparse array counts the zeros"
+                " of its weights: use a workload file, --set nnz=density for balanced zeros at"
+                " given densities, or --set nnz=ics21 for what ICS'21 measured"
             )
         self._spec = spec
         self._source = WorkSource(workload, spec)
@@ -121,13 +150,16 @@ class SparseSimulation:
         self._blocks = {block.index: block for block in workload.blocks()}
         self._fixed: dict[str, tuple[LayerWork, Phase]] = {}
 
-    def run(self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT) -> list[PhaseResult]:
+    def run(
+        self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT
+    ) -> list[PhaseResult]:
         """Simulate one image."""
         works = [self._work(mapped, masks) for mapped in self._mapped]
         phases = [(mapped, phase) for mapped, (_, phase) in zip(self._mapped, works, strict=True)]
         results = run_layers(phases, self._spec, on_step, observer)
         return [
-            self._source.with_energy(one, mapped, work) for one, mapped, (work, _) in zip(results, self._mapped, works, strict=True)
+            self._source.with_energy(one, mapped, work)
+            for one, mapped, (work, _) in zip(results, self._mapped, works, strict=True)
         ]
 
     def _work(self, mapped: MappedLayer, masks: BlockMasks) -> tuple[LayerWork, Phase]:
@@ -143,12 +175,19 @@ class SparseSimulation:
         tiles = work.tile_cycles(min(tile_count(mapped, work.cycles), len(work.ends)))
         bounds = {"mapping": -(-work.macs // mapped.mapping.pes_used)}
         bounds[work.beyond] = work.cycles
-        return work, layer_phase(mapped, tiles, work.macs, weight_words(mapped, work, self._spec), work.phase, bounds)
+        return work, layer_phase(
+            mapped, tiles, work.macs, weight_words(mapped, work, self._spec), work.phase, bounds
+        )
 
     def _alive(self, mapped: MappedLayer, masks: BlockMasks) -> Alive | None:
         """Inputs of a layer that are not zero, where the block's ReLU masks tell."""
         block = self._blocks.get(mapped.block) if mapped.block is not None else None
-        if not self._spec.skip_zero_activations or block is None or not block.predicted or mapped.layer is block.pw1:
+        if (
+            not self._spec.skip_zero_activations
+            or block is None
+            or not block.predicted
+            or mapped.layer is block.pw1
+        ):
             return None
         keep1, keep2 = masks(block)
         if mapped.layer is block.layers[2]:

@@ -37,7 +37,10 @@ class PublishedLayer:
 @cache
 def _table() -> dict[str, dict[str, PublishedLayer]]:
     tree = tomllib.loads((_FOLDER / "ics21.toml").read_text("utf-8"))
-    return {network: {name: PublishedLayer(**layer) for name, layer in layers.items()} for network, layers in tree.items()}
+    return {
+        network: {name: PublishedLayer(**layer) for name, layer in layers.items()}
+        for network, layers in tree.items()
+    }
 
 
 def published_layers(network: str) -> dict[str, PublishedLayer]:
@@ -50,7 +53,10 @@ def published_layers(network: str) -> dict[str, PublishedLayer]:
     """
     if network not in _table():
         known = ", ".join(_table())
-        raise SpecError(f"nnz is 'ics21', and workload {network!r} is none of the networks that were measured: {known}")
+        raise SpecError(
+            f"nnz is 'ics21', and workload {network!r} is none of the networks that were measured:"
+            f" {known}"
+        )
     return _table()[network]
 
 

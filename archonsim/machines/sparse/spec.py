@@ -7,24 +7,26 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from archonsim.machines.dense.spec import DenseSpec
+from archonsim.machines.row_stationary.spec import RowStationarySpec
 from archonsim.spec.parts import CONFIG, Count, Share, Size
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
-class SparseSpec(DenseSpec):
+class SparseSpec(RowStationarySpec):
     """The whole machine.
 
     Attributes
     ----------
     nnz : {"weights", "density", "ics21"}
-        Where the non-zero weights of a PE and pass come from: ``weights``: the workload's own weights; ``density``: perfectly
-        balanced, at the densities below, for workloads without weights; ``ics21``: as the authors measured or published them.
+        Where the non-zero weights of a PE and pass come from: ``weights``: the workload's own
+        weights; ``density``: perfectly balanced, at the densities below, for workloads without
+        weights; ``ics21``: as the authors measured or published them.
     barrier : str
-        ``pass``: a pass ends with its slowest PE; ``fifo:N``: a PE may be up to N passes ahead of the slowest.
+        ``pass``: a pass ends with its slowest PE; ``fifo:N``: a PE may be up to N passes ahead of
+        the slowest.
     skip_zero_activations : bool
-        Whether products with a zero activation are skipped as well, where ReLU masks tell: before DW and PW2 of blocks that
-        have predictors, in the order PW1, DW, PW2.
+        Whether products with a zero activation are skipped as well, where ReLU masks tell: before
+        DW and PW2 of blocks that have predictors, in the order PW1, DW, PW2.
     pointwise_density, depthwise_density : float
         Share of non-zero weights in the layers of bottleneck blocks; other layers are dense.
     index_bits, value_bits : int
@@ -41,10 +43,14 @@ class SparseSpec(DenseSpec):
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"pass|fifo:[1-9][0-9]{0,5}", self.barrier):
-            raise ValueError(f"barrier is {self.barrier!r}; it must be pass, or fifo:N with N passes from 1 to 999999")
+            raise ValueError(
+                f"barrier is {self.barrier!r}; it must be pass, or fifo:N with N passes from 1 to"
+                " 999999"
+            )
         if self.skip_zero_activations and self.nnz != "weights":
             raise ValueError(
-                f"skip_zero_activations is true and nnz is {self.nnz!r}: counts do not say which products are left; use nnz=weights"
+                f"skip_zero_activations is true and nnz is {self.nnz!r}: counts do not say which"
+                " products are left; use nnz=weights"
             )
 
     @property

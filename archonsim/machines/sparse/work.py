@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.dataflow.passes import PassGrid, pass_grid
-from archonsim.machines.dense.layers import MappedLayer
+from archonsim.machines.row_stationary.layers import MappedLayer
 from archonsim.machines.sparse.published import PublishedLayer, measured_work
 from archonsim.machines.sparse.spec import SparseSpec
 from archonsim.pe.pass_kernel import masked_work, pass_ends, weight_work
@@ -37,8 +37,9 @@ class LayerWork:
     phase : str
         ``layer``; ``published`` where only the published cycles are known.
     beyond : str
-        What makes a layer longer than if all PEs that its mapping uses were equally busy: ``imbalance``, ``ports`` where no
-        product is left out, ``mapping`` where every PE rounds its equal share up.
+        What makes a layer longer than if all PEs that its mapping uses were equally busy:
+        ``imbalance``, ``ports`` where no product is left out, ``mapping`` where every PE rounds its
+        equal share up.
     """
 
     ends: Ints
@@ -61,9 +62,13 @@ class LayerWork:
 def dense_work(mapped: MappedLayer) -> LayerWork:
     """A layer without zeros: all passes alike."""
     passes = mapped.problem.groups * math.prod(
-        loop.bound for level, loop in mapped.mapping.loops() if level in ("dram", "glb") and loop.axis == "time"
+        loop.bound
+        for level, loop in mapped.mapping.loops()
+        if level in ("dram", "glb") and loop.axis == "time"
     )
-    return LayerWork(np.arange(1, passes + 1) * mapped.cycles // passes, mapped.macs, 1.0, beyond="ports")
+    return LayerWork(
+        np.arange(1, passes + 1) * mapped.cycles // passes, mapped.macs, 1.0, beyond="ports"
+    )
 
 
 def balanced_work(mapped: MappedLayer, spec: SparseSpec) -> LayerWork:
@@ -72,14 +77,21 @@ def balanced_work(mapped: MappedLayer, spec: SparseSpec) -> LayerWork:
     if density == 1.0:
         return dense_work(mapped)
     grid = pass_grid(mapped.mapping)
-    ends = np.arange(1, len(grid.passes) * mapped.problem.groups + 1) * math.ceil(round(density * grid.work, 9))
+    ends = np.arange(1, len(grid.passes) * mapped.problem.groups + 1) * math.ceil(
+        round(density * grid.work, 9)
+    )
     return LayerWork(ends, round(density * mapped.macs), density, beyond="mapping")
 
 
-def published_work(mapped: MappedLayer, published: PublishedLayer | None, spec: SparseSpec) -> LayerWork:
-    """A layer as the authors measured it; as they published it where the measurement is lost; dense where it was not pruned.
+def published_work(
+    mapped: MappedLayer, published: PublishedLayer | None, spec: SparseSpec
+) -> LayerWork:
+    """A layer as the authors measured it; as they published it where the measurement is lost.
 
-    Published cycles are those of a barrier after every pass: they stay as they are whatever `barrier` says.
+    Dense where it was not pruned.
+
+    Published cycles are those of a barrier after every pass: they stay as they are whatever
+    `barrier` says.
     """
     if published is None:
         return dense_work(mapped)
@@ -94,16 +106,22 @@ def published_work(mapped: MappedLayer, published: PublishedLayer | None, spec: 
     return LayerWork(pass_ends(work, spec.ahead), macs, macs / mapped.macs)
 
 
-def _group_work(mapped: MappedLayer, nonzero: NDArray[np.bool_], alive: Alive | None, grid: PassGrid) -> NDArray[np.int32]:
+def _group_work(
+    mapped: MappedLayer, nonzero: NDArray[np.bool_], alive: Alive | None, grid: PassGrid
+) -> NDArray[np.int32]:
     if alive is None:
         return weight_work(nonzero, grid.passes, grid.pes, grid.runs)
     layer = mapped.layer
     top, _, left, _ = layer.padding
     stride, padding = (layer.stride_w, layer.stride_h), (left, top)
-    return masked_work(nonzero, alive, grid.passes, grid.pes, grid.runs, stride, padding, layer.kind == "depthwise")
+    return masked_work(
+        nonzero, alive, grid.passes, grid.pes, grid.runs, stride, padding, layer.kind == "depthwise"
+    )
 
 
-def weights_work(mapped: MappedLayer, weight: NDArray[Any], spec: SparseSpec, alive: Alive | None = None) -> LayerWork:
+def weights_work(
+    mapped: MappedLayer, weight: NDArray[Any], spec: SparseSpec, alive: Alive | None = None
+) -> LayerWork:
     """A layer whose weights are at hand.
 
     Parameters
@@ -119,11 +137,19 @@ def weights_work(mapped: MappedLayer, weight: NDArray[Any], spec: SparseSpec, al
     grid = pass_grid(mapped.mapping)
     filters = np.split(nonzero, groups)
     inputs = [None] * groups if alive is None else np.split(alive, groups)
-    work = np.concatenate([_group_work(mapped, one, own, grid) for one, own in zip(filters, inputs, strict=True)], axis=1)
-    return LayerWork(pass_ends(work, spec.ahead), int(work.sum()), np.count_nonzero(nonzero) / nonzero.size)
+    work = np.concatenate(
+        [_group_work(mapped, one, own, grid) for one, own in zip(filters, inputs, strict=True)],
+        axis=1,
+    )
+    return LayerWork(
+        pass_ends(work, spec.ahead), int(work.sum()), np.count_nonzero(nonzero) / nonzero.size
+    )
 
 
 def weight_words(mapped: MappedLayer, work: LayerWork, spec: SparseSpec) -> int:
     """Words that DRAM sends for weights: values with indices, or all values where that is less."""
     words = mapped.words("dram", "weight")[0]
-    return min(words, math.ceil(words * work.density * (spec.value_bits + spec.index_bits) / spec.value_bits))
+    return min(
+        words,
+        math.ceil(words * work.density * (spec.value_bits + spec.index_bits) / spec.value_bits),
+    )

@@ -7,15 +7,15 @@ from importlib import resources
 from archonsim.dataflow.operands import BufferSizes, buffer_accesses, group_demand
 from archonsim.dataflow.systolic import Gemm, fold, layer_cycles
 from archonsim.engine.contract import Phase
-from archonsim.machines.array_energy import with_energy
-from archonsim.machines.array_phase import array_phase
+from archonsim.machines.edge_fed.array_energy import with_energy
+from archonsim.machines.edge_fed.array_phase import array_phase
 from archonsim.machines.layerwise import LayerwiseSimulation, ideal_results, layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.systolic.spec import SystolicSpec
 from archonsim.memory.system import MemorySystem
+from archonsim.network.layer import Layer
+from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
-from archonsim.workload.layer import Layer
-from archonsim.workload.workload import Workload
 
 
 def _cycles(layer: Layer, spec: SystolicSpec) -> int:
@@ -28,27 +28,47 @@ def _phase(layer: Layer, spec: SystolicSpec) -> Phase:
     buffers = BufferSizes(spec.ifmap_sram.words, spec.filter_sram.words, spec.ofmap_sram.words)
     demand = group_demand(layer, gemm, folds, buffers).repeat(gemm.groups)
     busy = gemm.groups * folds.busy_cycles
-    return array_phase(layer, demand, _cycles(layer, spec), buffer_accesses(gemm, folds), buffers, busy)
+    return array_phase(
+        layer, demand, _cycles(layer, spec), buffer_accesses(gemm, folds), buffers, busy
+    )
 
 
 class SystolicMachine:
     """A plain systolic array, as a machine that ``archonsim run`` knows."""
 
     name = "systolic"
-    summary = "plain systolic array: output, weight or input stationary; SCALE-Sim's, DATE'21's or a drained array's cycles"
+    summary = (
+        "plain systolic array: output, weight or input stationary; SCALE-Sim's, DATE'21's or a"
+        " drained array's cycles"
+    )
     spec_type = SystolicSpec
     preset = (resources.files("archonsim.machines.systolic") / "preset.toml").read_text("utf-8")
     includes = (
-        "fill and drain of every fold in the chosen timing convention; grouped and depthwise layers a group at a time",
-        "DRAM bandwidth and latency, double-buffered input, filter and output memories; layers run one after the other",
+        (
+            "fill and drain of every fold in the chosen timing convention; grouped and depthwise"
+            " layers a group at a time"
+        ),
+        (
+            "DRAM bandwidth and latency, double-buffered input, filter and output memories; layers"
+            " run one after the other"
+        ),
     )
     excludes = (
-        "pooling, shuffles, sums and activations; host transfers; overlap of one fold with the next",
+        (
+            "pooling, shuffles, sums and activations; host transfers; overlap of one fold with the"
+            " next"
+        ),
         "sparsity: zero weights and activations are multiplied",
-        "energy, unless the technology has the array's SRAMs and registers: none are published (docs/energy.md)",
+        (
+            "energy, unless the technology has the array's SRAMs and registers: none are published"
+            " (docs/energy.md)"
+        ),
     )
     ideal_includes = (
-        "fill and drain of every fold in the chosen timing convention; grouped and depthwise layers a group at a time",
+        (
+            "fill and drain of every fold in the chosen timing convention; grouped and depthwise"
+            " layers a group at a time"
+        ),
     )
     ideal_excludes = ("all memory; pooling, shuffles, sums and activations; sparsity",)
 

@@ -41,6 +41,6 @@ class SystolicSpec:
     def __post_init__(self) -> None:
         if self.timing == "fuseconv" and self.dataflow != "os":
             raise ValueError(
-                f"timing is 'fuseconv' and dataflow {self.dataflow!r}: that model knows output stationary arrays only; "
-                "set dataflow=os, or timing=scalesim or drained"
+                f"timing is 'fuseconv' and dataflow {self.dataflow!r}: that model knows output"
+                " stationary arrays only; set dataflow=os, or timing=scalesim or drained"
             )

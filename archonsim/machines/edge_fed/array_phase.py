@@ -1,0 +1,117 @@
+"""A layer on an array with an input, a filter and an output buffer at its edges, as tiles for the engine."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from archonsim.dataflow.operands import BufferAccesses, BufferSizes, Demand, Words, cut
+from archonsim.engine.contract import FixedTile, Phase, RunningTile
+from archonsim.network.layer import Layer
+from archonsim.stats.counts import PhaseStats, Transfer
+
+#: A layer is cut into about this many tiles where its buffers do not ask for more (own decision):
+#: enough to overlap memory with compute, few enough to be quick.
+TILES = 64
+
+
+class ArrayTile(FixedTile):
+    """Some folds: their buffers are as wide as the array's edges, so that accesses are counted and take no time of their own."""
+
+    def __init__(
+        self,
+        *,
+        cycles: int,
+        macs: int,
+        loads: list[Transfer],
+        stores: list[Transfer],
+        accesses: list[Transfer],
+    ) -> None:
+        super().__init__(cycles=cycles, loads=loads, stores=stores, macs=macs)
+        self.accesses = accesses
+
+    def begin(self, start: int) -> RunningTile:
+        """Start the tile in cycle `start`."""
+        return _RunningArrayTile(super().begin(start), self.accesses)
+
+
+class _RunningArrayTile:
+    queued = 0
+
+    def __init__(self, inner: RunningTile, accesses: list[Transfer]) -> None:
+        self._inner, self._accesses = inner, accesses
+        self.run = inner.run
+
+    def finish(self, stats: PhaseStats) -> int:
+        for access in self._accesses:
+            stats.move(access)
+        return self._inner.finish(stats)
+
+
+def _cumulative(values: Words) -> list[int]:
+    return [0, *np.cumsum(values).tolist()]
+
+
+def array_phase(
+    layer: Layer,
+    demand: Demand,
+    cycles: int,
+    accesses: BufferAccesses,
+    buffers: BufferSizes,
+    busy_cycles: int,
+) -> Phase:
+    """Cut a layer into tiles.
+
+    Parameters
+    ----------
+    layer : Layer
+    demand : Demand
+    cycles : int
+        Compute cycles of the layer, shared out to its folds in proportion to ``demand.cycles``.
+    accesses : BufferAccesses
+    buffers : BufferSizes
+    busy_cycles : int
+        Cycles of all folds without filling and draining them.
+    """
+    time = _cumulative(demand.cycles)
+    moved = {
+        name: _cumulative(getattr(demand, name))
+        for name in ("inputs", "weights", "outputs", "sums_out", "sums_in")
+    }
+
+    def share(total: int, first: int, last: int) -> int:
+        """Return the part of `total` that falls to the folds ``first .
+
+        Last`` by their compute time.
+        """
+        return total * time[last] // time[-1] - total * time[first] // time[-1]
+
+    tiles = []
+    for first, last in cut(demand, buffers, TILES):
+        words = {name: sums[last] - sums[first] for name, sums in moved.items()}
+        tiles.append(
+            ArrayTile(
+                cycles=share(cycles, first, last),
+                macs=share(layer.macs, first, last),
+                loads=[
+                    Transfer("dram", "read", "input", words["inputs"]),
+                    Transfer("dram", "read", "weight", words["weights"]),
+                    Transfer("dram", "read", "psum", words["sums_in"]),
+                ],
+                stores=[
+                    Transfer("dram", "write", "output", words["outputs"]),
+                    Transfer("dram", "write", "psum", words["sums_out"]),
+                ],
+                accesses=[
+                    Transfer("ifmap_sram", "write", "input", words["inputs"]),
+                    Transfer("ifmap_sram", "read", "input", share(accesses.inputs, first, last)),
+                    Transfer("filter_sram", "write", "weight", words["weights"]),
+                    Transfer("filter_sram", "read", "weight", share(accesses.weights, first, last)),
+                    Transfer("ofmap_sram", "write", "output", share(accesses.outputs, first, last)),
+                    Transfer("ofmap_sram", "read", "psum", share(accesses.sums_in, first, last)),
+                ],
+            )
+        )
+    bounds = {"mapping": busy_cycles, "fill": cycles}
+    return Phase(
+        name="layer", tiles=tiles, stream_from=["dram"] * len(tiles), bounds=lambda stats: bounds
+    )

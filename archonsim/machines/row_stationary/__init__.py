@@ -1,0 +1,1 @@
+"""The base of row-stationary arrays (dense, sparse)."""

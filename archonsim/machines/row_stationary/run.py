@@ -1,0 +1,68 @@
+"""Running layers one after the other on a row-stationary array, and its closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from simpy import Event
+
+from archonsim.engine.clock import Clock
+from archonsim.engine.contract import Phase
+from archonsim.engine.observer import Observer
+from archonsim.engine.pipeline import run_phases
+from archonsim.machines.layerwise import no_stream
+from archonsim.machines.phases import PhaseResult
+from archonsim.machines.row_stationary.layers import MappedLayer
+from archonsim.machines.row_stationary.spec import RowStationarySpec
+from archonsim.machines.row_stationary.tiles import layer_phase
+from archonsim.memory.system import MemorySystem
+from archonsim.spec.resources import Resources, area_parts
+from archonsim.stats.counts import PhaseStats
+
+
+def row_stationary_resources(spec: RowStationarySpec) -> Resources:
+    """PEs, buffers and area; a PE's scratchpads count at their published size."""
+    parts = area_parts("dense", spec.pe.count, {"glb": spec.glb.words})
+    return Resources(pes=spec.pe.count, buffer_words=spec.glb.words, parts=parts)
+
+
+def ideal_result(
+    mapped: MappedLayer,
+    spec: RowStationarySpec,
+    cycles: int,
+    macs: int,
+    weight_words: int,
+    phase: str = "layer",
+) -> PhaseResult:
+    """Put a closed-form result together: all cycles compute, and the words that the mapping moves."""
+    stats = PhaseStats(cycles=cycles, compute=cycles, macs=macs)
+    (tile,) = layer_phase(mapped, [cycles], macs, weight_words).tiles
+    for transfer in (*tile.loads, *tile.stores):
+        stats.move(transfer)
+    return PhaseResult(mapped.layer.name, mapped.block, phase, stats, spec.pe.count)
+
+
+def run_layers(
+    phases: Sequence[tuple[MappedLayer, Phase]],
+    spec: RowStationarySpec,
+    on_step: Callable[[str], None],
+    observer: Observer,
+) -> list[PhaseResult]:
+    """Run layers one after the other on the array and its memories."""
+    env = Clock()
+    memory = MemorySystem(spec.dram, {"glb": spec.glb}, spec.clock_mhz)
+    results: list[PhaseResult] = []
+
+    def process() -> Generator[Event, Any, None]:
+        for mapped, phase in phases:
+            done: list[PhaseStats] = []
+            yield env.process(run_phases(env, memory, no_stream(spec.dma), [phase], done, observer))
+            results.append(
+                PhaseResult(mapped.layer.name, mapped.block, phase.name, done[0], spec.pe.count)
+            )
+            on_step(mapped.layer.name)
+
+    env.process(process())
+    env.run()
+    return results

@@ -1,0 +1,95 @@
+"""A mapped layer as tiles for the engine.
+
+DRAM moves what the evaluator counts, spread evenly over the iterations of the loops at DRAM;
+neighbouring iterations share a tile where there are many (own decision). Words that the array takes
+from the GLB pass its port before the tile, results after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from archonsim.engine.contract import FixedTile, Phase
+from archonsim.machines.row_stationary.layers import MappedLayer
+from archonsim.stats.counts import Transfer
+
+#: A layer is cut into at most this many tiles, each of at least so many cycles on average: enough
+#: to overlap memory with compute, large enough to hide DRAM's latency, few enough to be quick (own
+#: decision).
+MAX_TILES = 64
+TILE_CYCLES = 128
+
+
+def tile_count(mapped: MappedLayer, cycles: int) -> int:
+    """Tiles of a layer that computes for `cycles`: iterations at DRAM, or fewer."""
+    outer = 1
+    for level, loop in mapped.mapping.loops():
+        if level == "dram":
+            outer *= loop.bound
+    return max(1, min(MAX_TILES, outer * mapped.problem.groups, cycles // TILE_CYCLES))
+
+
+def shares(total: int, parts: int) -> list[int]:
+    """Cut a number as evenly as integers allow."""
+    return [total * (part + 1) // parts - total * part // parts for part in range(parts)]
+
+
+def _loads(mapped: MappedLayer, weight_words: int, share: Callable[[int], int]) -> list[Transfer]:
+    glb_in = mapped.words("glb", "input")
+    return [
+        Transfer("dram", "read", "weight", share(weight_words)),
+        Transfer("dram", "read", "input", share(mapped.words("dram", "input")[0])),
+        Transfer("dram", "read", "psum", share(mapped.words("dram", "output")[0])),
+        Transfer("glb", "write", "input", share(glb_in[1])),
+        Transfer("glb", "read", "input", share(glb_in[0])),
+        Transfer("glb", "read", "psum", share(mapped.words("glb", "output")[0])),
+    ]
+
+
+def _stores(mapped: MappedLayer, share: Callable[[int], int]) -> list[Transfer]:
+    outputs = mapped.words("dram", "output")[1]
+    counts = mapped.cost.counts["glb", "output"]
+    return [
+        Transfer("glb", "write", "psum", share(counts.updates * mapped.problem.groups)),
+        Transfer("glb", "read", "output", share(outputs)),
+        Transfer("dram", "write", "output", share(outputs)),
+    ]
+
+
+def layer_phase(
+    mapped: MappedLayer,
+    cycles: Sequence[int],
+    macs: int,
+    weight_words: int,
+    name: str = "layer",
+    bounds: dict[str, int] | None = None,
+) -> Phase:
+    """Run a layer.
+
+    Parameters
+    ----------
+    mapped : MappedLayer
+    cycles : sequence of int
+        Compute cycles of each tile.
+    macs : int
+        Multiplications that are done.
+    weight_words : int
+        Words that DRAM sends for weights.
+    name : str
+        Of the phase.
+    bounds : dict of cause to cycles, or None
+        As in `Phase`, none of them dependent on the run.
+    """
+    parts = len(cycles)
+    tiles = []
+    for part, part_macs in enumerate(shares(macs, parts)):
+
+        def share(words: int, part: int = part) -> int:
+            return words * (part + 1) // parts - words * part // parts
+
+        loads = [load for load in _loads(mapped, weight_words, share) if load.words]
+        stores = [store for store in _stores(mapped, share) if store.words]
+        tiles.append(FixedTile(cycles=cycles[part], loads=loads, stores=stores, macs=part_macs))
+    return Phase(
+        name=name, tiles=tiles, stream_from=["dram"] * parts, bounds=lambda stats: bounds or {}
+    )

@@ -1,0 +1,1 @@
+"""Shapes of networks: layers, blocks, tables and networks known by name."""

@@ -1,0 +1,313 @@
+"""The result of a run.
+
+A frozen tree with everything that is shown, and what each figure includes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from archonsim.machines.phases import PhaseResult
+from archonsim.network.workload import Workload
+from archonsim.result.files import rows_to_csv
+from archonsim.stats.counts import STALLS
+from archonsim.version import __version__
+
+#: Version of the JSON form.
+SCHEMA = 1
+
+Number = int | float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerReport:
+    """One phase of one layer or block: integers for one image, means over several.
+
+    Attributes
+    ----------
+    name, block, phase : str, int or None, str
+    cycles, compute : number
+        All cycles, and those in which the array issued work; the rest are `stalls`.
+    macs, adds, adds_possible : number
+        Multiplications and additions done, and additions if every candidate survived.
+    stalls : dict of cause to cycles
+    utilization : float
+        Share of the array's slots used (MACs; in prediction, narrow adders).
+    traffic : dict of ``component.direction.kind`` to 16-bit words
+    activity : dict of ``part.what`` to number
+        What else happened, such as ``dram.row_misses``; `--stats` prints the sums.
+    energy : dict of ``component.kind`` to pJ, or None
+        None where the machine has no energy model, or its technology lacks a part of it.
+    energy_pj : float or None
+        Their sum.
+    actions : dict of ``component.action.kind`` to number
+        What the energy is charged for: accesses of memories in 16-bit words.
+    """
+
+    name: str
+    block: int | None
+    phase: str
+    cycles: Number
+    compute: Number
+    macs: Number
+    adds: Number
+    adds_possible: Number
+    stalls: dict[str, Number]
+    utilization: float
+    traffic: dict[str, Number]
+    activity: dict[str, Number]
+    energy: dict[str, float] | None = None
+    energy_pj: float | None = None
+    actions: dict[str, Number] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A whole run.
+
+    Attributes
+    ----------
+    arch, workload, fidelity, masks : str
+    images : int
+        Number of images that the figures stand for.
+    image_numbers : tuple of int
+        Which ones; empty when the result depends on none (ideal fidelity).
+    seed : int
+        Of what-if masks.
+    clock_mhz : float
+    total_cycles, total_macs, total_adds : number
+    time_ms : float
+    layers : tuple of LayerReport
+    per_image : tuple of (image number, cycles, tuple of LayerReport)
+    provenance : dict
+        Where the workload comes from.
+    digest : str
+        Of the workload's shapes, weights and masks.
+    machine : dict
+        The resolved description: with it, the run can be repeated.
+    includes, excludes : tuple of str
+    """
+
+    arch: str
+    workload: str
+    fidelity: str
+    masks: str
+    images: int
+    image_numbers: tuple[int, ...]
+    seed: int
+    clock_mhz: float
+    total_cycles: Number
+    total_macs: Number
+    total_adds: Number
+    time_ms: float
+    layers: tuple[LayerReport, ...]
+    per_image: tuple[tuple[int, Number, tuple[LayerReport, ...]], ...]
+    provenance: dict[str, Any]
+    digest: str
+    machine: dict[str, Any]
+    includes: tuple[str, ...]
+    excludes: tuple[str, ...]
+
+    @property
+    def energy_uj(self) -> float | None:
+        """Energy of an image; None unless it is known of every phase."""
+        known = [layer.energy_pj for layer in self.layers if layer.energy_pj is not None]
+        return sum(known) / 1e6 if len(known) == len(self.layers) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        tree: dict[str, Any] = {"schema": SCHEMA, "archonsim": __version__}
+        for field in dataclasses.fields(self):
+            tree[field.name] = getattr(self, field.name)
+        tree["energy_uj"] = self.energy_uj
+        tree["layers"] = [dataclasses.asdict(layer) for layer in self.layers]
+        tree["per_image"] = [
+            {
+                "image": image,
+                "total_cycles": cycles,
+                "layers": [dataclasses.asdict(layer) for layer in layers],
+            }
+            for image, cycles, layers in self.per_image
+        ]
+        return tree
+
+    def to_csv(self) -> str:
+        """Return one tidy row for each image, layer and phase.
+
+        Energies in pJ, whole and by component.
+        """
+        components = sorted(
+            {component for layer in self.layers for component in by_component(layer.energy or {})}
+        )
+        images: list[tuple[int | str, tuple[LayerReport, ...]]] = [
+            (image, layers) for image, _, layers in self.per_image
+        ]
+        return rows_to_csv(
+            [
+                _csv_row(image, layer, components)
+                for image, layers in images or [("", self.layers)]
+                for layer in layers
+            ]
+        )
+
+
+def _csv_row(image: int | str, layer: LayerReport, components: Sequence[str]) -> dict[str, Any]:
+    shares = None if layer.energy is None else by_component(layer.energy)
+    return {
+        "image": image,
+        "name": layer.name,
+        "block": layer.block,
+        "phase": layer.phase,
+        "cycles": layer.cycles,
+        "compute": layer.compute,
+        **{f"stall_{cause}": layer.stalls.get(cause, 0) for cause in STALLS},
+        "macs": layer.macs,
+        "adds": layer.adds,
+        "adds_possible": layer.adds_possible,
+        "survival": layer.adds / layer.adds_possible if layer.adds_possible else None,
+        "utilization": layer.utilization,
+        "energy_pj": None if shares is None else layer.energy_pj,
+        **{
+            f"energy_{component}": None if shares is None else shares.get(component, 0)
+            for component in components
+        },
+    }
+
+
+def by_component(energy: Mapping[str, float]) -> dict[str, float]:
+    """Add energies by ``component.kind`` up to one for each component."""
+    return _summed(energy, 0)
+
+
+def by_kind(energy: Mapping[str, float]) -> dict[str, float]:
+    """Add energies by ``component.kind`` up to one for each data kind."""
+    return _summed(energy, 2)
+
+
+def _summed(energy: Mapping[str, float], part: int) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for key, value in energy.items():
+        name = key.partition(".")[part]
+        sums[name] = sums.get(name, 0.0) + value
+    return sums
+
+
+def _mean(values: Sequence[Number]) -> Number:
+    """Return the mean; of one value, the value itself."""
+    return values[0] if len(values) == 1 else sum(values) / len(values)
+
+
+def layer_report(result: PhaseResult) -> LayerReport:
+    """Freeze what one phase took."""
+    stats = result.stats
+    return LayerReport(
+        name=result.name,
+        block=result.block,
+        phase=result.phase,
+        cycles=stats.cycles,
+        compute=stats.compute,
+        macs=stats.macs,
+        adds=stats.adds,
+        adds_possible=stats.adds_possible,
+        stalls={cause: stats.stalls[cause] for cause in STALLS if stats.stalls[cause]},
+        utilization=round(result.utilization, 6),
+        traffic={".".join(key): words for key, words in sorted(stats.traffic.items())},
+        activity=dict(sorted(stats.activity.items())),
+        energy=(
+            None
+            if result.energy is None
+            else {".".join(key): pj for key, pj in sorted(result.energy.items())}
+        ),
+        energy_pj=result.energy_pj,
+        actions={".".join(key): times for key, times in sorted(stats.actions.items())},
+    )
+
+
+def _mean_dict(dicts: Sequence[Mapping[str, Number]]) -> dict[str, Number]:
+    keys = dict.fromkeys(key for one in dicts for key in one)
+    return {key: _mean([one.get(key, 0) for one in dicts]) for key in keys}
+
+
+def mean_layers(images: Sequence[Sequence[LayerReport]]) -> tuple[LayerReport, ...]:
+    """Average the same phases over several images."""
+    if len(images) == 1:
+        return tuple(images[0])
+    merged = []
+    for same in zip(*images, strict=True):
+        numbers = {
+            key: _mean([getattr(one, key) for one in same])
+            for key in ("cycles", "compute", "macs", "adds", "adds_possible")
+        }
+        utilization = sum(one.utilization * one.cycles for one in same) / max(
+            1, sum(one.cycles for one in same)
+        )
+        merged.append(
+            dataclasses.replace(
+                same[0],
+                **numbers,
+                stalls=_mean_dict([one.stalls for one in same]),
+                utilization=round(utilization, 6),
+                traffic=_mean_dict([one.traffic for one in same]),
+                activity=_mean_dict([one.activity for one in same]),
+                energy=(
+                    None
+                    if same[0].energy is None
+                    else _mean_dict([one.energy or {} for one in same])
+                ),
+                energy_pj=(
+                    None
+                    if same[0].energy_pj is None
+                    else sum(one.energy_pj or 0.0 for one in same) / len(same)
+                ),
+                actions=_mean_dict([one.actions for one in same]),
+            )
+        )
+    return tuple(merged)
+
+
+def build(
+    *,
+    arch: str,
+    workload: Workload,
+    fidelity: str,
+    masks: str,
+    seed: int,
+    image_numbers: Sequence[int],
+    results: Sequence[Sequence[PhaseResult]],
+    clock_mhz: float,
+    machine: dict[str, Any],
+    includes: Sequence[str],
+    excludes: Sequence[str],
+) -> Report:
+    """Put a report together from one list of phase results for each image."""
+    images = [[layer_report(one) for one in result] for result in results]
+    layers = mean_layers(images)
+    totals = [sum(layer.cycles for layer in one) for one in images]
+    cycles = _mean(totals)
+    return Report(
+        arch=arch,
+        workload=workload.name,
+        fidelity=fidelity,
+        masks=masks,
+        images=len(images),
+        image_numbers=tuple(image_numbers),
+        seed=seed,
+        clock_mhz=clock_mhz,
+        total_cycles=cycles,
+        total_macs=_mean([sum(layer.macs for layer in one) for one in images]),
+        total_adds=_mean([sum(layer.adds for layer in one) for one in images]),
+        time_ms=cycles / clock_mhz / 1000,
+        layers=layers,
+        per_image=tuple(
+            (number, total, tuple(one))
+            for number, total, one in zip(image_numbers, totals, images, strict=False)
+        ),
+        provenance=dataclasses.asdict(workload.provenance),
+        digest=workload.digest,
+        machine=machine,
+        includes=tuple(includes),
+        excludes=tuple(excludes),
+    )

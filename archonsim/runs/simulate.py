@@ -1,0 +1,138 @@
+"""The whole story: a workload, a machine, a fidelity, and out comes a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import signature
+from typing import Any, Literal
+
+from archonsim.engine.observer import SILENT, Observer
+from archonsim.errors import MaskError, SpecError
+from archonsim.machines.phases import PhaseResult
+from archonsim.machines.registry import BlockMasks, Machine, Simulation
+from archonsim.network.block import Block
+from archonsim.network.workload import Workload
+from archonsim.result.report import Report, build
+from archonsim.spec.load import to_table
+from archonsim.trace.mask import Mask
+from archonsim.trace.what_if import MaskPolicy
+
+Fidelity = Literal["ideal", "cycle"]
+
+
+def _silent(name: str) -> None:
+    """Ignore progress."""
+
+
+def _masks(policy: MaskPolicy, workload: Workload, image: int, block: Block) -> tuple[Mask, Mask]:
+    return policy.masks(workload, block, image)
+
+
+def _run_observed(
+    simulation: Simulation,
+    arch: str,
+    masks: BlockMasks,
+    on_step: Callable[[str], None],
+    observer: Observer,
+) -> list[PhaseResult]:
+    """Run an image; a plug-in whose `run` takes no observer can do so unobserved."""
+    if observer is SILENT:
+        return simulation.run(masks, on_step)
+    if "observer" not in signature(simulation.run).parameters:
+        raise SpecError(
+            f"architecture {arch!r} cannot be traced: its simulation's run takes no observer"
+        )
+    return simulation.run(masks, on_step, observer=observer)
+
+
+def choose_images(workload: Workload, images: Sequence[int] | None) -> list[int]:
+    """Return image numbers to run, all of them for None.
+
+    A workload without masks counts as one image: what-if masks, and machines that use none, need no
+    other.
+
+    Raises
+    ------
+    MaskError
+        A number is out of range.
+    """
+    available = max(workload.images, 1)
+    if images is None:
+        return list(range(available))
+    for image in images:
+        if not 0 <= image < available:
+            raise MaskError(f"--images {image}: {workload.name} holds images 0 to {available - 1}")
+    return list(images)
+
+
+def simulate(
+    workload: Workload,
+    machine: Machine,
+    spec: Any,
+    *,
+    fidelity: Fidelity = "cycle",
+    images: Sequence[int] | None = (0,),
+    masks: MaskPolicy | None = None,
+    on_step: Callable[[str], None] = _silent,
+    observer: Observer = SILENT,
+) -> Report:
+    """Run a workload on a machine.
+
+    Parameters
+    ----------
+    workload : Workload
+    machine : Machine
+        From :func:`archonsim.machines.registry.machine`.
+    spec : the machine's `spec_type`
+        From :func:`archonsim.machines.registry.machine_spec`.
+    fidelity : {"cycle", "ideal"}
+    images : sequence of int or None
+        Image numbers; None for all. Ignored in ideal fidelity, which depends on no image.
+    masks : MaskPolicy or None
+        None: the trace's own.
+    on_step : function of a layer's or block's name
+        Called when it is done, for progress.
+    observer : Observer
+        Is told what happens in ``cycle`` fidelity, in the first image.
+
+    Raises
+    ------
+    MaskError
+        ``cycle`` fidelity was asked of a workload without weights or masks.
+    SpecError
+        An observer was given for a plug-in's machine that takes none.
+    """
+    policy = masks or MaskPolicy()
+    results: list[list[PhaseResult]] = []
+    numbers: list[int] = []
+    if fidelity == "ideal":
+        results.append(machine.ideal(workload, spec))
+    else:
+        simulation = machine.prepare(workload, spec)
+        numbers = choose_images(workload, images)
+        for image in numbers:
+            watching = SILENT if results else observer
+            results.append(
+                _run_observed(
+                    simulation,
+                    machine.name,
+                    partial(_masks, policy, workload, image),
+                    on_step,
+                    watching,
+                )
+            )
+    ideal = fidelity == "ideal"
+    return build(
+        arch=machine.name,
+        workload=workload,
+        fidelity=fidelity,
+        masks="" if ideal else str(policy),
+        seed=policy.seed,
+        image_numbers=numbers,
+        results=results,
+        clock_mhz=spec.clock_mhz,
+        machine=to_table(spec),
+        includes=machine.ideal_includes if ideal else machine.includes,
+        excludes=machine.ideal_excludes if ideal else machine.excludes,
+    )

@@ -1,0 +1,1 @@
+"""Presenting results: terminal tables, figures, the HTML page and timelines."""

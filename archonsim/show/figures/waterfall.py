@@ -1,0 +1,140 @@
+"""A bound waterfall: from the work that must be done, owner by owner, to the cycles that were taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.ticker import EngFormatter
+
+from archonsim.errors import ResultError, nearest
+from archonsim.show.figures.chart import Chart
+from archonsim.show.figures.frames import need_columns
+from archonsim.show.figures.style import INK, Size, look, scale
+from archonsim.vocabulary.owners import BY_NAME
+
+BAR_INCHES = 0.17
+#: Share of the axis that a figure beside a bar needs, at most.
+ROOM = 0.3
+#: Owners that are work; all others are losses.
+WORK = ("macs", "adders")
+WORK_COLOR, LOSS_COLOR, TOTAL_COLOR = "#0072B2", "#E69F00", "#4D4D4D"
+
+
+def waterfall_frame(tree: Mapping[str, Any]) -> pd.DataFrame:
+    """Return one row for each step of the network's waterfall and of each layer's.
+
+    Name, owner, cycles, what they add up to.
+
+    Parameters
+    ----------
+    tree : mapping
+        The JSON form of a :class:`archonsim.result.waterfall.Waterfall`.
+    """
+    bars = [tree["network"], *tree["layers"]]
+    return pd.DataFrame([{"name": one["name"], **step} for one in bars for step in one["steps"]])
+
+
+def plot_waterfall(
+    frame: pd.DataFrame, *, name: str = "all", subtitle: str = "", size: Size = Size.column
+) -> Chart:
+    """Draw one waterfall.
+
+    A bar for each owner, beginning where the last one ended, and the sum below.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns name, owner, cycles, cumulative, as :func:`waterfall_frame` gives them.
+    name : str
+        Layer or block; ``all`` is the whole network.
+    subtitle : str
+    size : Size
+
+    Raises
+    ------
+    ResultError
+        No waterfall has this name.
+    """
+    need_columns(frame, ("name", "owner", "cycles", "cumulative"))
+    table = frame[frame["name"] == name].reset_index(drop=True)
+    if table.empty:
+        raise ResultError(
+            f"no layer or block {name!r} in this waterfall{nearest(name, map(str, frame['name']))}"
+        )
+    total = table["cumulative"].iloc[-1]
+    titles = [
+        BY_NAME[one].title if one in BY_NAME else one.replace("_", " ") for one in table["owner"]
+    ]
+    with look(size):
+        title = "Where the cycles go" if name == "all" else f"Where the cycles of {name} go"
+        height = 0.4 + BAR_INCHES * (len(table) + 1)
+        chart = Chart(table, size=size, height=height, title=title, subtitle=subtitle)
+        axes = chart.subplots()
+        starts = table["cumulative"] - table["cycles"]
+        work = table["owner"].isin(WORK)
+        styles = ((work, WORK_COLOR, "", "work"), (~work, LOSS_COLOR, "////", "lost"))
+        for chosen, color, hatch, label in styles:
+            axes.barh(
+                table.index[chosen],
+                table["cycles"][chosen],
+                left=starts[chosen],
+                height=0.72,
+                color=color,
+                hatch=hatch,
+                edgecolor=INK,
+                label=label,
+            )
+        axes.barh(
+            [len(table)], [total], height=0.72, color=TOTAL_COLOR, edgecolor=INK, label="taken"
+        )
+        for place, (end, cycles) in enumerate(
+            zip(table["cumulative"], table["cycles"], strict=True)
+        ):
+            axes.plot(
+                [end, end],
+                [place - 0.36, place + 1.36],
+                color=INK,
+                linewidth=0.4 * scale(size),
+                marker="",
+                linestyle="-",
+            )
+            begin, gap = end - cycles, 0.012 * total
+            inside = end >= 0.8 * total and begin < ROOM * total
+            at, side = (
+                (end + gap, "left")
+                if end < 0.8 * total
+                else ((end if inside else begin) - gap, "right")
+            )
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0} if inside else None
+            axes.text(
+                at,
+                place,
+                _figures(cycles, total),
+                va="center",
+                ha=side,
+                size=5.8 * scale(size),
+                bbox=box,
+            )
+        axes.text(
+            0.988 * total,
+            len(table),
+            _figures(total, total),
+            va="center",
+            ha="right",
+            size=5.8 * scale(size),
+            color="white",
+        )
+        axes.set_yticks(range(len(table) + 1), [*titles, "cycles taken"])
+        axes.set_ylim(len(table) + 0.5, -0.5)
+        axes.set_xlim(0, total)
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.set_xlabel("cycles of an image")
+    return chart
+
+
+def _figures(cycles: float, total: float) -> str:
+    places = 0 if cycles < 1e3 else 1 if cycles < 1e6 else 2
+    return f"{EngFormatter(places=places, sep='')(cycles)} ({100 * cycles / total:.1f} %)"

@@ -1,0 +1,65 @@
+"""Where a machine's area goes, as a table for a terminal."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+
+from archonsim.result.wording import number, share
+from archonsim.spec.resources import AreaPart, Resources
+
+
+def render_area(resources: Resources) -> RenderableType:
+    """Lay areas out: the chip's shared components, one PE's, the published total, and what it leaves out."""
+    total = resources.area_um2 or 0.0
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+        title="area, 45 nm",
+        title_justify="left",
+    )
+    table.add_column("component")
+    for name in ("instances", "um2 each", "um2 in all", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+
+    def add(
+        name: str,
+        instances: int,
+        each: float,
+        style: str = "",
+        *,
+        counted: bool = True,
+        end: bool = False,
+    ) -> None:
+        whole = each * instances
+        part = share(whole, total) if counted else "apart"
+        table.add_row(
+            name,
+            number(instances),
+            f"{each:,.2f}".replace(",", " "),
+            number(whole),
+            part,
+            style=style,
+            end_section=end,
+        )
+
+    def section(parts: list[AreaPart]) -> None:
+        for part in parts:
+            add(
+                part.component,
+                part.instances,
+                part.area_um2,
+                counted=part.counted,
+                end=part is parts[-1],
+            )
+
+    section([part for part in resources.parts if not part.in_pe])
+    section([part for part in resources.parts if part.in_pe])
+    add("PE", resources.pes, resources.pe_area_um2)
+    add("total", 1, total, "bold")
+    if resources.extra_area_um2:
+        add("with what stands apart", 1, total + resources.extra_area_um2)
+    return table

@@ -1,0 +1,65 @@
+"""A comparison as a table for a terminal."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from archonsim.result.compare import Comparison, Row
+from archonsim.result.wording import microjoules, number
+
+
+def _area(row: Row) -> str:
+    area, extra = row.resources.area_um2, row.resources.extra_area_um2
+    if area is None:
+        return "unknown"
+    return f"{area / 1e6:.3f}" + (f" (+{extra / 1e6:.3f})" if extra else "")
+
+
+def _energy(value: float | None) -> str:
+    return "unknown" if value is None else microjoules(value)
+
+
+def render_comparison(comparison: Comparison) -> RenderableType:
+    """Lay a comparison out as a table, warnings below."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for name in ("workload", "arch", "fidelity"):
+        table.add_column(name)
+    for name in ("cycles", "ms", "energy uJ", "speedup", "PEs", "buffers KiB", "area mm2"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for at, row in enumerate(comparison.rows):
+        report, speedup = row.report, comparison.speedup(row)
+        figures = (
+            ("not possible", "", "", "")
+            if report is None
+            else (
+                report.fidelity,
+                number(report.total_cycles),
+                f"{report.time_ms:.3f}",
+                _energy(report.energy_uj),
+            )
+        )
+        table.add_row(
+            row.workload,
+            row.arch,
+            *figures,
+            "" if speedup is None else f"{speedup:.2f}x",
+            f"{row.rows} x {row.cols} = {row.resources.pes}",
+            f"{row.resources.buffer_kib:.1f}",
+            _area(row),
+            style="bold" if at == comparison.base else "",
+        )
+    base = comparison.rows[comparison.base]
+    notes = Text(f"speedup over {base.workload} on {base.arch} (bold), by time", style="dim")
+    if comparison.budget != "none":
+        what = {"pes": "number of PEs", "area": "area"}[comparison.budget]
+        notes.append(f"\narrays rescaled to the base's {what}; buffers as they are")
+    if any(row.resources.extra_area_um2 for row in comparison.rows):
+        notes.append(
+            "\narea in brackets: ARCHON's prediction GLB, which the published total leaves out"
+        )
+    for line in comparison.warnings():
+        notes.append(f"\n{line}", style="yellow")
+    return Group(table, Text(), notes)

@@ -1,0 +1,80 @@
+"""Where the energy of a run went, as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from archonsim.result.report import Report, by_component, by_kind
+from archonsim.result.wording import share
+from archonsim.vocabulary.kinds import ACTION_KINDS
+
+#: Memories from the outside in, then what works on their data.
+COMPONENTS = (
+    "dram", "glb", "prediction_glb", "ifmap_sram", "filter_sram", "ofmap_sram", "prediction_buffer", "ifmap_spad", "weight_spad",
+    "psum_spad", "pe_registers", "mac", "adders", "adder_fifo", "bit_masks_and", "mux_", "mux", "binary_decoder",
+)  # fmt: skip
+
+
+def _microjoules(picojoules: float) -> str:
+    return f"{picojoules / 1e6:,.2f}".replace(",", " ") if picojoules else ""
+
+
+def _phases(report: Report) -> dict[str, dict[str, float]]:
+    """Energies by ``component.kind`` of each phase, over all layers."""
+    phases: dict[str, dict[str, float]] = {}
+    for layer in report.layers:
+        sums = phases.setdefault(layer.phase, {})
+        for key, value in (layer.energy or {}).items():
+            sums[key] = sums.get(key, 0.0) + value
+    return phases
+
+
+def render_energy(report: Report) -> RenderableType:
+    """Lay energies out by component and phase, and by data kind and phase."""
+    if report.energy_uj is None:
+        return Text(f"\nenergy of {report.arch} is not known: {_reason(report)}")
+    phases = _phases(report)
+    total = report.energy_uj * 1e6
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+        title="\nenergy, uJ",
+        title_justify="left",
+    )
+    table.add_column("by component, by data kind")
+    for name in (*phases, "all", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+
+    def section(
+        split: Callable[[Mapping[str, float]], dict[str, float]], order: tuple[str, ...]
+    ) -> None:
+        sums = {phase: split(energy) for phase, energy in phases.items()}
+        names = [name for name in order if any(name in one for one in sums.values())]
+        for name in names:
+            values = [one.get(name, 0.0) for one in sums.values()]
+            whole = sum(values)
+            table.add_row(
+                name,
+                *map(_microjoules, (*values, whole)),
+                share(whole, total),
+                end_section=name == names[-1],
+            )
+
+    section(by_component, COMPONENTS)
+    section(by_kind, ACTION_KINDS)
+    values = [sum(energy.values()) for energy in phases.values()]
+    table.add_row("total", *map(_microjoules, (*values, total)), share(total, total), style="bold")
+    return table
+
+
+def _reason(report: Report) -> str:
+    if report.fidelity == "ideal":
+        return "its ideal fidelity counts no accesses"
+    return f"technology {report.machine.get('technology', '')!r} lacks its parts (docs/energy.md)"

@@ -1,0 +1,61 @@
+"""What happened beside the cycles.
+
+Words by component and kind, rows, turnarounds, conflicts, events.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from archonsim.result.report import Report
+from archonsim.result.wording import number, share
+
+
+def _sum(report: Report, field: str) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for layer in report.layers:
+        total.update(getattr(layer, field))
+    return total
+
+
+def _traffic(report: Report) -> Table:
+    """16-bit words: a row for each component and direction, a column for each kind of data."""
+    words = {tuple(key.split(".")): count for key, count in _sum(report, "traffic").items()}
+    kinds = list(dict.fromkeys(kind for _, _, kind in sorted(words)))
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1, 0, 0)
+    )
+    table.add_column("16-bit words", no_wrap=True)
+    for name in (*kinds, "all", "a cycle"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for component, direction in sorted({key[:2] for key in words}):
+        row = [words.get((component, direction, kind), 0) for kind in kinds]
+        rate = sum(row) / report.total_cycles if report.total_cycles else 0
+        table.add_row(
+            f"{component} {direction}",
+            *(number(one) if one else "" for one in row),
+            number(sum(row)),
+            f"{rate:.2f}",
+        )
+    return table
+
+
+def _lines(activity: Counter[str]) -> list[str]:
+    lines = [
+        f"{what.replace('.', ' ').replace('_', ' ')}: {number(count)}"
+        for what, count in sorted(activity.items())
+    ]
+    hits, misses = activity["dram.row_hits"], activity["dram.row_misses"]
+    return [*lines, f"dram row hit rate: {share(hits, hits + misses)}"] if hits + misses else lines
+
+
+def render_stats(report: Report) -> RenderableType:
+    """Lay the statistics of a run out for a terminal; means over the images."""
+    return Group(
+        Text(), _traffic(report), Text(), Text("\n".join(_lines(_sum(report, "activity"))))
+    )

@@ -1,0 +1,1 @@
+"""Timelines: Perfetto traces, and the coarse form that the page shows."""

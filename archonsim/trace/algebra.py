@@ -1,0 +1,142 @@
+"""What one block computes, in a form that gives the same bits on every machine.
+
+The workload file stores masks as differences from what these functions return, so their results may
+not depend on a matrix library's order of summation: :mod:`~archonsim.trace.convolve_kernel` fixes
+it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer, same_padding
+from archonsim.trace import convolve_kernel
+from archonsim.trace.mask import Mask
+from archonsim.trace.tensors import Floats, LayerTensors, PredictorTensors
+
+
+def shuffle(x: Floats, groups: int) -> Floats:
+    """Shuffle the channels of ``x : (C, H, W)``.
+
+    Channel c of group g moves to place ``c * groups + g``.
+    """
+    if groups < 2:
+        return x
+    channels, height, width = x.shape
+    return x.reshape(groups, channels // groups, height, width).swapaxes(0, 1).reshape(x.shape)
+
+
+def convolve(layer: Layer, tensors: LayerTensors | PredictorTensors, x: Floats) -> Floats:
+    """Return ``scale * conv(x) + shift`` of a 1x1 or depthwise layer.
+
+    Pixels outside the map ``x : (C, H, W)`` are 0.
+    """
+    weight = (tensors.ternary if isinstance(tensors, PredictorTensors) else tensors.weight).astype(
+        np.float32
+    )
+    y: Floats
+    if layer.kind == "depthwise":
+        top, bottom, left, right = layer.padding
+        padded = np.pad(x, ((0, 0), (top, bottom), (left, right)))
+        y = convolve_kernel.depthwise(
+            weight[:, 0], tensors.scale, tensors.shift, padded, layer.stride_h, layer.stride_w
+        )
+        return y
+    channels, height, width = x.shape
+    flat = np.ascontiguousarray(x.reshape(channels, -1))
+    y = convolve_kernel.pointwise(
+        weight[:, :, 0, 0], tensors.scale, tensors.shift, flat, layer.groups
+    )
+    return y.reshape(layer.out_channels, height, width)
+
+
+def _between(block: Block, x: Floats) -> Floats:
+    """Shuffle after the first layer, where the block's order asks for it there."""
+    return shuffle(x, block.shuffle) if block.order == "pw-pw-dw" else x
+
+
+def quantise(x: Floats, predictor: PredictorTensors) -> Floats:
+    """Round `x` to the predictor's levels."""
+    levels = np.divide(x, np.float32(predictor.step), dtype=np.float32)
+    np.rint(levels, out=levels)
+    return np.clip(levels, predictor.low, predictor.high, out=levels)
+
+
+def predict(
+    block: Block, predictors: tuple[PredictorTensors, PredictorTensors], x: Floats
+) -> tuple[Mask, Mask]:
+    """Return keep1 and keep2 as the predictors decide them for the block's input ``x .
+
+    (C, H, W)``.
+    """
+    first, second, _ = block.layers
+    hidden = convolve(first, predictors[0], quantise(x, predictors[0]))
+    keep1 = Mask.pack(hidden > 0)
+    hidden = _between(block, np.maximum(hidden, 0, out=hidden))
+    return keep1, Mask.pack(convolve(second, predictors[1], quantise(hidden, predictors[1])) > 0)
+
+
+def masked(pre: Floats, keep: Mask) -> Floats:
+    """Return `pre` where `keep` is set, else 0.
+
+    What stands in the ReLU's place (a kept negative value passes).
+    """
+    return np.where(keep.unpack(), pre, np.float32(0))
+
+
+def preactivations(
+    block: Block, tensors: tuple[LayerTensors, LayerTensors, LayerTensors], keep1: Mask, x: Floats
+) -> tuple[Floats, Floats]:
+    """Return what the two ReLUs would see, the second one behind `keep1`.
+
+    Parameters
+    ----------
+    tensors : of the block's layers in order of execution
+    x : (C, H, W) float32
+        The block's input.
+    """
+    first, second, _ = block.layers
+    pre1 = convolve(first, tensors[0], x)
+    return pre1, convolve(second, tensors[1], _between(block, masked(pre1, keep1)))
+
+
+def _averaged(x: Floats, stride: tuple[int, int]) -> Floats:
+    """Average 3x3 windows of ``x : (C, H, W)`` with 'same' padding.
+
+    Pixels outside the map do not count, as in TensorFlow.
+    """
+    sizes = x.shape[1:]
+    outs = [-(-size // step) for size, step in zip(sizes, stride, strict=True)]
+    pads = [same_padding(size, 3, step) for size, step in zip(sizes, stride, strict=True)]
+    inside = np.pad(np.ones((1, *sizes), np.float32), ((0, 0), *pads))
+    padded = np.pad(x, ((0, 0), *pads))
+    total, count = np.zeros((len(x), *outs), np.float32), np.zeros((1, *outs), np.float32)
+    for r, s in np.ndindex(3, 3):
+        rows, columns = (
+            slice(at, at + (out - 1) * step + 1, step)
+            for at, out, step in zip((r, s), outs, stride, strict=True)
+        )
+        total += padded[:, rows, columns]
+        count += inside[:, rows, columns]
+    total /= count
+    return total
+
+
+def joined(block: Block, y: NDArray[Any], x: Floats) -> NDArray[Any]:
+    """Return what leaves the block, given what its branch made of its input `x`."""
+    if block.residual == "concat":
+        return np.concatenate([y, _averaged(x, (block.dw.stride_h, block.dw.stride_w))])
+    return y + x if block.residual == "add" else y
+
+
+def branch_output(block: Block, tensors: LayerTensors, pre2: Floats, keep2: Mask) -> Floats:
+    """Return what the convolution branch makes: last layer, batch normalisation, shuffle.
+
+    No residual.
+    """
+    y = convolve(block.layers[2], tensors, masked(pre2, keep2))
+    return shuffle(y, block.shuffle) if block.order == "pw-dw-pw" else y

@@ -1,0 +1,60 @@
+"""Which parts a trace has, and each of them or a clear error."""
+
+from __future__ import annotations
+
+from archonsim.errors import MaskError, WorkloadError
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
+from archonsim.network.workload import Workload
+from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors, Trace
+
+
+def traced_layers(workload: Workload) -> list[Layer]:
+    """Layers that have weights in a trace: all that multiply."""
+    return [layer for layer in workload.layers() if layer.is_compute]
+
+
+def traced_blocks(workload: Workload, images: int) -> list[Block]:
+    """Blocks that have masks in a trace of so many images: the predicted ones."""
+    return [block for block in workload.blocks() if block.predicted and images > 0]
+
+
+def layer_of(trace: Trace, layer: Layer) -> LayerTensors:
+    """Return a layer's weights.
+
+    Raises
+    ------
+    WorkloadError
+        The trace lacks them.
+    """
+    try:
+        return trace.layer(layer.name)
+    except KeyError:
+        raise WorkloadError(
+            f"{layer.name}: no weights; a trace holds those of every layer that multiplies"
+        ) from None
+
+
+def predictors_of(trace: Trace, block: Block) -> tuple[PredictorTensors, PredictorTensors] | None:
+    """Return a block's predictors, or None where its masks were made without any."""
+    try:
+        return trace.predictors(block.name)
+    except (KeyError, MaskError):
+        return None
+
+
+def block_of(trace: Trace, block: Block, image: int) -> BlockTrace:
+    """Return one image's masks and maps.
+
+    Raises
+    ------
+    WorkloadError
+        The trace lacks them.
+    """
+    try:
+        return trace.block(block.name, image)
+    except KeyError:
+        raise WorkloadError(
+            f"{block.name}: no masks for image {image}; a trace holds those of every predicted"
+            " block"
+        ) from None

@@ -1,0 +1,133 @@
+"""What-if masks: the trace's own, an oracle's, both or either, all ones, random ones, or the trace's with bits flipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from archonsim.errors import MaskError
+from archonsim.network.block import Block
+from archonsim.network.workload import Workload
+from archonsim.trace.mask import Mask
+
+Policy = Literal["trace", "oracle", "hits", "either", "all", "random", "flip"]
+FORMS = (
+    "trace, oracle, hits, either, all, random:P or flip:P with 0 <= P <= 1; or two of them,"
+    " FIRST/SECOND, one for each ReLU"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPolicy:
+    """Which masks a run uses.
+
+    Attributes
+    ----------
+    policy : {"trace", "oracle", "hits", "either", "all", "random", "flip"}
+        ``trace``: as predicted; ``oracle``: as the real pre-activations were; ``hits``: predicted
+        and truly positive, so predicted without false alarms; ``either``: predicted or truly
+        positive, so without misses; ``all``: everything survives; ``random``: each activation
+        survives with `probability`; ``flip``: each predicted bit is flipped with `probability`.
+    probability : float
+    seed : int
+        Of ``random`` and ``flip``.
+    second : MaskPolicy or None
+        Of a block's second ReLU, where it differs from the first one's.
+    """
+
+    policy: Policy = "trace"
+    probability: float = 0.0
+    seed: int = 0
+    second: MaskPolicy | None = None
+
+    @classmethod
+    def parse(cls, text: str, seed: int = 0) -> MaskPolicy:
+        """Read ``"trace"``, ``"random:0.5"``, ``"oracle/trace"``, ...
+
+        Raises
+        ------
+        MaskError
+            The text is none of the known forms, or the seed is no whole number from 0 on.
+        """
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise MaskError(f"--seed is {seed!r}; it must be a whole number, 0 or more")
+        policies = [cls._parse_one(part, seed) for part in text.split("/")]
+        if len(policies) == 1 and policies[0]:
+            return policies[0]
+        if len(policies) == 2 and policies[0] and policies[1]:
+            return replace(policies[0], second=policies[1])
+        raise MaskError(f"--masks is {text!r}; it must be {FORMS}")
+
+    @classmethod
+    def _parse_one(cls, text: str, seed: int) -> MaskPolicy | None:
+        name, colon, number = text.partition(":")
+        if name in ("trace", "oracle", "hits", "either", "all") and not colon:
+            return cls(name, seed=seed)  # type: ignore[arg-type]
+        if name in ("random", "flip") and colon:
+            try:
+                probability = float(number)
+            except ValueError:
+                return None
+            if 0.0 <= probability <= 1.0:
+                return cls(name, probability, seed)  # type: ignore[arg-type]
+        return None
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.policy}:{self.probability:g}"
+            if self.policy in ("random", "flip")
+            else self.policy
+        )
+        return text if self.second is None else f"{text}/{self.second}"
+
+    def masks(self, workload: Workload, block: Block, image: int) -> tuple[Mask, Mask]:
+        """Return the two keep masks of one block for one image.
+
+        ``random`` and ``flip`` depend on the seed, the block and the image only, not on the order
+        of calls.
+
+        Raises
+        ------
+        MaskError
+            The workload has no masks.
+        """
+        both = self._both(workload, block, image)
+        return (
+            both if self.second is None else (both[0], self.second._both(workload, block, image)[1])
+        )
+
+    def _both(self, workload: Workload, block: Block, image: int) -> tuple[Mask, Mask]:
+        sizes = [(layer.out_channels, layer.out_h, layer.out_w) for layer in block.layers[:2]]
+        rng = np.random.default_rng([self.seed, block.index, image])
+        if self.policy == "all":
+            return Mask.pack(np.ones(sizes[0], bool)), Mask.pack(np.ones(sizes[1], bool))
+        if self.policy == "random":
+            first, second = (rng.random(size, np.float32) < self.probability for size in sizes)
+            return Mask.pack(first), Mask.pack(second)
+        if workload.trace is None or workload.images == 0:
+            raise no_masks(workload)
+        trace = workload.trace.block(block.name, image)
+        if self.policy == "oracle":
+            return trace.true1, trace.true2
+        if self.policy == "hits":
+            return trace.keep1 & trace.true1, trace.keep2 & trace.true2
+        if self.policy == "either":
+            return trace.keep1 | trace.true1, trace.keep2 | trace.true2
+        if self.policy == "flip":
+            first, second = (
+                mask.unpack().astype(bool) ^ (rng.random(size, np.float32) < self.probability)
+                for mask, size in zip((trace.keep1, trace.keep2), sizes, strict=True)
+            )
+            return Mask.pack(first), Mask.pack(second)
+        return trace.keep1, trace.keep2
+
+
+def no_masks(workload: Workload) -> MaskError:
+    """The error of a run that needs masks, or the weights they belong to, and a workload that has none."""
+    return MaskError(
+        f"workload {workload.name!r} has shapes only, and cycle fidelity needs weights and ReLU"
+        " masks: export a trained network (archonsim export), make synthetic ones (archonsim"
+        f" synthesize {workload.name} -o FILE), or use --fidelity ideal"
+    )

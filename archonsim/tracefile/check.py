@@ -1,0 +1,230 @@
+"""Checks of a workload that need no file.
+
+Shapes chain, tensors fit their layers, values are possible.
+
+Every function raises :class:`~archonsim.errors.WorkloadError` with one line that says where, what
+was found and what would be right. A reader puts the file's name in front.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archonsim.errors import WorkloadError
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
+from archonsim.network.workload import Workload
+from archonsim.trace.digest import (
+    PartDigests,
+    block_digest,
+    combine,
+    layer_digest,
+    predictors_digest,
+)
+from archonsim.trace.mask import Mask
+from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors, Trace
+from archonsim.trace.trace_parts import (
+    block_of,
+    layer_of,
+    predictors_of,
+    traced_blocks,
+    traced_layers,
+)
+from archonsim.tracefile.schema import MaskName
+
+MapShape = tuple[int, int, int]
+
+
+def mask_layers(block: Block) -> dict[MaskName, Layer]:
+    """Return the layer whose output each mask covers."""
+    first, second, _ = block.layers
+    return {"keep1": first, "keep2": second, "true1": first, "true2": second}
+
+
+def _takes(layer: Layer, made: MapShape) -> bool:
+    channels, height, width = made
+    if layer.kind == "fc":
+        return layer.in_channels in (channels, channels * height * width)
+    if layer.kind == "concat":
+        return (layer.in_h, layer.in_w) == (height, width)
+    pooled = (layer.in_h, layer.in_w) == (1, 1)
+    # A branch may take a share of the channels (FuSe halves) or their averages (squeeze and
+    # excitation).
+    return channels % layer.in_channels == 0 and (
+        pooled or (layer.in_h, layer.in_w) == (height, width)
+    )
+
+
+def check_structure(workload: Workload) -> None:
+    """Check that blocks are possible, and that every layer and block can take some map that was made before it."""
+    names: set[str] = set()
+    for block in workload.blocks():
+        if block.name in names:
+            raise WorkloadError(f"two blocks are called {block.name!r}; names must be unique")
+        names.add(block.name)
+        shuffled = block.layers[2] if block.order == "pw-dw-pw" else block.layers[0]
+        if block.shuffle < 0 or (block.shuffle and shuffled.out_channels % block.shuffle):
+            raise WorkloadError(
+                f"block {block.name}: shuffle is {block.shuffle}; it must be 0 (none) or a divisor"
+                f" of {shuffled.name}'s {shuffled.out_channels} channels"
+            )
+    _check_chain(workload)
+
+
+def _check_chain(workload: Workload) -> None:
+    made: list[MapShape] = []
+    for item in workload.items:
+        first, last = (item.layers[0], item.layers[-1]) if isinstance(item, Block) else (item, item)
+        if made and not any(_takes(first, one) for one in reversed(made)):
+            channels, height, width = made[-1]
+            raise WorkloadError(
+                f"{first.name}: input is {first.in_channels}x{first.in_h}x{first.in_w}, but no"
+                f" layer before makes such a map; the one before makes {channels}x{height}x{width}"
+            )
+        if not made:
+            made.append((first.in_channels, first.in_h, first.in_w))
+        made.append(
+            item.output_shape
+            if isinstance(item, Block)
+            else (last.out_channels, last.out_h, last.out_w)
+        )
+
+
+def check_array(
+    where: str, array: NDArray[np.generic], shape: tuple[int, ...], dtype: type[np.generic]
+) -> None:
+    """Check shape and type, and that floating-point values are finite."""
+    if array.shape != shape:
+        raise WorkloadError(f"{where}: shape is {array.shape}; it must be {shape}")
+    if array.dtype != dtype:
+        raise WorkloadError(f"{where}: type is {array.dtype}; it must be {np.dtype(dtype)}")
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        place = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(array)))
+        raise WorkloadError(f"{where}: value at {place} is {array[place]}; all must be finite")
+
+
+def check_layer(layer: Layer, tensors: LayerTensors) -> None:
+    """Check a layer's weights, scale and shift."""
+    check_array(f"{layer.name} weight", tensors.weight, layer.weight_shape, np.float32)
+    for name in ("scale", "shift"):
+        check_array(
+            f"{layer.name} {name}", getattr(tensors, name), (layer.out_channels,), np.float32
+        )
+
+
+def check_predictors(block: Block, pair: tuple[PredictorTensors, PredictorTensors]) -> None:
+    """Check a block's two predictors."""
+    for place, (layer, one) in enumerate(zip(block.layers, pair, strict=False), 1):
+        where = f"{block.name} predictor{place}"
+        check_array(f"{where} ternary", one.ternary, layer.weight_shape, np.int8)
+        wrong = one.ternary[(one.ternary < -1) | (one.ternary > 1)]
+        if wrong.size:
+            raise WorkloadError(
+                f"{where} ternary: holds {wrong[0]}; ternary weights are -1, 0 or 1"
+            )
+        for name in ("scale", "shift"):
+            check_array(f"{where} {name}", getattr(one, name), (layer.out_channels,), np.float32)
+        if not (np.isfinite(one.step) and one.step > 0):
+            raise WorkloadError(f"{where} step: is {one.step}; it must be greater than 0")
+        if not -128 <= one.low < one.high <= 127:
+            raise WorkloadError(
+                f"{where}: low and high are {one.low} and {one.high}; levels are 8-bit, low below"
+                " high"
+            )
+
+
+def check_mask(where: str, mask: Mask, layer: Layer) -> None:
+    """Check that a mask covers a layer's output, spare bits being 0."""
+    found = (mask.channels, mask.height, mask.width)
+    expected = (layer.out_channels, layer.out_h, layer.out_w)
+    if found != expected:
+        raise WorkloadError(
+            f"{where}: covers {'x'.join(map(str, found))} activations; it must be"
+            f" {'x'.join(map(str, expected))}"
+        )
+    spare = -mask.height * mask.width % 8
+    if spare and (mask.packed[:, -1] & ((1 << spare) - 1)).any():
+        raise WorkloadError(f"{where}: spare bits of a channel's last byte are set; they must be 0")
+
+
+def check_block(block: Block, image: int, trace: BlockTrace) -> None:
+    """Check one image's masks and maps."""
+    where = f"{block.name} image {image}"
+    for name, layer in mask_layers(block).items():
+        check_mask(f"{where} {name}", getattr(trace, name), layer)
+    check_array(f"{where} input", trace.input, block.input_shape, np.float32)
+    check_array(f"{where} output", trace.output, block.output_shape, np.float32)
+
+
+def check_provenance(workload: Workload, images: int) -> None:
+    """Check that masks say where they come from."""
+    source = workload.provenance.mask_source
+    if images > 0 and source == "none":
+        raise WorkloadError(
+            f"mask_source is 'none' beside masks of {images} images; it must be 'trained' or"
+            " 'synthetic'"
+        )
+    if workload.provenance.test_images < 0:
+        raise WorkloadError(
+            f"test_images is {workload.provenance.test_images}; it must be at least 0"
+        )
+    accuracy = workload.provenance.test_accuracy
+    if accuracy is not None and not 0 <= accuracy <= 1:
+        raise WorkloadError(f"test_accuracy is {accuracy}; it must be a share between 0 and 1")
+
+
+def validate(workload: Workload) -> None:
+    """Read and check everything that a workload holds, its digest included.
+
+    Raises
+    ------
+    WorkloadError
+        Something is missing, impossible or not what the digest was taken over.
+    """
+    check_structure(workload)
+    trace = workload.trace
+    check_provenance(workload, workload.images)
+    if trace is None:
+        return
+    parts = check_weights(workload, trace)
+    _check_images(workload, trace, parts)
+    digest = combine(workload, trace.images, parts)
+    if workload.digest and digest != workload.digest:
+        raise WorkloadError(
+            f"digest is {workload.digest}, but the content gives {digest}: corrupted, or edited"
+            " after it was written"
+        )
+
+
+def check_weights(workload: Workload, trace: Trace) -> PartDigests:
+    """Read and check all weights and predictors, but no masks: quick enough before every run.
+
+    Returns their digests.
+
+    Raises
+    ------
+    WorkloadError
+        A tensor is missing, of the wrong shape, not finite, or not what its digest was taken over.
+    """
+    parts = PartDigests()
+    for layer in traced_layers(workload):
+        tensors = layer_of(trace, layer)
+        check_layer(layer, tensors)
+        parts.layers[layer.name] = layer_digest(tensors)
+    for block in workload.blocks():
+        pair = predictors_of(trace, block)
+        if pair is not None:
+            check_predictors(block, pair)
+            parts.predictors[block.name] = predictors_digest(pair)
+    return parts
+
+
+def _check_images(workload: Workload, trace: Trace, parts: PartDigests) -> None:
+    for block in traced_blocks(workload, trace.images):
+        digests = []
+        for image in range(trace.images):
+            one = block_of(trace, block, image)
+            check_block(block, image, one)
+            digests.append(block_digest(one))
+        parts.blocks[block.name] = tuple(digests)

@@ -1,0 +1,177 @@
+"""A trace that lives in a workload file: each part is read, and checked, when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archonsim.errors import MaskError, WorkloadError, nearest
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer
+from archonsim.network.workload import Workload
+from archonsim.trace.digest import block_digest, layer_digest, predictors_digest
+from archonsim.trace.mask import Mask
+from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors
+from archonsim.trace.trace_parts import traced_blocks, traced_layers
+from archonsim.tracefile.check import check_block, check_layer, check_predictors, mask_layers
+from archonsim.tracefile.codec import BlockTensors, decode
+from archonsim.tracefile.datasets import (
+    block_node,
+    image_digests,
+    layer_datasets,
+    layer_node,
+    map_datasets,
+    mask_datasets,
+    predictor_datasets,
+)
+from archonsim.tracefile.hdf5_in import Node, open_file
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class FileTrace:
+    """Tensors of a workload file; see :class:`~archonsim.trace.tensors.Trace`.
+
+    The file is opened for each part and closed again, so a trace can be sent to other processes.
+
+    Attributes
+    ----------
+    path : Path
+    images : int
+    """
+
+    path: Path
+    images: int
+    _layers: dict[str, Layer] = field(repr=False)
+    _blocks: dict[str, Block] = field(repr=False)
+    _traced: frozenset[str] = field(repr=False)
+
+    @classmethod
+    def of(cls, path: Path, workload: Workload, images: int) -> FileTrace:
+        """Return the trace of an opened workload."""
+        return cls(
+            path=path,
+            images=images,
+            _layers={layer.name: layer for layer in traced_layers(workload)},
+            _blocks={block.name: block for block in workload.blocks()},
+            _traced=frozenset(block.name for block in traced_blocks(workload, images)),
+        )
+
+    def layer(self, name: str) -> LayerTensors:
+        """Weights of one layer."""
+        with open_file(self.path) as root:
+            return self._layer(root, name)
+
+    def predictors(self, block: str) -> tuple[PredictorTensors, PredictorTensors]:
+        """The two ReLU predictors of one block.
+
+        Raises
+        ------
+        MaskError
+            The block has none.
+        """
+        with open_file(self.path) as root:
+            pair = self._predictors(root, self._block(block))
+        if pair is None:
+            raise MaskError(f"{self.path}: block {block} has no predictors")
+        return pair
+
+    def block(self, block: str, image: int) -> BlockTrace:
+        """Masks and maps of one block for one image."""
+        if not 0 <= image < self.images:
+            raise WorkloadError(
+                f"{self.path}: image {image} is out of range; the file holds {self.images} (0 to"
+                f" {self.images - 1})"
+            )
+        if block not in self._traced:
+            raise MaskError(f"{self.path}: block {block} has no masks")
+        with open_file(self.path) as root:
+            return self._image(root, self._block(block), image)
+
+    def _block(self, name: str) -> Block:
+        if name not in self._blocks:
+            raise WorkloadError(f"{self.path}: no block {name!r}{nearest(name, self._blocks)}")
+        return self._blocks[name]
+
+    def _layer(self, root: Node, name: str) -> LayerTensors:
+        if name not in self._layers:
+            raise WorkloadError(f"no weights for a layer {name!r}{nearest(name, self._layers)}")
+        layer = self._layers[name]
+        node = layer_node(root, layer)
+        tensors = LayerTensors(
+            **{name: dataset.floats() for name, dataset in layer_datasets(node, layer).items()}
+        )
+        check_layer(layer, tensors)
+        _check_digest(node, "content", node.text("sha256"), layer_digest(tensors))
+        return tensors
+
+    def _predictors(
+        self, root: Node, block: Block
+    ) -> tuple[PredictorTensors, PredictorTensors] | None:
+        node = block_node(root, block)
+        if "predictor1" not in node:
+            return None
+        first, second = (
+            _read_predictor(node.group(f"predictor{place}"), layer)
+            for place, layer in enumerate(block.layers[:2], 1)
+        )
+        check_predictors(block, (first, second))
+        _check_digest(
+            node,
+            "content of the predictors",
+            node.text("predictors_sha256"),
+            predictors_digest((first, second)),
+        )
+        return first, second
+
+    def _image(self, root: Node, block: Block, image: int) -> BlockTrace:
+        node = block_node(root, block)
+        maps = {
+            name: dataset.floats(image)
+            for name, dataset in map_datasets(node, block, self.images).items()
+        }
+        first, second, third = (self._layer(root, layer.name) for layer in block.layers)
+        tensors = BlockTensors(block, (first, second, third), self._predictors(root, block))
+        datasets = mask_datasets(node, block, self.images)
+        packed = decode(
+            tensors,
+            maps["input"],
+            {name: dataset.bits(image) for name, (dataset, _) in datasets.items()},
+            {name: encoding for name, (_, encoding) in datasets.items()},
+        )
+        layers = mask_layers(block)
+        masks = {
+            name: Mask(bits, layers[name].out_h, layers[name].out_w)
+            for name, bits in packed.items()
+        }
+        trace = BlockTrace(
+            keep1=masks["keep1"],
+            keep2=masks["keep2"],
+            true1=masks["true1"],
+            true2=masks["true2"],
+            input=maps["input"],
+            output=maps["output"],
+        )
+        check_block(block, image, trace)
+        _check_digest(
+            node, f"image {image}", image_digests(node, self.images)[image], block_digest(trace)
+        )
+        return trace
+
+
+def _check_digest(node: Node, what: str, noted: str, found: str) -> None:
+    if noted != found:
+        raise node.error(
+            f"{what} does not match its SHA-256: damaged, or edited after it was written"
+        )
+
+
+def _read_predictor(node: Node, layer: Layer) -> PredictorTensors:
+    datasets = predictor_datasets(node, layer)
+    return PredictorTensors(
+        ternary=datasets["ternary"].ternary(),
+        scale=datasets["scale"].floats(),
+        shift=datasets["shift"].floats(),
+        step=node.number("step"),
+        low=node.integer("low"),
+        high=node.integer("high"),
+    )

@@ -1,0 +1,63 @@
+"""From what a user writes to a workload and its images.
+
+A file, a topology, or a network known by name.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from archonsim.errors import MaskError
+from archonsim.network.networks import network
+from archonsim.network.scalesim_csv import read_topology
+from archonsim.network.workload import Workload
+from archonsim.tracefile.check import check_weights
+from archonsim.tracefile.reader import open_workload
+
+
+def is_file(text: str) -> bool:
+    """Whether `text` names a file, not a network: it has a suffix or a folder, or it exists."""
+    path = Path(text)
+    return bool(path.suffix) or len(path.parts) > 1 or path.exists()
+
+
+def find_workload(text: str) -> Workload:
+    """Open a file, or look a network up by name: what has a suffix, a folder or exists is a file.
+
+    A file's weights are read and checked; its masks are when they are asked for.
+    """
+    path = Path(text)
+    if path.suffix == ".csv":
+        return read_topology(path)
+    if is_file(text):
+        work = open_workload(path)
+        if work.trace is not None:
+            check_weights(work, work.trace)
+        return work
+    return network(text)
+
+
+def parse_images(text: str) -> list[int] | None:
+    """Read ``all`` (None), ``0``, ``0,2`` or ``0-3``.
+
+    Raises
+    ------
+    MaskError
+        The text is none of these.
+    """
+    if text == "all":
+        return None
+    numbers: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if match is None:
+            raise MaskError(f"--images is {text!r}; it must be all, or numbers such as 0 or 0,2-3")
+        first = int(match[1])
+        numbers += range(first, int(match[2] or first) + 1)
+    if not numbers:
+        raise MaskError(
+            f"--images is {text!r}, which holds no image; it must be all, or numbers such as 0 or"
+            " 0,2-3"
+        )
+    return list(dict.fromkeys(numbers))

@@ -1,0 +1,143 @@
+"""Reading a workload file.
+
+Structure and all cheap checks at once, tensors when they are asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from archonsim.network.block import Block
+from archonsim.network.layer import Layer, Padding
+from archonsim.network.workload import Item, Provenance, Workload
+from archonsim.trace.digest import combine
+from archonsim.tracefile import schema
+from archonsim.tracefile.check import check_provenance, check_structure
+from archonsim.tracefile.datasets import noted_digests
+from archonsim.tracefile.file_trace import FileTrace
+from archonsim.tracefile.hdf5_in import Node, open_file
+
+
+def open_workload(path: Path) -> Workload:
+    """Open a workload file.
+
+    Structure, shapes and types of everything are checked here, and the digest against those of the
+    parts. The values of a part are checked, its digest included, whenever it is read;
+    :func:`archonsim.tracefile.check.validate` reads all.
+
+    Raises
+    ------
+    WorkloadError
+        The file is missing, damaged, not a workload, of a newer format, or its content is
+        impossible.
+    """
+    with open_file(path) as root:
+        _check_version(root)
+        workload = Workload(
+            name=path.name,
+            items=_items(root),
+            provenance=_provenance(root),
+            digest=root.text("digest"),
+            norm_params=root.integer("norm_params"),
+            unexecuted_params=root.integer("unexecuted_params"),
+        )
+        images = root.integer("images")
+        if images < 0:
+            raise root.error(f"images is {images}; it must be at least 0")
+        check_structure(workload)
+        check_provenance(workload, images)
+        if not workload.digest:
+            if images:
+                raise root.error(
+                    f"digest is empty beside {images} images; it must be the SHA-256 of the content"
+                )
+            return workload
+        digest = combine(workload, images, noted_digests(root, workload, images))
+        if digest != workload.digest:
+            raise root.error(
+                f"digest is {workload.digest}, but the parts give {digest}: damaged, or edited"
+                " after it was written"
+            )
+    return replace(workload, trace=FileTrace.of(path, workload, images))
+
+
+def _check_version(root: Node) -> None:
+    if not root.has("filetype") or (found := root.text("filetype")) != schema.FILETYPE:
+        kind = repr(found) if root.has("filetype") else "missing"
+        raise root.error(
+            f"is HDF5, but no workload: attribute 'filetype' is {kind}; it must be"
+            f" {schema.FILETYPE!r}"
+        )
+    major, minor = root.integers("version", 2)
+    if major != schema.VERSION[0]:
+        ours = ".".join(map(str, schema.VERSION))
+        advice = "upgrade archonsim" if major > schema.VERSION[0] else "export it again"
+        raise root.error(
+            f"format version is {major}.{minor}; this archonsim reads {ours}: {advice}"
+        )
+
+
+def _provenance(root: Node) -> Provenance:
+    return Provenance(
+        network=root.text("network"),
+        dataset=root.text("dataset"),
+        flavour=root.choice("flavour", schema.FLAVOURS),
+        mask_source=root.choice("mask_source", schema.MASK_SOURCES),
+        test_accuracy=root.number("test_accuracy") if root.has("test_accuracy") else None,
+        test_images=root.integer("test_images"),
+        created_by=root.text("created_by"),
+        seed=root.integer("seed") if root.has("seed") else None,
+        note=root.text("note"),
+        untrained=root.has("untrained") and root.boolean("untrained"),
+        **{name: root.text(name) for name in schema.EXPORT_TEXTS if root.has(name)},
+    )
+
+
+def _items(root: Node) -> tuple[Item, ...]:
+    layers, blocks = root.group("layers"), root.group("blocks")
+    items: list[Item] = []
+    for link in root.texts("items"):
+        where, _, name = link.partition("/")
+        if where not in ("layers", "blocks"):
+            raise root.error(f"items holds {link!r}; it must begin with 'layers/' or 'blocks/'")
+        item = (
+            _layer(layers.group(name)) if where == "layers" else _block(blocks.group(name), layers)
+        )
+        if schema.group_name(item.name) != name:
+            raise root.error(f"{link}: holds {item.name!r}; a group is called as what it holds")
+        items.append(item)
+    if not items:
+        raise root.error("items is empty; a workload has at least one layer")
+    return tuple(items)
+
+
+def _layer(node: Node) -> Layer:
+    sizes = {name: node.integer(name) for name in schema.LAYER_SIZES}
+    return Layer(
+        name=node.text("name"),
+        kind=node.choice("kind", schema.KINDS),
+        role=node.text("role"),
+        padding=cast(Padding, node.integers("padding", 4)),
+        activation=node.choice("activation", schema.ACTIVATIONS),
+        batchnorm=node.boolean("batchnorm"),
+        bias=node.boolean("bias"),
+        **sizes,
+    )
+
+
+def _block(node: Node, layers: Node) -> Block:
+    pw1, dw, pw2 = (
+        _layer(layers.group(schema.group_name(node.text(role)))) for role in ("pw1", "dw", "pw2")
+    )
+    return Block(
+        index=node.integer("index"),
+        pw1=pw1,
+        dw=dw,
+        pw2=pw2,
+        order=node.choice("order", schema.ORDERS),
+        residual=node.choice("residual", schema.RESIDUALS),
+        shuffle=node.integer("shuffle"),
+        predicted=node.boolean("predicted"),
+    )

@@ -1,0 +1,110 @@
+"""The workload file: HDF5, readable by any HDF5 tool with its built-in filters.
+
+Layout (version 1.1)::
+
+    /                      filetype, version, created_by, network, dataset, flavour, mask_source,
+    note, images, test_images,
+                           norm_params, unexecuted_params, [test_accuracy], [seed], items, digest,
+                           and since 1.1, of an export: [untrained], [model], [model_sha256],
+                           [split], [image_indices], [preprocessing], [framework], [command]
+    /layers                units: JSON, unit of each attribute below
+    /layers/<name>         the fields of Layer, sha256
+        weight             (O, C/G, R, S)          as used; zeros are the pruning
+        scale, shift       (O,)                    y = scale * conv(x) + shift
+    /blocks/<name>         index, pw1, dw, pw2 (names of layers), order, residual, shuffle,
+    predicted, [predictors_sha256]
+        predictor1/        ternary (O, C/G, R, S) int8, scale (O,), shift (O,); attributes step,
+        low, high predictor2/        likewise; see PredictorTensors for the arithmetic keep1, keep2
+        (images, M, bytes) uint8: predicted masks; attributes encoding, height, width true1, true2
+        (images, M, bytes) uint8: signs of the real pre-activations input, output      (images, C,
+        H, W)       an input equal to the previous block's output is the same dataset sha256
+        (images,)               digest of each image's masks and maps
+
+`items` names layers and blocks in order of execution (``"layers/head_conv"``, ``"blocks/b1"``).
+Attributes in brackets are left out when unknown. A ``%`` or ``/`` within a name is written ``%25``
+or ``%2F`` in its group's name. Floating point is stored as float16 where every value of a dataset
+survives that, else as float32. A shape-only workload has neither datasets nor digests; a block
+without masks (or predictors) lacks those datasets.
+
+Masks are packed as in :class:`~archonsim.trace.mask.Mask` (a channel's pixels in row-major order,
+most significant bit first). So that a file stays small, what is stored is ``mask XOR reference``;
+`encoding` names the reference:
+
+``packed``
+    Nothing: the stored bits are the mask.
+``xor-keep``
+    For true1 and true2: the predicted mask keep1 or keep2.
+``xor-predictor``
+    For keep1 and keep2: what the stored predictors say of the stored input,
+    :func:`archonsim.trace.algebra.predict`.
+``xor-weights``
+    For true1 and true2: the sign of what the stored weights make of the stored input and keep1,
+    :func:`archonsim.trace.algebra.preactivations`.
+
+The last two store only where the exporting framework's rounding decided otherwise, yet stay exact:
+a mask is what it was on export, to the bit. They stand for one arithmetic, float32 with every
+product and sum rounded, sums over input channels or taps in ascending order from 0, zero weights
+left out, then times scale, then plus shift; another one would need another name here.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+from archonsim.network.block import Order, Residual
+from archonsim.network.layer import Activation, Kind
+from archonsim.network.workload import Flavour, MaskSource
+
+FILETYPE: Final = "archonsim-workload"
+#: Major: readers of the old one cannot read the new one. Minor: they can.
+VERSION: Final = (1, 1)
+#: Texts of the provenance that files from 1.1 on may have.
+EXPORT_TEXTS: Final = (
+    "model",
+    "model_sha256",
+    "split",
+    "image_indices",
+    "preprocessing",
+    "framework",
+    "command",
+)
+
+#: HDF5 file format: the first with checksums on all metadata; any HDF5 from 1.10 on reads it.
+LIBVER: Final = ("v110", "v110")
+
+MaskName = Literal["keep1", "keep2", "true1", "true2"]
+Encoding = Literal["packed", "xor-keep", "xor-predictor", "xor-weights"]
+MASKS: Final[tuple[MaskName, ...]] = ("keep1", "keep2", "true1", "true2")
+ENCODINGS: Final[dict[MaskName, tuple[Encoding, ...]]] = {
+    "keep1": ("packed", "xor-predictor"),
+    "keep2": ("packed", "xor-predictor"),
+    "true1": ("packed", "xor-keep", "xor-weights"),
+    "true2": ("packed", "xor-keep", "xor-weights"),
+}
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+ACTIVATIONS: Final[tuple[Activation, ...]] = get_args(Activation)
+ORDERS: Final[tuple[Order, ...]] = get_args(Order)
+RESIDUALS: Final[tuple[Residual, ...]] = get_args(Residual)
+FLAVOURS: Final[tuple[Flavour, ...]] = get_args(Flavour)
+MASK_SOURCES: Final[tuple[MaskSource, ...]] = get_args(MaskSource)
+
+#: Integer fields of a Layer that are stored as attributes, with their units.
+LAYER_SIZES: Final = {
+    "in_channels": "channels",
+    "out_channels": "channels",
+    "in_h": "pixels",
+    "in_w": "pixels",
+    "kernel_h": "pixels",
+    "kernel_w": "pixels",
+    "stride_h": "pixels",
+    "stride_w": "pixels",
+    "groups": "groups of channels",
+}
+UNITS: Final = {**LAYER_SIZES, "padding": "pixels (top, bottom, left, right)"}
+
+
+def group_name(name: str) -> str:
+    """Return `name` as an HDF5 link name, in which ``/`` would open a group and ``.`` is the group itself."""
+    link = name.replace("%", "%25").replace("/", "%2F")
+    return link.replace(".", "%2E") if set(link) == {"."} else link

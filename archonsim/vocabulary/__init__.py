@@ -1,0 +1,1 @@
+"""The words of reports: kinds of data, stall causes, owners of cycles, components."""

@@ -1,1 +1,0 @@
-"""What is computed, free of any machine: layers, blocks, masks, traces, and the workload file."""
