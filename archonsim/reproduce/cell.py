@@ -15,13 +15,21 @@ SCHEMA = 1
 Number = int | float
 
 #: Best first: of a figure made of others, the worst holds.
-Status = Literal["exact", "shape", "defect", "given", "differs"]
+Status = Literal["exact", "rounding", "shape", "rules", "defect", "given", "differs"]
 
 STATUSES: dict[Status, str] = {
     "exact": "ours is the published figure, to its printed digits (rounded or cut)",
+    "rounding": (
+        "within rounding of the source's own sums: ours has other last digits, and the published"
+        " figure is made of figures that were rounded before (by how much: column within)"
+    ),
     "shape": (
         "ours is the published figure, but the simulation ran other shapes than the trained"
         " network has"
+    ),
+    "rules": (
+        "ours is the published figure by the source's own rules of counting; by our consistent"
+        " rules it is the one beside it"
     ),
     "defect": (
         "a listed defect of the source: the published figure is reproduced as what it really is,"
@@ -56,6 +64,9 @@ class Cell:
     trained : number or None
         With the shapes of the trained network; None likewise.
     status : str
+    within : float or None
+        Where ours does not have the published figure's last digits: the rounding of the figures
+        that the source added up to it, the largest difference that is not held to be one.
     notes : tuple of str
         Defects that touch it, by name.
     """
@@ -69,6 +80,7 @@ class Cell:
     corrected: Number | None = None
     trained: Number | None = None
     status: Status
+    within: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -109,7 +121,7 @@ class Reproduction:
 
     @property
     def ok(self) -> bool:
-        """Whether every figure is exact or a listed defect."""
+        """Whether every figure is exact, within its source's rounding, or listed."""
         return all(cell.status != "differs" for cell in self.cells)
 
     def tally(self, cells: Iterable[Cell] | None = None) -> dict[Status, int]:

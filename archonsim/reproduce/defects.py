@@ -10,7 +10,7 @@ from typing import Literal
 
 from archonsim.reproduce.cell import Note
 
-Kind = Literal["defect", "shape", "given", "note"]
+Kind = Literal["defect", "rules", "shape", "given", "note"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,8 @@ class Defect:
         As in :class:`~archonsim.reproduce.cell.Note`.
     runs : sequence of str
         Patterns of the runs that it touches.
-    kind : {"defect", "shape", "given", "note"}
+    kind : {"defect", "rules", "shape", "given", "note"}
+        ``rules``: the source counts otherwise than we do, by rules that are its own affair;
         ``note``: it changes no figure that is compared.
     cells : sequence of str
         Patterns of cells that still hold what they say.

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 from archonsim.machines.archon.published_energy import constants_of, overhead_energy
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.networks import network
+from archonsim.network.published import printed_as
 from archonsim.reproduce.cell import Cell, Status
 from archonsim.reproduce.ics21_runs import Run, Runs
 from archonsim.reproduce.measure import Measured, measure
 from archonsim.reproduce.published import read_rows
 
-#: Published energies are rounded to 0.01 uJ, those of one group before they are multiplied; last
-#: bits of a sum are no difference.
-ENERGY_ROUNDING_UJ = 0.005 + 1e-6
+#: Published energies are rounded to 0.01 uJ, those of one group before they are multiplied.
+ENERGY_ROUNDING_UJ = 0.005
+#: Last bits of a sum of floats are no difference.
+LAST_BITS_UJ = 1e-6
 
 
 def _published_rules(run: Run) -> Measured:
@@ -34,7 +37,10 @@ def _overhead(run: Run, cell: str) -> float:
 
 
 def _tolerance(run: Run, cell: str) -> float:
-    """Energies are rounded once for each group, and those of ARCHON's phases once more after the authors' corrections."""
+    """Return how far rounding may have moved a published energy, in uJ.
+
+    The authors rounded once for each group, and ARCHON's phases once more after their corrections.
+    """
     name, _, phase = cell.partition(".")
     work = network(run.workload)
     blocks = {block.name: block for block in work.blocks()}
@@ -59,8 +65,12 @@ def _energy_cell(runs: Runs, run: Run, name: str, published: str) -> Cell:
         for one in runs.defects
         if one.charges(run.id, name) or (held != name and one.names(run.id, name))
     )
-    status: Status = "defect" if wrong else "exact"
-    if abs(ours - float(published)) > tolerance or (wrong and not notes):
+    digits = printed_as(Fraction(str(round(ours, 6))), published) != "no"
+    status: Status = "exact" if digits else "rounding"
+    if wrong:
+        by_rules = all(runs.by_id[note].kind == "rules" for note in notes)
+        status = "rules" if by_rules else "defect"
+    if abs(ours - float(published)) > tolerance + LAST_BITS_UJ or (wrong and not notes):
         status = "differs"
     return Cell(
         section="energies",
@@ -72,6 +82,7 @@ def _energy_cell(runs: Runs, run: Run, name: str, published: str) -> Cell:
         corrected=round(right, 6) if wrong else None,
         notes=notes if wrong else (),
         status=status,
+        within=None if digits else tolerance,
     )
 
 

@@ -12,7 +12,15 @@ from rich.text import Text
 from archonsim.reproduce.cell import STATUSES, Cell, Number, Reproduction
 from archonsim.result.wording import number
 
-STYLES = {"exact": "", "shape": "", "given": "dim", "defect": "yellow", "differs": "bold red"}
+STYLES = {
+    "exact": "",
+    "rounding": "",
+    "shape": "",
+    "rules": "dim",
+    "given": "dim",
+    "defect": "yellow",
+    "differs": "bold red",
+}
 
 #: Sections of many cells, of which a brief table shows only those that something is wrong with.
 DETAILS = ("cycles", "energies", "older model", "public model", "layers")
@@ -32,6 +40,10 @@ def _figure(value: Number | None) -> str:
     if value is None:
         return ""
     return number(value) if isinstance(value, int) else f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def _within(cell: Cell) -> str:
+    return "" if cell.within is None else f"± {_figure(cell.within)}"
 
 
 def _printed(text: str) -> str:
@@ -54,7 +66,8 @@ def _table(title: str, cells: list[Cell]) -> Table:
     ]
     for name in ("run", "figure"):
         table.add_column(name, overflow="fold")
-    for name in ("published", "ours", *optional):
+    rounded = any(cell.within is not None for cell in cells)
+    for name in ("published", "ours", *(["within"] if rounded else []), *optional):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("notes", overflow="fold")
@@ -63,6 +76,7 @@ def _table(title: str, cells: list[Cell]) -> Table:
         figures = (
             _printed(cell.published),
             _figure(cell.ours),
+            *([_within(cell)] if rounded else []),
             *(_figure(getattr(cell, name)) for name in optional),
         )
         run = "" if cell.run == above else cell.run
