@@ -57,6 +57,19 @@ def _indices(loops: list[tuple[Loop, int]]) -> Ints:
     return table
 
 
+def pass_counts(mapping: Mapping) -> tuple[int, int]:
+    """Return the passes of a mapping and the MACs of a PE in one of them, without listing any."""
+    passes = work = 1
+    for level, loop in mapping.loops():
+        if loop.axis != "time":
+            continue
+        if level not in PADS:
+            passes *= loop.bound
+        elif loop.dimension in ("M", "C", "R"):
+            work *= loop.bound
+    return passes, work
+
+
 def pass_grid(mapping: Mapping) -> PassGrid:
     """Cut a mapping into passes and PEs."""
     inner = dict.fromkeys(DIMENSIONS, 1)

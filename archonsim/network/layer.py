@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +51,9 @@ class Layer:
     activation : {"none", "relu", "relu6", "hswish", "sigmoid", "hsigmoid"}
         Applied after the batch normalisation.
     batchnorm, bias : bool
+    sparsity : (N, M) or None
+        N of every M consecutive weights of a filter may be non-zero, as SCALE-Sim 3's column ``N:M``
+        states; ``(1, 1)`` states a dense layer. None: the shape says nothing of its weights.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Layer:
     activation: Activation = "none"
     batchnorm: bool = False
     bias: bool = False
+    sparsity: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for field in (
@@ -101,6 +106,11 @@ class Layer:
             raise WorkloadError(
                 f"layer {self.name!r}: a depthwise layer has as many groups as channels in and out,"
                 f" not {self.in_channels}, {self.out_channels} and groups = {self.groups}"
+            )
+        if self.sparsity is not None and not 1 <= self.sparsity[0] <= self.sparsity[1]:
+            raise WorkloadError(
+                f"layer {self.name!r}: sparsity is {self.sparsity}; it must be N of every M"
+                " weights, 1 <= N <= M"
             )
         if self.out_h < 1 or self.out_w < 1:
             raise WorkloadError(
@@ -144,6 +154,16 @@ class Layer:
         """Number of weights, biases and batch normalisation apart."""
         out, per_group, height, width = self.weight_shape
         return out * per_group * height * width
+
+    @property
+    def kept_weights(self) -> int:
+        """Weights that a stated N:M sparsity leaves; a filter's last, shorter run keeps at most N."""
+        if self.sparsity is None or not self.is_compute:
+            return self.weights
+        kept, run = self.sparsity
+        out, *terms = self.weight_shape
+        runs, rest = divmod(math.prod(terms), run)
+        return out * (runs * kept + min(rest, kept))
 
     @property
     def params(self) -> int:

@@ -1,25 +1,63 @@
 """SCALE-Sim topology files (CSV) as shape-only workloads, in the convolution and in the GEMM form.
 
-Convolutions: layer name, IFMAP height and width (padding included), filter height and width,
-channels, filters, stride, and maybe a second stride for the columns. A name that contains ``DP`` is
-depthwise, as in SCALE-Sim: each channel has its own filters. GEMM: layer name, M, N, K (an M x K by
-K x N product), which becomes a 1x1 convolution over M pixels. The first line is a header and a
-comma may end each line.
+Columns are read by their header, in any order, in SCALE-Sim's spellings and obvious synonyms
+(:data:`COLUMNS`); a column of another name is refused. Convolutions: IFMAP height and width
+(padding included), filter height and width, channels, filters and stride, and maybe a second stride
+for the columns, a batch, groups, padding on each side beside what the map includes, and dilation
+(which no machine models: only 1 is read). A name that contains ``DP`` is depthwise, as in
+SCALE-Sim, unless a column gives the groups: each channel has its own filters. GEMM: M, N, K (an M x
+K by K x N product), which becomes a 1x1 convolution over M pixels. Both: ``N:M`` sparsity of
+SCALE-Sim 3. As in SCALE-Sim, two kinds of cells may stand behind the named columns: a number is the
+stride of the columns, ``N:M`` the sparsity.
 
 SCALE-Sim rounds output sizes up, ``ceil((H - F + s) / s)``; where that goes past the map, zeros are
-padded behind it.
+padded behind it. With a padding column, which SCALE-Sim does not know, they are rounded down, as in
+PyTorch. A batch scales all figures alike, so that a workload holds one image of it and its
+note says how many there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from archonsim.errors import WorkloadError
+from archonsim.errors import WorkloadError, nearest
+from archonsim.network.csv_rows import Line, read_lines
 from archonsim.network.layer import Kind, Layer
 from archonsim.network.workload import Provenance, Workload
 
+#: Column of SCALE-Sim to the other names under which it is read; case, blanks and signs do not
+#: count.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "Layer name": ("layer", "name", "layers", "layerid", "op", "operator"),
+    "IFMAP Height": ("ifmaph", "ifmh", "ifh", "inputheight", "inputh", "inheight", "inh", "ih"),
+    "IFMAP Width": ("ifmapw", "ifmw", "ifw", "inputwidth", "inputw", "inwidth", "inw", "iw"),
+    "Filter Height": ("filterh", "filth", "fh", "kernelheight", "kernelh", "kh"),
+    "Filter Width": ("filterw", "filtw", "fw", "kernelwidth", "kernelw", "kw"),
+    "Channels": ("channel", "inputchannels", "inchannels", "numchannels", "cin", "ic"),
+    "Num Filter": (
+        "numfilters",
+        "filters",
+        "numfilt",
+        "outputchannels",
+        "outchannels",
+        "cout",
+        "oc",
+    ),
+    "Strides": ("stride", "strideheight", "strideh", "stridesheight", "stridesh"),
+    "Stride Width": ("stridew", "strideswidth", "stridesw"),
+    "Batch": ("batchsize", "batches", "numbatch", "numbatches", "numimages", "images"),
+    "Groups": ("group", "numgroups", "numgroup"),
+    "Padding": ("pad", "pads", "paddings", "paddingheight", "paddingh", "padheight", "padh"),
+    "Padding Width": ("paddingw", "padwidth", "padw"),
+    "Dilation": ("dilations", "dilationheight", "dilationh", "dilationrate"),
+    "Dilation Width": ("dilationw",),
+    "Sparsity": ("sparsityratio", "sparsitynm", "nm", "nmsparsity"),
+    "M": (),
+    "N": (),
+    "K": (),
+}
 GEMM_COLUMNS = ("M", "N", "K")
 CONV_COLUMNS = (
     "IFMAP Height",
@@ -30,122 +68,194 @@ CONV_COLUMNS = (
     "Num Filter",
     "Strides",
 )
-STRIDE_WIDTH = "Stride Width"
-#: SCALE-Sim 3's last column; ``1:1`` is dense.
-SPARSITY = "Sparsity"
+NAME, STRIDE_WIDTH, SPARSITY = "Layer name", "Stride Width", "Sparsity"
+#: Columns of 0 or more; all others hold 1 or more.
+FROM_ZERO = ("Padding", "Padding Width")
+
+#: No dimension of a layer reaches this.
+SIZE_LIMIT = 2**31
+#: Nor do its multiplications, so that every count of a run stays within 64 bits.
+MACS_LIMIT = 2**50
+
+
+def _plain(header: str) -> str:
+    return "".join(char for char in header.lower() if char.isalnum())
+
+
+_BY_SPELLING = {
+    spelling: column
+    for column, synonyms in COLUMNS.items()
+    for spelling in (_plain(column), *synonyms)
+}
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """One line of the file, cut at its commas."""
+class _Row:
+    """One layer of the file: its cells by column."""
 
-    where: str
+    line: Line
     name: str
-    cells: tuple[str, ...]
+    cells: dict[str, str]
 
     def error(self, what: str) -> WorkloadError:
-        return WorkloadError(f"{self.where}: {what}")
+        return self.line.error(f"layer {self.name!r}: {what}")
 
-    def numbers(self, columns: tuple[str, ...]) -> list[int]:
-        """Read one whole number for each column."""
-        if len(self.cells) < len(columns):
-            raise self.error(
-                f"layer {self.name!r} has {len(self.cells)} values; it must have {len(columns)}:"
-                f" {', '.join(columns)}"
-            )
-        if len(self.cells) > len(columns):
-            extra = self.cells[len(columns)]
-            raise self.error(
-                f"layer {self.name!r} has {extra!r} after its last column {columns[-1]!r}; nothing"
-                " may stand there"
-            )
-        numbers = []
-        for column, cell in zip(columns, self.cells, strict=True):
-            if not cell.isdecimal() or int(cell) < 1:
-                raise self.error(
-                    f"layer {self.name!r}: {column} is {cell!r}; it must be a whole number of at"
-                    " least 1"
-                )
-            numbers.append(int(cell))
-        return numbers
+    def number(self, column: str, default: int | None = None) -> int:
+        """Read a whole number; a blank cell has the default, if the column has one."""
+        cell = self.cells.get(column, "")
+        if not cell and default is not None:
+            return default
+        least = 0 if column in FROM_ZERO else 1
+        if not (cell.isascii() and cell.isdecimal()) or (number := _whole(cell)) < least:
+            raise self.error(f"{column} is {cell!r}; it must be a whole number of at least {least}")
+        if number >= SIZE_LIMIT:
+            shown = cell if len(cell) < 24 else f"a number of {len(cell)} digits"
+            raise self.error(f"{column} is {shown}; it must be less than 2^31")
+        return number
 
-
-def _lines(path: Path) -> Iterator[_Line]:
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise WorkloadError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise WorkloadError(
-            f"{path}: is not a text file: byte {error.start} is not UTF-8; a topology is a CSV file"
-        ) from error
-    for number, line in enumerate(text.splitlines(), 1):
-        name, *cells = (cell.strip() for cell in line.split(","))
-        while cells and not cells[-1]:
-            cells.pop()
-        if name or cells:
-            yield _Line(f"{path}: line {number}", name, tuple(cells))
+    def sparsity(self) -> tuple[int, int] | None:
+        """Read ``N:M``; None where nothing is stated."""
+        cell = self.cells.get(SPARSITY, "")
+        if not cell:
+            return None
+        parts = [part.strip() for part in cell.split(":")]
+        if len(parts) == 2 and all(part.isascii() and part.isdecimal() for part in parts):
+            kept, run = _whole(parts[0]), _whole(parts[1])
+            if 1 <= kept <= run < SIZE_LIMIT:
+                return kept, run
+        raise self.error(f"{SPARSITY} is {cell!r}; it must be N:M, 1 <= N <= M, for example 2:4")
 
 
-def _is_gemm(header: _Line) -> bool:
-    """Tell the form of a file from its header."""
-    columns = [cell.upper() for cell in header.cells]
-    if any(cell.isdecimal() for cell in columns):
-        raise header.error(
-            f"is {header.name!r} and numbers; the first line is a header, which SCALE-Sim skips"
-        )
-    if columns[:3] == list(GEMM_COLUMNS):
-        return True
-    if len(columns) >= len(CONV_COLUMNS):
-        return False
-    raise header.error(
-        f"the header has {len(columns)} columns after the layer's name; it must have"
-        f" {', '.join(GEMM_COLUMNS)}, or {', '.join(CONV_COLUMNS)}"
-    )
+def _whole(digits: str) -> int:
+    """Read decimal digits; one beyond any limit stands for all of them that are too many to read."""
+    return int(digits) if len(digits) < 20 else SIZE_LIMIT
 
 
-def _dense(line: _Line) -> _Line:
-    """Take the sparsity column off a line, if it has one."""
-    if not line.cells or ":" not in line.cells[-1]:
-        return line
-    if line.cells[-1] != "1:1":
+def _header(line: Line) -> list[str]:
+    """Return the column that each cell of the first line names; a blank one names none.
+
+    Raises
+    ------
+    WorkloadError
+        A name is unknown or stands there twice, or columns are missing.
+    """
+    if any(cell.isdecimal() for cell in line.cells):
         raise line.error(
-            f"layer {line.name!r}: {SPARSITY} is {line.cells[-1]!r}; only dense layers (1:1) are"
-            " modelled"
+            f"is {line.cells[0]!r} and numbers; the first line is a header, which names the columns"
         )
-    return _Line(line.where, line.name, line.cells[:-1])
-
-
-def _gemm_layer(line: _Line, name: str) -> Layer:
-    m, n, k = line.numbers(GEMM_COLUMNS)
-    return Layer(name=name, kind="conv", role="gemm", in_channels=k, out_channels=n, in_h=m)
-
-
-def _conv_layer(line: _Line, name: str) -> Layer:
-    columns = (
-        CONV_COLUMNS if len(line.cells) <= len(CONV_COLUMNS) else (*CONV_COLUMNS, STRIDE_WIDTH)
-    )
-    height, width, tall, wide, channels, filters, stride, *second = line.numbers(columns)
-    strides = (stride, second[0] if second else stride)
-    padding = []
-    for axis, size, window, step in (
-        ("Height", height, tall, strides[0]),
-        ("Width", width, wide, strides[1]),
-    ):
-        if window > size:
+    columns: list[str] = []
+    named = any(_BY_SPELLING.get(_plain(cell)) == NAME for cell in line.cells)
+    for place, cell in enumerate(line.cells, 1):
+        column = _BY_SPELLING.get(_plain(cell)) if cell else ""
+        if not column and place == 1 and not named:
+            column = NAME  # whatever the file calls its layers
+        if column is None:
             raise line.error(
-                f"layer {line.name!r}: Filter {axis} is {window}; it must be at most IFMAP {axis},"
-                f" {size}"
+                f"column {place} is called {cell!r}, which is not known{nearest(cell, COLUMNS)}"
             )
-        padding += [0, -(size - window) % step]
-    groups = channels if "DP" in line.name else 1
-    kind: Kind = "depthwise" if groups > 1 and filters == 1 else "conv"
+        if column and column in columns:
+            raise line.error(f"column {place}, {cell!r}, gives {column} a second time")
+        columns.append(column)
+    for needed in (NAME, *(GEMM_COLUMNS if _is_gemm(columns) else CONV_COLUMNS)):
+        if needed not in columns:
+            raise line.error(
+                f"no column {needed}: a header names the layer and {', '.join(GEMM_COLUMNS)}, or"
+                f" {', '.join(CONV_COLUMNS)}; cells are separated by {line.separator}"
+            )
+    allowed = {NAME, "", SPARSITY, "Batch", *GEMM_COLUMNS} if _is_gemm(columns) else {*COLUMNS, ""}
+    if extra := [column for column in columns if column not in allowed]:
+        raise line.error(f"column {extra[0]!r} beside M, N, K: a matrix product has no such size")
+    return columns
+
+
+def _is_gemm(columns: Sequence[str]) -> bool:
+    return "M" in columns or "K" in columns
+
+
+def _row(line: Line, columns: Sequence[str]) -> _Row:
+    """Sort the cells of a line by column.
+
+    Raises
+    ------
+    WorkloadError
+        The name is missing, or a cell stands where the header names no column.
+    """
+    cells: dict[str, str] = {}
+    name_at = columns.index(NAME)
+    name = line.cells[name_at] if name_at < len(line.cells) else ""
+    if not name:
+        raise line.error(f"the layer's name is empty; column {name_at + 1} must name it")
+    row = _Row(line, name, cells)
+    last = max(place for place, column in enumerate(columns) if column)
+    for place, cell in enumerate(line.cells):
+        column = columns[place] if place < len(columns) else ""
+        if column:
+            cells[column] = cell
+        elif not cell:
+            continue
+        elif ":" in cell and SPARSITY not in columns and place > last:
+            cells[SPARSITY] = cell
+        elif (
+            place == last + 1
+            and columns[last] == "Strides"
+            and STRIDE_WIDTH not in columns
+            and cell.isdecimal()
+        ):
+            cells[STRIDE_WIDTH] = cell
+        else:
+            raise row.error(
+                f"{cell!r} stands in column {place + 1}, which the header does not name"
+            )
+    missing = [
+        column
+        for column in (GEMM_COLUMNS if _is_gemm(columns) else CONV_COLUMNS)
+        if not cells.get(column)
+    ]
+    if missing:
+        raise row.error(f"{missing[0]} is missing; a layer has {', '.join(filter(None, columns))}")
+    return row
+
+
+def _gemm_layer(row: _Row, name: str) -> Layer:
+    m, n, k = (row.number(column) for column in GEMM_COLUMNS)
+    return Layer(
+        name=name,
+        kind="conv",
+        role="gemm",
+        in_channels=k,
+        out_channels=n,
+        in_h=m,
+        sparsity=row.sparsity(),
+    )
+
+
+def _conv_layer(row: _Row, name: str) -> Layer:
+    height, width, tall, wide, channels, filters, stride = map(row.number, CONV_COLUMNS)
+    strides = (stride, row.number(STRIDE_WIDTH, stride))
+    pad = row.number("Padding", 0)
+    pads = (pad, row.number("Padding Width", pad))
+    padded = bool(row.cells.get("Padding") or row.cells.get("Padding Width"))
+    for column in ("Dilation", "Dilation Width"):
+        if (dilation := row.number(column, 1)) != 1:
+            raise row.error(f"{column} is {dilation}; no machine models dilation: it must be 1")
+    padding: list[int] = []
+    for axis, size, window, step, around in (
+        ("Height", height, tall, strides[0], pads[0]),
+        ("Width", width, wide, strides[1], pads[1]),
+    ):
+        if window > size + 2 * around:
+            raise row.error(
+                f"Filter {axis} is {window}; it must be at most IFMAP {axis}, {size + 2 * around}"
+            )
+        padding += [around, around if padded else around + -(size - window) % step]
+    groups, out_channels = _groups(row, name, channels, filters)
+    kind: Kind = "depthwise" if 1 < groups == channels == out_channels else "conv"
     return Layer(
         name=name,
         kind=kind,
         role=kind,
         in_channels=channels,
-        out_channels=filters * groups,
+        out_channels=out_channels,
         in_h=height,
         in_w=width,
         kernel_h=tall,
@@ -154,7 +264,62 @@ def _conv_layer(line: _Line, name: str) -> Layer:
         stride_w=strides[1],
         padding=(padding[0], padding[1], padding[2], padding[3]),
         groups=groups,
+        sparsity=row.sparsity(),
     )
+
+
+def _groups(row: _Row, name: str, channels: int, filters: int) -> tuple[int, int]:
+    """Return a convolution's groups and output channels.
+
+    A column counts all filters of the layer; by its name alone a depthwise layer has `filters` for
+    each channel.
+    """
+    if not row.cells.get("Groups"):
+        return (channels, filters * channels) if _named_depthwise(name) else (1, filters)
+    groups = row.number("Groups")
+    if channels % groups or filters % groups:
+        raise row.error(
+            f"Groups is {groups}; it must divide the {channels} channels and {filters} filters"
+        )
+    return groups, filters
+
+
+def _named_depthwise(name: str) -> bool:
+    return "DP" in name
+
+
+def _note(path: Path, rows: Sequence[_Row], layers: Sequence[Layer]) -> str:
+    """Say what the file does not show by itself: the batch, and which layers are depthwise by name.
+
+    Raises
+    ------
+    WorkloadError
+        Layers are of different batches.
+    """
+    batch = rows[0].number("Batch", 1)
+    for row in rows:
+        if row.number("Batch", 1) != batch:
+            raise row.error(
+                f"Batch is {row.number('Batch', 1)}, and that of {rows[0].name!r} is {batch}; all"
+                " layers of a file are of one batch"
+            )
+    note = f"imported from the SCALE-Sim topology {path.name}"
+    if batch > 1:
+        note += (
+            f"; batch {batch}: all figures are of one image, a batch takes {batch} times as much"
+        )
+    named = [
+        layer.name
+        for row, layer in zip(rows, layers, strict=True)
+        if not row.cells.get("Groups") and _named_depthwise(row.name) and layer.groups > 1
+    ]
+    if named:
+        others = f" and {len(named) - 1} more" if len(named) > 1 else ""
+        note += (
+            f"; {named[0]}{others} depthwise by the name (it contains DP, as in SCALE-Sim); a"
+            " column Groups says otherwise"
+        )
+    return note
 
 
 def read_topology(path: Path) -> Workload:
@@ -168,21 +333,34 @@ def read_topology(path: Path) -> Workload:
     WorkloadError
         The file cannot be read or a line is not what it must be; the message names line and column.
     """
-    lines = list(_lines(path))
+    lines = read_lines(path)
     if not lines:
         raise WorkloadError(f"{path}: is empty; a topology has a header and a line for each layer")
-    make = _gemm_layer if _is_gemm(lines[0]) else _conv_layer
+    columns = _header(lines[0])
+    rows = [_row(line, columns) for line in lines[1:]]
+    if not rows:
+        raise WorkloadError(f"{path}: has a header and no layer; add a line for each layer")
+    make = _gemm_layer if _is_gemm(columns) else _conv_layer
+    used: set[str] = set()
     seen: dict[str, int] = {}
     layers = []
-    for line in lines[1:]:
-        if not line.name:
-            raise line.error("the layer's name is empty; the first column must name it")
-        seen[line.name] = seen.get(line.name, 0) + 1
-        again = seen[line.name]
-        layers.append(make(_dense(line), line.name if again == 1 else f"{line.name}#{again}"))
-    if not layers:
-        raise WorkloadError(f"{path}: has a header and no layer; add a line for each layer")
-    note = f"imported from the SCALE-Sim topology {path.name}"
+    for row in rows:
+        layer = make(row, _unique(row.name, seen, used))
+        if layer.macs >= MACS_LIMIT:
+            raise row.error(f"has {layer.macs:.1e} multiplications; it must have less than 2^50")
+        layers.append(layer)
     return Workload(
-        name=path.stem, items=tuple(layers), provenance=Provenance(network=path.stem, note=note)
+        name=path.stem,
+        items=tuple(layers),
+        provenance=Provenance(network=path.stem, note=_note(path, rows, layers)),
     )
+
+
+def _unique(name: str, seen: dict[str, int], used: set[str]) -> str:
+    """Return the name, with a number behind it that makes it unique."""
+    while True:
+        seen[name] = again = seen.get(name, 0) + 1
+        unique = name if again == 1 else f"{name}#{again}"
+        if unique not in used:
+            used.add(unique)
+            return unique

@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any, Literal
 
 from archonsim.engine.observer import SILENT, Observer
-from archonsim.errors import MaskError, SpecError
+from archonsim.errors import MaskError, SpecError, WorkloadError
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import BlockMasks, Machine, Simulation
 from archonsim.network.block import Block
@@ -44,6 +44,25 @@ def _run_observed(
             f"architecture {arch!r} cannot be traced: its simulation's run takes no observer"
         )
     return simulation.run(masks, on_step, observer=observer)
+
+
+def check_sparsity(workload: Workload, machine: Machine) -> None:
+    """Refuse shapes that state N:M sparsity on a machine that would multiply every weight.
+
+    Raises
+    ------
+    WorkloadError
+        A layer states a sparsity other than 1:1, and the machine has no `skips_stated_zeros`.
+    """
+    if getattr(machine, "skips_stated_zeros", False):
+        return
+    for layer in workload.layers():
+        if layer.sparsity is not None and layer.sparsity[0] < layer.sparsity[1]:
+            kept, run = layer.sparsity
+            raise WorkloadError(
+                f"layer {layer.name!r} is {kept}:{run} sparse, and architecture {machine.name!r}"
+                " multiplies every weight: use --arch sparse, or write 1:1 for a dense layer"
+            )
 
 
 def choose_images(workload: Workload, images: Sequence[int] | None) -> list[int]:
@@ -102,7 +121,10 @@ def simulate(
         ``cycle`` fidelity was asked of a workload without weights or masks.
     SpecError
         An observer was given for a plug-in's machine that takes none.
+    WorkloadError
+        As :func:`check_sparsity`.
     """
+    check_sparsity(workload, machine)
     policy = masks or MaskPolicy()
     results: list[list[PhaseResult]] = []
     numbers: list[int] = []

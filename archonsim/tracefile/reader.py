@@ -123,8 +123,16 @@ def _layer(node: Node) -> Layer:
         activation=node.choice("activation", schema.ACTIVATIONS),
         batchnorm=node.boolean("batchnorm"),
         bias=node.boolean("bias"),
+        sparsity=_sparsity(node),
         **sizes,
     )
+
+
+def _sparsity(node: Node) -> tuple[int, int] | None:
+    if not node.has("sparsity"):
+        return None
+    kept, run = node.integers("sparsity", 2)
+    return kept, run
 
 
 def _block(node: Node, layers: Node) -> Block:

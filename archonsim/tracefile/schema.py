@@ -8,7 +8,7 @@ Layout (version 1.1)::
                            and since 1.1, of an export: [untrained], [model], [model_sha256],
                            [split], [image_indices], [preprocessing], [framework], [command]
     /layers                units: JSON, unit of each attribute below
-    /layers/<name>         the fields of Layer, sha256
+    /layers/<name>         the fields of Layer, sha256; [sparsity] (N, M) of N:M sparse shapes
         weight             (O, C/G, R, S)          as used; zeros are the pruning
         scale, shift       (O,)                    y = scale * conv(x) + shift
     /blocks/<name>         index, pw1, dw, pw2 (names of layers), order, residual, shuffle,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from archonsim import run
 from archonsim.dataflow.systolic import layer_cycles
 from archonsim.errors import WorkloadError
 from archonsim.network.layer import Layer
@@ -68,6 +69,104 @@ def test_a_name_with_dp_is_depthwise(tmp_path: Path) -> None:
     assert (two.kind, two.groups, two.out_channels, two.macs) == ("conv", 16, 32, 36 * 9 * 32)
 
 
+def test_columns_are_read_by_header_in_any_order(tmp_path: Path) -> None:
+    (usual,) = layers(tmp_path, CONV + "c, 14, 12, 3, 5, 32, 64, 2,\n")
+    (mixed,) = layers(
+        tmp_path,
+        "Layer, num filters, Input Channels, ifmap_w, ifmap_h, Filt H, Filt W, Stride\n"
+        "c, 64, 32, 12, 14, 3, 5, 2\n",
+    )
+    assert mixed == usual
+    (product,) = layers(tmp_path, "Layer, K, M, N\ng, 11, 5, 7\n")
+    assert (product.in_channels, product.in_h, product.out_channels) == (11, 5, 7)
+
+
+def test_a_batch_is_no_stride(tmp_path: Path) -> None:
+    """One image takes 24 190 cycles on 32x32 PEs; read as a stride of 4, a batch took 6 802."""
+    path = tmp_path / "net.csv"
+    path.write_text(
+        CONV.replace("Strides,", "Strides, Batch Size,")
+        + "Tok, 32, 32, 1, 1, 64, 64, 1, 4,\nAtt, 32, 32, 1, 1, 64, 128, 1, 4,\n"
+    )
+    work = read_topology(path)
+    assert sum(layer_cycles(layer, 32, 32) for layer in work.layers()) == 24_190
+    assert "batch 4: all figures are of one image, a batch takes 4 times as much" in (
+        work.provenance.note
+    )
+
+
+def test_groups_padding_and_stride_width_have_columns(tmp_path: Path) -> None:
+    header = CONV.replace("Strides,", "Stride Height, Stride Width, Groups, Padding, Dilation,")
+    one, two = layers(
+        tmp_path,
+        header + "a, 8, 8, 3, 3, 16, 16, 1, 2, 16, 1, 1,\nDPN, 8, 8, 3, 3, 8, 8, 1, 1, 2,\n",
+    )
+    assert (one.kind, one.groups, one.out_h, one.out_w, one.padding) == (
+        "depthwise",
+        16,
+        8,
+        4,
+        (1, 1, 1, 1),
+    )
+    assert (two.kind, two.groups, two.out_channels, two.macs) == ("conv", 2, 8, 36 * 9 * 4 * 8)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (CONV + "Conv1,12,12,3,3,1,4,1,\n").replace(",", "\t"),
+        (CONV + "Conv1,12,12,3,3,1,4,1\n").replace(",", ";"),
+        f"# a net\n\n{CONV}\n,,,\nConv1,12,12,3,3,1,4,1,#first\n#Conv2,1,1\n",
+        CONV + "Conv1, 12, 12, 3, 3, 1, 4, 1 # first, second\n",
+        CONV.replace(",\n", "\r\n") + '"Conv1","12", "12",3,3,1,4,1\r\n',
+        "\ufeff" + CONV + "Conv1,12,12,3,3,1,4,1,,,\n",
+    ],
+)
+def test_separators_quotes_comments_and_blanks(tmp_path: Path, text: str) -> None:
+    (layer,) = layers(tmp_path, text)
+    assert (layer.name, layer.in_h, layer.out_channels, layer.macs) == ("Conv1", 12, 4, 3600)
+
+
+def test_a_depthwise_layer_by_its_name_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "net.csv"
+    path.write_text(CONV + "DPN_block1, 32, 32, 3, 3, 8, 16, 1,\n")
+    assert "DPN_block1 depthwise by the name (it contains DP" in read_topology(path).provenance.note
+
+
+def test_sparsity_is_of_each_filters_weights(tmp_path: Path) -> None:
+    one, two, three = layers(
+        tmp_path, CONV + "a,9,9,3,3,3,2,1,2:4\nb,9,9,1,1,4,8,1,1:4\nc,9,9,3,3,1,1,1,\n"
+    )
+    assert (one.sparsity, one.kept_weights) == ((2, 4), 2 * (6 * 2 + 2))
+    assert (two.sparsity, two.kept_weights) == ((1, 4), 8)
+    assert (three.sparsity, three.kept_weights) == (None, 9)
+
+
+def test_sparsity_runs_on_the_sparse_array_only(tmp_path: Path) -> None:
+    """The dense array's mapping gives each PE n products a pass; at 2:4 it does half of them."""
+    dense, sparse = tmp_path / "dense.csv", tmp_path / "sparse.csv"
+    dense.write_text(CONV + "a, 8, 8, 1, 1, 64, 64, 1, 1:1\n")
+    sparse.write_text(CONV + "a, 8, 8, 1, 1, 64, 64, 1, 2:4\n")
+    for fidelity in ("ideal", "cycle"):
+        whole = run("sparse", dense, fidelity=fidelity).report
+        half = run("sparse", sparse, fidelity=fidelity).report
+        assert (whole.total_macs, half.total_macs) == (8 * 8 * 64 * 64, 8 * 8 * 64 * 32)
+        assert half.total_cycles < whole.total_cycles
+    ideal = run("sparse", sparse, fidelity="ideal").report
+    assert 2 * ideal.total_cycles == run("sparse", dense, fidelity="ideal").report.total_cycles
+    with pytest.raises(WorkloadError, match=r"'a' is 2:4 sparse, and architecture 'systolic' mult"):
+        run("systolic", sparse)
+    run("systolic", dense)
+
+
+def test_a_row_of_many_pixels_takes_no_memory_for_its_passes(tmp_path: Path) -> None:
+    """Passes that are alike are a number: as a list, 1.8e9 of them took 73 GiB."""
+    path = tmp_path / "net.csv"
+    path.write_text(CONV + "gru, 1, 7680, 1, 1, 2560, 6000, 1,\n")
+    report = run("sparse", path, fidelity="ideal").report
+    assert report.total_cycles == run("dense", path, fidelity="ideal").report.total_cycles
+
+
 def test_names_that_come_again_get_a_number(tmp_path: Path) -> None:
     assert [
         layer.name for layer in layers(tmp_path, GEMM + "a,1,1,1\nb,1,1,1,1:1,\na,1,1,1\n")
@@ -101,18 +200,55 @@ def test_strides_of_both_axes_and_dense_sparsity_are_read(tmp_path: Path) -> Non
         ),
         (
             CONV + "a, 8, 8, 3, 3, 2,\n",
-            "line 2: layer 'a' has 5 values; it must have 7: IFMAP Height",
+            "line 2: layer 'a': Num Filter is missing; a layer has Layer name, IFMAP Height",
         ),
-        (CONV + "a, 8, 8, 3, 3, 2, 4, 1, 1, 9,\n", "has '9' after its last column"),
         (
-            CONV + "a, 8, 8, 3, 3, 2, 4, 1, 2:4,\n",
-            "Sparsity is '2:4'; only dense layers (1:1) are modelled",
+            CONV + "a, 8, 8, 3, 3, 2, 4, 1, 1, 9,\n",
+            "line 2: layer 'a': '9' stands in column 10, which the header does not name",
+        ),
+        (
+            CONV + "a, 8, 8, 3, 3, 2, 4, 1, 4:2,\n",
+            "Sparsity is '4:2'; it must be N:M, 1 <= N <= M, for example 2:4",
         ),
         (CONV + ", 8, 8, 3, 3, 2, 4, 1,\n", "line 2: the layer's name is empty"),
-        (GEMM + "a, 8, 8,\n", "line 2: layer 'a' has 2 values; it must have 3: M, N, K"),
-        (GEMM + "a, 8, 8, 8, 8\n", "has '8' after its last column 'K'"),
+        (GEMM + "a, 8, 8,\n", "line 2: layer 'a': K is missing; a layer has Layer name, M, N, K"),
+        (GEMM + "a, 8, 8, 8, 8\n", "'8' stands in column 5, which the header does not name"),
         ("a, 8, 8, 3, 3, 2, 4, 1,\n", "line 1: is 'a' and numbers; the first line is a header"),
-        ("Layer, M, K\n", "line 1: the header has 2 columns after the layer's name"),
+        (
+            "Layer, M, K\n",
+            "line 1: no column N: a header names the layer and M, N, K, or IFMAP Height",
+        ),
+        (
+            CONV.replace("Strides,", "Strides, Dilation,") + "a, 8, 8, 3, 3, 2, 4, 1, 2,\n",
+            "Dilation is 2; no machine models dilation: it must be 1",
+        ),
+        (
+            CONV.replace("Strides,", "Strides,,,Eh,Ew") + "a, 8, 8, 3, 3, 2, 4, 1,,,10,10\n",
+            "line 1: column 11 is called 'Eh', which is not known",
+        ),
+        (
+            CONV.replace("Channels", "Chanels") + "a, 8, 8, 3, 3, 2, 4, 1,\n",
+            "column 6 is called 'Chanels', which is not known; did you mean 'Channels'?",
+        ),
+        (
+            CONV.replace("Strides,", "Strides, Stride,") + "a, 8, 8, 3, 3, 2, 4, 1, 1,\n",
+            "column 9, 'Stride', gives Strides a second time",
+        ),
+        (
+            CONV.replace("Strides,", "Strides, Batch,")
+            + "a, 8, 8, 3, 3, 2, 4, 1, 4,\nb, 8, 8, 3, 3, 2, 4, 1, 2,\n",
+            "line 3: layer 'b': Batch is 2, and that of 'a' is 4; all layers of a file are of one",
+        ),
+        (
+            CONV.replace("Strides,", "Strides, Groups,") + "a, 8, 8, 3, 3, 4, 4, 1, 3,\n",
+            "Groups is 3; it must divide the 4 channels and 4 filters",
+        ),
+        (GEMM.replace("K,", "K, Strides") + "a, 1, 1, 1, 1\n", "column 'Strides' beside M, N, K"),
+        (GEMM + "a, 1, 1, 2147483648,\n", "K is 2147483648; it must be less than 2^31"),
+        (GEMM + f"a, 1, 1, {'9' * 5000},\n", "K is a number of 5000 digits; it must be less"),
+        (GEMM + "a, 999999, 999999, 999999,\n", "has 1.0e+18 multiplications; it must have less"),
+        (GEMM + '"a, 1, 1, 1,\n', "line 2: unexpected end of data; close every quote"),
+        ("Layer | M | N | K\na | 1 | 1 | 1\n", "cells are separated by commas"),
     ],
 )
 def test_faults_name_line_column_and_value(tmp_path: Path, text: str, told: str) -> None:

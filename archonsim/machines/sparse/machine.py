@@ -38,6 +38,8 @@ class SparseMachine:
         " its slowest PE"
     )
     spec_type = SparseSpec
+    #: Shapes that state N:M sparsity run at that density.
+    skips_stated_zeros = True
     preset = (resources.files("archonsim.machines.sparse") / "preset.toml").read_text("utf-8")
     includes = (
         (
@@ -138,7 +140,8 @@ class SparseSimulation:
     """
 
     def __init__(self, workload: Workload, spec: SparseSpec) -> None:
-        if workload.trace is None and spec.nnz == "weights":
+        stated = all(step.layer.sparsity is not None for step in layer_steps(workload))
+        if workload.trace is None and spec.nnz == "weights" and not stated:
             raise MaskError(
                 f"workload {workload.name!r} has shapes only, and the sparse array counts the zeros"
                 " of its weights: use a workload file, --set nnz=density for balanced zeros at"
@@ -172,7 +175,7 @@ class SparseSimulation:
         return self._fixed[name]
 
     def _with_tiles(self, mapped: MappedLayer, work: LayerWork) -> tuple[LayerWork, Phase]:
-        tiles = work.tile_cycles(min(tile_count(mapped, work.cycles), len(work.ends)))
+        tiles = work.tile_cycles(min(tile_count(mapped, work.cycles), work.passes))
         bounds = {"mapping": -(-work.macs // mapped.mapping.pes_used)}
         bounds[work.beyond] = work.cycles
         return work, layer_phase(

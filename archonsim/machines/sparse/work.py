@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.dataflow.passes import PassGrid, pass_grid
+from archonsim.dataflow.passes import PassGrid, pass_counts, pass_grid
 from archonsim.machines.row_stationary.layers import MappedLayer
 from archonsim.machines.sparse.published import PublishedLayer, measured_work
 from archonsim.machines.sparse.spec import SparseSpec
@@ -22,13 +23,28 @@ Alive = NDArray[np.uint8]
 PRUNED = {"pw1": "pointwise_density", "pw2": "pointwise_density", "dw": "depthwise_density"}
 
 
+@dataclass(frozen=True, slots=True)
+class EvenPasses:
+    """Passes that are alike: two numbers stand for a list that could be of any length.
+
+    Attributes
+    ----------
+    count : int
+    cycles : int
+        Of all passes; the first i of them end in cycle ``i * cycles // count``.
+    """
+
+    count: int
+    cycles: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerWork:
     """What a layer takes, all groups together.
 
     Attributes
     ----------
-    ends : (passes,) int
+    ends : (passes,) int, or EvenPasses
         Cycle in which the last PE has ended each pass.
     macs : int
         Multiplications done.
@@ -42,7 +58,7 @@ class LayerWork:
         equal share up.
     """
 
-    ends: Ints
+    ends: Ints | EvenPasses
     macs: int
     density: float
     phase: str = "layer"
@@ -51,12 +67,23 @@ class LayerWork:
     @property
     def cycles(self) -> int:
         """Cycles of all passes."""
-        return int(self.ends[-1])
+        return self._end(self.passes)
+
+    @property
+    def passes(self) -> int:
+        """Number of passes."""
+        return self.ends.count if isinstance(self.ends, EvenPasses) else len(self.ends)
+
+    def _end(self, passes: int) -> int:
+        """Cycle in which the last PE has ended the first `passes` passes."""
+        if isinstance(self.ends, EvenPasses):
+            return passes * self.ends.cycles // self.ends.count
+        return int(self.ends[passes - 1])
 
     def tile_cycles(self, tiles: int) -> list[int]:
         """Cycles of each of `tiles` runs of passes."""
-        cuts = [len(self.ends) * (tile + 1) // tiles - 1 for tile in range(tiles)]
-        return [int(cycles) for cycles in np.diff(self.ends[cuts], prepend=0)]
+        ends = [0, *(self._end(self.passes * (tile + 1) // tiles) for tile in range(tiles))]
+        return [end - start for start, end in itertools.pairwise(ends)]
 
 
 def dense_work(mapped: MappedLayer) -> LayerWork:
@@ -66,20 +93,24 @@ def dense_work(mapped: MappedLayer) -> LayerWork:
         for level, loop in mapped.mapping.loops()
         if level in ("dram", "glb") and loop.axis == "time"
     )
-    return LayerWork(
-        np.arange(1, passes + 1) * mapped.cycles // passes, mapped.macs, 1.0, beyond="ports"
-    )
+    return LayerWork(EvenPasses(passes, mapped.cycles), mapped.macs, 1.0, beyond="ports")
 
 
 def balanced_work(mapped: MappedLayer, spec: SparseSpec) -> LayerWork:
-    """A layer of which only the density is known: every PE has the same share in every pass."""
-    density = getattr(spec, PRUNED[mapped.layer.role]) if mapped.layer.role in PRUNED else 1.0
+    """A layer of which only the density is known: every PE has the same share in every pass.
+
+    A density that the layer's shape states (N:M) goes before those of the machine's description.
+    """
+    layer = mapped.layer
+    if layer.sparsity is not None:
+        density = layer.kept_weights / layer.weights
+    else:
+        density = getattr(spec, PRUNED[layer.role]) if layer.role in PRUNED else 1.0
     if density == 1.0:
         return dense_work(mapped)
-    grid = pass_grid(mapped.mapping)
-    ends = np.arange(1, len(grid.passes) * mapped.problem.groups + 1) * math.ceil(
-        round(density * grid.work, 9)
-    )
+    passes, work = pass_counts(mapped.mapping)
+    passes *= mapped.problem.groups
+    ends = EvenPasses(passes, passes * math.ceil(round(density * work, 9)))
     return LayerWork(ends, round(density * mapped.macs), density, beyond="mapping")
 
 
@@ -98,8 +129,9 @@ def published_work(
     groups = mapped.problem.groups
     if published.matrix is None:
         macs = balanced_work(mapped, spec).macs if published.macs is None else published.macs
-        whole = dense_work(mapped)
-        ends = whole.ends * published.cycles // whole.cycles
+        passes = dense_work(mapped).passes
+        whole = np.arange(1, passes + 1) * mapped.cycles // passes
+        ends = whole * published.cycles // mapped.cycles
         return LayerWork(ends, macs, macs / mapped.macs, "published")
     work = np.tile(measured_work(published.matrix), (1, groups))
     macs = int(work.sum())
