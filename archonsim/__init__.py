@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from archonsim import cache  # noqa: F401  # before anything imports numba or matplotlib
 from archonsim.version import __version__
 
 if TYPE_CHECKING:

@@ -23,8 +23,11 @@ def fail(message: str, code: int) -> int:
 def main() -> NoReturn:
     """Run the command line."""
     try:
+        from archonsim.cache import SETTLED
         from archonsim.cli.app import run_command
 
+        if SETTLED:
+            sys.stderr.write(f"archonsim: {SETTLED}\n")
         code = run_command(sys.argv[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:
