@@ -40,7 +40,8 @@ def comparison() -> dict[str, Any]:
 
 def run(arch: str = "archon") -> dict[str, Any]:
     """One machine's result."""
-    return comparison()["runs"][ARCHS.index(arch)]
+    runs: list[dict[str, Any]] = comparison()["runs"]
+    return runs[ARCHS.index(arch)]
 
 
 def point(arch: str, work: Workload, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -27,12 +27,14 @@ UNLIMITED = ("dram.model=unlimited", "glb.model=unlimited")
 
 def dense(*overrides: str) -> RowStationarySpec:
     """The dense preset with some keys changed."""
-    return machine_spec(DENSE, None, overrides)
+    spec: RowStationarySpec = machine_spec(DENSE, None, overrides)
+    return spec
 
 
 def sparse(*overrides: str) -> SparseSpec:
     """The sparse preset with some keys changed."""
-    return machine_spec(SPARSE, None, overrides)
+    spec: SparseSpec = machine_spec(SPARSE, None, overrides)
+    return spec
 
 
 def rows(path: Path) -> list[dict[str, str]]:

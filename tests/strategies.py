@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -17,15 +18,22 @@ from archonsim.network.layer import Layer, same_padding
 from archonsim.pe.beats import BeatStream, cut
 from archonsim.pe.survivor_kernel import survivor_table
 from archonsim.trace.fused_weight import FusedWeight, fuse_tensors
+from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import LayerTensors
 
 
 def archon(*overrides: str) -> ArchonSpec:
     """ARCHON's preset with some keys changed."""
-    return machine_spec(MACHINE, None, overrides)
+    spec: ArchonSpec = machine_spec(MACHINE, None, overrides)
+    return spec
 
 
 UNLIMITED = ("dram.model=unlimited", "glb.model=unlimited", "prediction_glb.model=unlimited")
+
+
+def without_masks(block: Block) -> tuple[Mask, Mask]:
+    """Masks for machines that must not ask for any."""
+    raise AssertionError(f"{block.name}: this machine needs no masks")
 
 
 def make_block(
@@ -45,7 +53,6 @@ def make_block(
     """A PW-DW-PW block with 'same' padding; `late`: PW-PW-DW."""
     height, width = size
     padding = (*same_padding(height, kernel, stride), *same_padding(width, kernel, stride))
-    common = {"batchnorm": True}
     pw1 = Layer(
         name=f"b{index}.pw1",
         kind="conv",
@@ -56,7 +63,7 @@ def make_block(
         in_h=height,
         in_w=width,
         activation="relu",
-        **common,
+        batchnorm=True,
     )
     wide = out if late else mid
     dw = Layer(
@@ -74,7 +81,7 @@ def make_block(
         stride_w=stride,
         padding=padding,
         activation="none" if late else "relu",
-        **common,
+        batchnorm=True,
     )
     pw2 = Layer(
         name=f"b{index}.pw2",
@@ -86,15 +93,14 @@ def make_block(
         in_h=height if late else dw.out_h,
         in_w=width if late else dw.out_w,
         activation="relu" if late else "none",
-        **common,
+        batchnorm=True,
     )
-    order = "pw-pw-dw" if late else "pw-dw-pw"
     return Block(
         index=index,
         pw1=pw1,
         dw=dw,
         pw2=pw2,
-        order=order,
+        order="pw-pw-dw" if late else "pw-dw-pw",
         residual="add" if residual else "none",
         shuffle=shuffle,
     )
@@ -129,7 +135,8 @@ class TileCase:
     @property
     def survives(self) -> list[list[bool]]:
         """The table as ``[PE][row]``, for the reference."""
-        return unpack_table(self.table, self.rows * self.cols).tolist()
+        bits: list[list[bool]] = unpack_table(self.table, self.rows * self.cols).tolist()
+        return bits
 
 
 def unpack_table(table: np.ndarray, pes: int) -> np.ndarray:
@@ -196,6 +203,6 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
     )
 
 
-def replace_spec(spec: ArchonSpec, part: str, **changes: object) -> ArchonSpec:
+def replace_spec(spec: ArchonSpec, part: str, **changes: Any) -> ArchonSpec:
     """Change fields of one part of a description."""
     return dataclasses.replace(spec, **{part: dataclasses.replace(getattr(spec, part), **changes)})

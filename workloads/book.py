@@ -72,9 +72,9 @@ def _paper_phase(
     rates = tuple(build_part(Rate, piece, f"{where}: schedule {name}") for piece in schedules[name])
     stage = Stage(epochs=row.pop("epochs"), batch=row.pop("batch"), resolution=32)
     settled = {"peak_rate": 0.0, "nesterov": False, "clip": 0.0}
-    return build_part(
-        Phase, {**settled, **row, "flavour": flavour, "rates": rates, "stages": (stage,)}, where
-    )  # type: ignore[no-any-return]
+    fields = {**settled, **row, "flavour": flavour, "rates": rates, "stages": (stage,)}
+    phase: Phase = build_part(Phase, fields, where)
+    return phase
 
 
 def paper_recipe(network: str) -> Recipe:

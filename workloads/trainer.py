@@ -261,7 +261,7 @@ class Trainer:
             logits.float(), labels, label_smoothing=phase.label_smoothing
         )
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if phase.clip:
             nn.utils.clip_grad_norm_(network.parameters(), phase.clip)
         optimiser.step()

@@ -117,7 +117,7 @@ class FixedTile:
     ) -> None:
         self.loads = tuple(loads)
         self.stores = tuple(stores)
-        self.chunks = (0,)
+        self.chunks: tuple[int, ...] = (0,)
         self.beside = None
         self.cycles, self.macs, self.adds, self.adds_possible = cycles, macs, adds, adds_possible
 

@@ -55,14 +55,38 @@ class Machine(Protocol):
         `ideal_excludes` likewise.
     """
 
-    name: str
-    summary: str
-    spec_type: type
-    preset: str
-    includes: tuple[str, ...]
-    excludes: tuple[str, ...]
-    ideal_includes: tuple[str, ...]
-    ideal_excludes: tuple[str, ...]
+    # Properties, so that a class attribute of a narrower type fits, too.
+    @property
+    def name(self) -> str:
+        """Name as in ``--arch``."""
+
+    @property
+    def summary(self) -> str:
+        """One line for ``archonsim archs``."""
+
+    @property
+    def spec_type(self) -> type:
+        """Frozen dataclass of the description."""
+
+    @property
+    def preset(self) -> str:
+        """TOML text of the default description."""
+
+    @property
+    def includes(self) -> tuple[str, ...]:
+        """What the cycles of ``cycle`` fidelity contain."""
+
+    @property
+    def excludes(self) -> tuple[str, ...]:
+        """What the cycles of ``cycle`` fidelity leave out."""
+
+    @property
+    def ideal_includes(self) -> tuple[str, ...]:
+        """What the cycles of ``ideal`` fidelity contain."""
+
+    @property
+    def ideal_excludes(self) -> tuple[str, ...]:
+        """What the cycles of ``ideal`` fidelity leave out."""
 
     def ideal(self, workload: Workload, spec: Any) -> list[PhaseResult]:
         """Evaluate the machine's closed-form model."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -32,9 +33,10 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, object]:
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
     assert run_command([str(one) for one in (*arguments, "--format", "json")]) == 0
-    return json.loads(capsys.readouterr().out)
+    tree: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return tree
 
 
 def test_json_contract(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
 
 from archonsim.cli.app import run_command
 
 
-def compare(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:  # type: ignore[type-arg]
+def compare(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     assert run_command(["compare", *arguments, "--format", "json"]) == 0
-    return json.loads(capsys.readouterr().out)
+    tree: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return tree
 
 
 def test_headline_of_ics21(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import json
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,10 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:  # type: ignore[type-arg]
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
     assert run_command([str(one) for one in (*arguments, "--format", "json")]) == 0
-    return json.loads(capsys.readouterr().out)
+    tree: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return tree
 
 
 def test_energy_in_every_format(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,11 +131,9 @@ def test_every_key_has_an_effect(name: str, key: str) -> None:
     def figures(*overrides: str) -> list[object]:
         layers = [run(name, *beside, *overrides, work=work).layers for work in works]
         # Sizes change energies, too, but must show elsewhere.
-        return (
-            layers
-            if key == "energy_rules"
-            else [_without_energy(one) for layer in layers for one in layer]
-        )
+        if key == "energy_rules":
+            return [*layers]
+        return [_without_energy(one) for layer in layers for one in layer]
 
     assert figures(f"{key}={TIMINGS[name] if key == 'timing' else CHANGES[key]}") != figures()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
-from torch import nn  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_module  # noqa: E402
@@ -37,11 +38,11 @@ from tests.export.nets import (  # noqa: E402
 IMAGES = 3
 
 
-def pictures(count: int = IMAGES, size: int = 16, seed: int = 7) -> torch.Tensor:
+def pictures(count: int = IMAGES, size: int = 16, seed: int = 7) -> Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
-def hooked_signs(module: nn.Module, kind: type[nn.Module], image: torch.Tensor) -> list[np.ndarray]:
+def hooked_signs(module: nn.Module, kind: type[nn.Module], image: Tensor) -> list[np.ndarray]:
     """Signs of what the module's own ReLUs make, in order, by hooks and nothing of ours."""
     found: list[np.ndarray] = []
     handles = [
@@ -77,6 +78,7 @@ def test_masks_are_the_signs_of_the_modules_own_relus(inplace: bool) -> None:
 
 
 def test_block_outputs_are_the_modules_own_to_the_bit() -> None:
+    module: Any
     module, images = ready(MobileNetV2()), pictures(1)
     workload = export_module(module, images)
     assert workload.trace is not None
@@ -209,7 +211,8 @@ def shares(workload: Workload) -> int:
 
 
 def test_relu6_fuses_where_nothing_reaches_6_and_else_not() -> None:
-    module, images = ready(MobileNetV2(nn.ReLU6)), pictures()
+    module: Any = ready(MobileNetV2(nn.ReLU6))
+    images = pictures()
     assert shares(export_module(module, images / 100)) == 3
     loud = nn.Sequential(module)
     module.one.branch[1].weight.data *= 8
@@ -278,7 +281,7 @@ def test_layers_compute_what_the_module_does() -> None:
                 nn.BatchNorm2d(5),
             )
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: Tensor) -> Tensor:
             return (2 * self.bn(self.conv(self.pad(x))) - 0.5) / 4
 
     module, images = ready(Scaled()), pictures(1)
@@ -326,7 +329,7 @@ def test_what_cannot_be_described_is_refused_in_one_line(module: nn.Module, mess
 
 
 def test_a_weight_that_is_no_number_is_named() -> None:
-    module = ready(MobileNetV2())
+    module: Any = ready(MobileNetV2())
     module.two.branch[3].weight.data[5, 0, 1, 1] = float("nan")
     with pytest.raises(
         WorkloadError, match=r"two\.branch\.3\.weight: value at \(5, 0, 1, 1\) is nan"
@@ -363,7 +366,7 @@ def test_what_depends_on_shapes_alone_is_a_constant() -> None:
             super().__init__()
             self.conv = nn.Conv2d(3, 3, 1)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: Tensor) -> Tensor:
             y = self.conv(x)
             pool = nn.functional.avg_pool2d
             return pool(y, 3, 1, 1) / pool(torch.ones_like(y), 3, 1, 1)

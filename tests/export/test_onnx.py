@@ -14,7 +14,7 @@ onnxruntime = pytest.importorskip(
     "onnxruntime", reason="onnxruntime is not installed (extra 'onnx')"
 )
 
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import ModelProto, TensorProto, helper, numpy_helper  # noqa: E402
 
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_onnx  # noqa: E402
@@ -30,7 +30,7 @@ def weights(*shape: int) -> np.ndarray[Any, Any]:
     return (RNG.standard_normal(shape) * (RNG.random(shape) < 0.6)).astype(np.float32)
 
 
-def bottleneck(activation: str = "Relu", dilation: int = 1, batch: Any = "n") -> onnx.ModelProto:
+def bottleneck(activation: str = "Relu", dilation: int = 1, batch: Any = "n") -> ModelProto:
     """A bottleneck with a folded normalisation, one beside it, TensorFlow's padding and a residual sum; then a classifier."""
     constants = {
         "expand.weight": weights(12, 4, 1, 1),
@@ -76,7 +76,7 @@ def bottleneck(activation: str = "Relu", dilation: int = 1, batch: Any = "n") ->
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
-def saved(model: onnx.ModelProto, folder: Path) -> Path:
+def saved(model: ModelProto, folder: Path) -> Path:
     onnx.save(model, folder / "net.onnx")
     return folder / "net.onnx"
 
@@ -92,7 +92,8 @@ def own_values(
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return session.run(names, {"image": image[None]})
+    values: list[np.ndarray[Any, Any]] = session.run(names, {"image": image[None]})
+    return values
 
 
 @pytest.mark.parametrize("batch", [1, "n"])

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
-from torch import nn  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 from torch.nn.utils import parametrizations, prune  # noqa: E402
 
 from archonsim.errors import WorkloadError  # noqa: E402
@@ -29,7 +29,7 @@ from tests.export.nets import (  # noqa: E402
 )
 
 
-def pictures(count: int = 2, size: int = 16) -> torch.Tensor:
+def pictures(count: int = 2, size: int = 16) -> Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(7))
 
 
@@ -96,7 +96,7 @@ def test_statistics_of_the_image_itself_are_not_folded(kind: type[nn.Module]) ->
 
 def test_a_control_flow_that_nobody_follows_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     class Deciding(MobileNetV2):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: Tensor) -> Tensor:
             y = super().forward(x)
             return y * 2 if y.mean() > 100 else y
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from archonsim.dataflow.tile import output_tiles
@@ -22,7 +22,7 @@ from archonsim.network.block import Block
 from archonsim.network.networks import network
 from archonsim.network.workload import Workload
 from archonsim.stats.counts import Transfer
-from archonsim.trace.fused_weight import fuse
+from archonsim.trace.fused_weight import FusedWeight, fuse
 from tests.laws.test_archon import BLOCKS, SETTINGS, run, total, workload_of
 from tests.strategies import UNLIMITED, archon, make_block, replace_spec
 
@@ -131,16 +131,15 @@ def test_cutting_windows_changes_the_order_of_groups_and_nothing_else(
     fused = fuse(block, work.trace)
     cut = in_window_order(fused, block, pad)
 
-    def groups(one: object) -> list[tuple[int, ...]]:
+    def groups(one: FusedWeight) -> list[tuple[int, ...]]:
         return [
             (
-                int(cut_or.channel[i]),
-                int(cut_or.out[i]),
-                int(cut_or.tap[i]),
-                *cut_or.mid[cut_or.start[i] : cut_or.start[i + 1]],
+                int(one.channel[i]),
+                int(one.out[i]),
+                int(one.tap[i]),
+                *one.mid[one.start[i] : one.start[i + 1]],
             )
-            for cut_or in [one]  # type: ignore[list-item]
-            for i in range(cut_or.groups)  # type: ignore[attr-defined]
+            for i in range(one.groups)
         ]
 
     assert sorted(groups(cut)) == sorted(groups(fused))
@@ -236,7 +235,7 @@ def test_splitting_tiles_to_fit_loses_nothing(block: Block, seed: int, words: in
     try:
         split = run(work, small)
     except SpecError:
-        return
+        reject()
     for one, two in zip(split, run(work, large), strict=True):
         assert (one.stats.compute, one.stats.adds, one.stats.macs) == (
             two.stats.compute,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from archonsim.errors import MaskError, SpecError
 from archonsim.machines.dense import MACHINE as DENSE
 from archonsim.machines.phases import PhaseResult
+from archonsim.machines.registry import Machine
 from archonsim.machines.row_stationary.layers import map_layers
 from archonsim.machines.sparse import MACHINE as SPARSE
 from archonsim.network.networks import network
@@ -20,6 +21,7 @@ from archonsim.pe.pass_kernel import pass_ends
 from archonsim.trace.algebra import shuffle
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.what_if import MaskPolicy
+from tests.present import present
 from tests.row_stationary import UNLIMITED, dense, sparse
 from tests.strategies import make_block
 
@@ -39,7 +41,7 @@ def block_of(*, weights: float, alive: float = 0.5, stride: int = 1, groups: int
     )[0]
 
 
-def run(machine: object, work: Workload, spec: object, masks: str = "trace") -> list[PhaseResult]:
+def run(machine: Machine, work: Workload, spec: object, masks: str = "trace") -> list[PhaseResult]:
     policy = MaskPolicy.parse(masks)
     return machine.prepare(work, spec).run(
         lambda block: policy.masks(work, block, 0), lambda name: None
@@ -51,7 +53,7 @@ def cycles(results: list[PhaseResult]) -> list[int]:
 
 
 @pytest.mark.parametrize("machine", [DENSE, SPARSE], ids=["dense", "sparse"])
-def test_cycles_are_compute_and_stalls(machine: object) -> None:
+def test_cycles_are_compute_and_stalls(machine: Machine) -> None:
     for one in run(machine, digits(), dense() if machine is DENSE else sparse()):
         assert one.stats.cycles == one.stats.compute + sum(one.stats.stalls.values())
         assert 0 < one.utilization <= 1
@@ -136,7 +138,7 @@ def test_barriers_fifos_and_masks_on_a_network() -> None:
 def test_sparse_macs_are_the_nonzero_weights_times_positions() -> None:
     work = block_of(weights=0.4, stride=2)
     for one, layer in zip(run(SPARSE, work, sparse()), work.layers(), strict=True):
-        nonzero = int(np.count_nonzero(work.trace.layer(layer.name).weight))
+        nonzero = int(np.count_nonzero(present(work.trace).layer(layer.name).weight))
         assert one.stats.macs == nonzero * layer.out_h * layer.out_w
 
 
@@ -146,11 +148,11 @@ def test_masked_macs_are_products_of_nonzero_weights_and_live_activations() -> N
     results = {
         one.name: one.stats.macs for one in run(SPARSE, work, sparse("skip_zero_activations=true"))
     }
-    keep2 = work.trace.block(block.name, 0).keep2.unpack()
-    nonzero = work.trace.layer(block.pw2.name).weight[:, :, 0, 0] != 0
+    keep2 = present(work.trace).block(block.name, 0).keep2.unpack()
+    nonzero = present(work.trace).layer(block.pw2.name).weight[:, :, 0, 0] != 0
     assert results[block.pw2.name] == int((nonzero.sum(axis=0)[:, None, None] * keep2).sum())
-    kept = work.trace.block(block.name, 0).keep1.unpack().astype(int)
-    taps = work.trace.layer(block.dw.name).weight[:, 0] != 0
+    kept = present(work.trace).block(block.name, 0).keep1.unpack().astype(int)
+    taps = present(work.trace).layer(block.dw.name).weight[:, 0] != 0
     padded = np.pad(kept, ((0, 0), (1, 1), (1, 1)))
     shifted = [
         padded[:, r : r + 6, s : s + 6] * taps[:, r, s, None, None]
@@ -169,8 +171,9 @@ def test_masked_macs_behind_a_shuffle() -> None:
     results = {
         one.name: one.stats.macs for one in run(SPARSE, work, sparse("skip_zero_activations=true"))
     }
-    keep1 = shuffle(work.trace.block("b1", 0).keep1.unpack(), 2).reshape(2, 6, 36).sum(2)
-    nonzero = work.trace.layer("b1.pw2").weight.reshape(2, 3, 6) != 0
+    bits = present(work.trace).block("b1", 0).keep1.unpack().astype(np.float32)
+    keep1 = shuffle(bits, 2).reshape(2, 6, 36).sum(2)
+    nonzero = present(work.trace).layer("b1.pw2").weight.reshape(2, 3, 6) != 0
     assert results["b1.pw2"] == int((nonzero.sum(1) * keep1).sum())
 
 
@@ -203,10 +206,15 @@ def test_shapes_run_at_the_published_densities() -> None:
 def test_fewer_products_take_less_energy_than_dense() -> None:
     work = block_of(weights=0.4)
     ours, full = SPARSE.ideal(work, sparse()), DENSE.ideal(work, dense())
-    assert all(0 < one.energy_pj < other.energy_pj for one, other in zip(ours, full, strict=True))
+    assert all(
+        0 < present(one.energy_pj) < present(other.energy_pj)
+        for one, other in zip(ours, full, strict=True)
+    )
     whole = block_of(weights=1.0)
     ours, full = SPARSE.ideal(whole, sparse()), DENSE.ideal(whole, dense())
-    assert [one.energy_pj for one in ours] == pytest.approx([one.energy_pj for one in full])
+    assert [one.energy_pj for one in ours] == pytest.approx(
+        [present(one.energy_pj) for one in full]
+    )
 
 
 def test_shapes_need_to_be_told_where_zeros_are() -> None:
@@ -256,7 +264,7 @@ def test_sparse_weights_travel_with_their_indices_unless_that_is_more(
 ) -> None:
     work = block_of(weights=weights)
     for one, mapped in zip(SPARSE.ideal(work, sparse()), map_layers(work, dense()), strict=True):
-        weight = work.trace.layer(one.name).weight
+        weight = present(work.trace).layer(one.name).weight
         words = mapped.words("dram", "weight")[0]
         kept = words * np.count_nonzero(weight) / weight.size * bits / 16
         assert one.stats.traffic["dram", "read", "weight"] == pytest.approx(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archonsim.dataflow.operands import BufferSizes, cut, group_demand
-from archonsim.dataflow.systolic import Gemm, fold
+from archonsim.dataflow.systolic import Dataflow, Gemm, fold
 from archonsim.errors import SpecError, WorkloadError
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.registry import machine, machine_spec
@@ -134,8 +134,8 @@ def test_every_operand_is_read_and_every_output_written(
     most=st.integers(1, 20),
 )
 def test_tiles_fit_half_of_every_buffer_and_leave_nothing_out(
-    layer, flow, rows, cols, sizes, most
-) -> None:  # type: ignore[no-untyped-def]
+    layer: Layer, flow: Dataflow, rows: int, cols: int, sizes: tuple[int, int, int], most: int
+) -> None:
     gemm, buffers = Gemm.of(layer), BufferSizes(*sizes)
     demand = group_demand(layer, gemm, fold(gemm, rows, cols, flow, "drained"), buffers).repeat(
         gemm.groups

@@ -17,6 +17,7 @@ from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.networks import network
 from archonsim.network.workload import Provenance, Workload
+from archonsim.result.report import Number
 from archonsim.result.waterfall import Bars, Waterfall
 from archonsim.runs.simulate import simulate
 from archonsim.trace.synthetic import synthesize
@@ -43,7 +44,7 @@ def fall_of(
     )
 
 
-def check(fall: Waterfall, cycles: list[int]) -> None:
+def check(fall: Waterfall, cycles: list[Number]) -> None:
     """Steps are positive, known, in order, and end at exactly the cycles of each phase."""
     assert [one.cycles for one in fall.phases] == cycles
     order = list(BY_NAME)
@@ -69,7 +70,11 @@ def test_every_machine_s_runs_are_nested(name: str) -> None:
     found = machine(name)
     spec = machine_spec(found, None, ["dram.gigabytes_per_second=3"])
     whole = simulate(digits(), found, spec).layers
-    moved = {tuple(key.split(".")) for layer in whole for key in layer.traffic}
+    moved = {
+        (place, direction, kind)
+        for layer in whole
+        for place, direction, kind in (key.split(".") for key in layer.traffic)
+    }
     nested = list(steps(spec, moved))
     assert [owner for owner, _ in nested] == (
         ["weights", "masks", "dram"] if name == "archon" else ["weights", "dram"]
@@ -182,7 +187,7 @@ def mains(fall: Waterfall) -> list[Bars]:
     return [one for one in fall.phases if one.phase == "main"]
 
 
-def through(bars: Bars, last: str) -> int:
+def through(bars: Bars, last: str) -> Number:
     """Cycles of the owners up to one of them."""
     names = list(BY_NAME)
     return sum(
@@ -199,7 +204,8 @@ def test_all_mac_slots_are_the_published_closed_form() -> None:
         one.stats.cycles for one in MACHINE.ideal(digits(), archon()) if one.phase == "main"
     ]
     assert [through(one, "empty") for one in mains(fall_of("archon"))] == published
-    assert [through(one, "macs") for one in mains(fall_of("archon"))] < published
+    needed = [through(one, "macs") for one in mains(fall_of("archon"))]
+    assert all(work < slots for work, slots in zip(needed, published, strict=True))
 
 
 def test_additions_bound_a_main_phase_in_which_everything_survives() -> None:
@@ -286,18 +292,17 @@ def test_several_images_are_means() -> None:
 
 def test_a_machine_that_says_nothing_of_its_losses_still_has_an_owner_for_each_cycle() -> None:
     """As a plug-in: what is beyond the work is the mapping's."""
+    layer = dataclasses.replace(
+        make_block(channels=4, mid=9, out=4).pw1, name="plain", activation="none"
+    )
     shapes = Workload(
         name="plain",
-        items=(
-            dataclasses.replace(
-                make_block(channels=4, mid=9, out=4).pw1, name="plain", activation="none"
-            ),
-        ),
+        items=(layer,),
         provenance=Provenance(network="plain", dataset="none"),
     )
     fall = fall_of("archon", *UNLIMITED, work=synthesize(shapes, seed=0)[0])
     assert fall.network.owners == {"macs": 9 * 4 * 64 // 64}
-    ragged = dataclasses.replace(shapes.items[0], in_h=9)
+    ragged = dataclasses.replace(layer, in_h=9)
     fall = fall_of(
         "archon",
         *UNLIMITED,

@@ -100,7 +100,8 @@ def test_fused_weights_are_the_products_of_the_three_layers(
     block = make_block(channels=2 * groups, mid=5 * groups, out=3 * groups, groups=groups)
     one, two, three = (random_tensors(rng, layer, density) for layer in block.layers)
     w1, wd, w2 = _factors(one), _factors(two), _factors(three)
-    expected, group_order = {}, []
+    expected: dict[tuple[int, ...], float] = {}
+    group_order: list[tuple[int, ...]] = []
     for c in [*range(2), NONE]:
         for o, k in itertools.product(range(3 * groups), range(9)):
             channel = NONE if c == NONE else o // 3 * 2 + c
@@ -149,7 +150,8 @@ def test_fused_weights_with_the_depthwise_layer_last(
         .astype(int)
         .flatten()
     )
-    expected, group_order = {}, []
+    expected: dict[tuple[int, ...], float] = {}
+    group_order: list[tuple[int, ...]] = []
     for c in [*range(2 * groups), NONE]:
         for o in range(3 * groups):
             mids = reads[o // 3 * 4 : o // 3 * 4 + 4]
@@ -171,12 +173,14 @@ def test_fused_weights_with_the_depthwise_layer_last(
 def _agree(
     fused: FusedWeight, expected: dict[tuple[int, ...], float], macs: list[tuple[int, ...]]
 ) -> None:
-    found = {}
+    found: dict[tuple[int, ...], float] = {}
     for i in range(fused.groups):
         for at in range(fused.start[i], fused.start[i + 1]):
             found[fused.channel[i], fused.out[i], fused.tap[i], fused.mid[at]] = fused.value[at]
     assert found.keys() == expected.keys()
-    np.testing.assert_allclose([found[key] for key in expected], list(expected.values()), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.array([found[key] for key in expected]), np.array([*expected.values()]), rtol=1e-5
+    )
     groups_sent = list(
         zip(fused.channel.tolist(), fused.out.tolist(), fused.tap.tolist(), strict=True)
     )
@@ -258,7 +262,7 @@ def test_masked_fused_sum_with_the_depthwise_layer_last(
     x = rng.normal(size=(2 * groups, *size)).astype(np.float32)
     keep1 = rng.integers(0, 2, (12, *size)).astype(np.uint8)
     keep2 = rng.integers(0, 2, (2 * groups, *size)).astype(np.uint8)
-    hidden = shuffle(_pointwise(one, x, groups) * keep1, shuffled)
+    hidden = shuffle((_pointwise(one, x, groups) * keep1).astype(np.float32), shuffled)
     y = _depthwise(block.dw, three, _pointwise(two, hidden, groups) * keep2)
     np.testing.assert_allclose(
         fused_output(block, fuse_tensors(block, (one, two, three)), x, keep1, keep2), y, atol=1e-4

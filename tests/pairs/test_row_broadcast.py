@@ -80,8 +80,16 @@ def stepped(
     seed=st.integers(0, 99),
 )
 def test_corrected_cycles_are_those_of_stepped_rows(
-    channels, height, width, kernel, stride, upright, rows, cols, seed
-) -> None:  # type: ignore[no-untyped-def]
+    channels: int,
+    height: int,
+    width: int,
+    kernel: int,
+    stride: int,
+    upright: bool,
+    rows: int,
+    cols: int,
+    seed: int,
+) -> None:
     layer = line_layer(channels, height, width, kernel, stride, upright=upright)
     rng = np.random.default_rng(seed)
     x, weights = (
@@ -104,8 +112,8 @@ def test_corrected_cycles_are_those_of_stepped_rows(
     cols=st.integers(1, 24),
 )
 def test_public_cycles_differ_by_pieces_of_padding(
-    channels, height, width, kernel, upright, rows, cols
-) -> None:  # type: ignore[no-untyped-def]
+    channels: int, height: int, width: int, kernel: int, upright: bool, rows: int, cols: int
+) -> None:
     """At a stride of 1 the two differ by the pieces that the public model spends on padded positions alone."""
     layer = line_layer(channels, height, width, kernel, 1, upright=upright)
     length, lines = (height, width) if upright else (width, height)

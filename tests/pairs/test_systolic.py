@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archonsim.dataflow.systolic import Gemm, Timing, fold, layer_cycles
+from archonsim.dataflow.systolic import Dataflow, Gemm, Timing, fold, layer_cycles
 from archonsim.network.layer import Layer
 from archonsim.pe.systolic_reference import Stepped, operand_stationary, output_stationary
 
@@ -31,7 +30,7 @@ def padded(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def stepped_layer(
-    flow: Literal["os", "ws", "is"],
+    flow: Dataflow,
     timing: Timing,
     rows: int,
     cols: int,
@@ -67,9 +66,11 @@ def stepped_layer(
 
 
 #: DATE'21's model knows output stationary arrays only.
-CONVENTIONS = st.sampled_from(
-    [("os", "fuseconv"), *itertools.product(("os", "ws", "is"), ("scalesim", "drained"))]
-)
+Convention = tuple[Dataflow, Timing]
+FLOWS: tuple[Dataflow, ...] = ("os", "ws", "is")
+DRAWN: tuple[Timing, ...] = ("scalesim", "drained")
+KNOWN: list[Convention] = [("os", "fuseconv"), *itertools.product(FLOWS, DRAWN)]
+CONVENTIONS = st.sampled_from(KNOWN)
 
 
 @settings(max_examples=300, deadline=None)
@@ -83,8 +84,8 @@ CONVENTIONS = st.sampled_from(
     seed=st.integers(0, 99),
 )
 def test_folds_take_the_cycles_that_a_stepped_array_takes_and_multiply_right(
-    convention, m, n, k, rows, cols, seed
-) -> None:  # type: ignore[no-untyped-def]
+    convention: Convention, m: int, n: int, k: int, rows: int, cols: int, seed: int
+) -> None:
     flow, timing = convention
     rng = np.random.default_rng(seed)
     a, b = rng.integers(-9, 10, (m, k)), rng.integers(-9, 10, (k, n))
@@ -103,8 +104,8 @@ def test_folds_take_the_cycles_that_a_stepped_array_takes_and_multiply_right(
     convention=CONVENTIONS,
 )
 def test_a_grouped_layer_is_its_groups_one_after_the_other(
-    groups, per_group, out, size, kernel, convention
-) -> None:  # type: ignore[no-untyped-def]
+    groups: int, per_group: int, out: int, size: int, kernel: int, convention: Convention
+) -> None:
     flow, timing = convention
     pad = kernel // 2
     layer = Layer(

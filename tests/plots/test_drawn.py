@@ -31,7 +31,7 @@ def csv(chart: plots.Chart) -> pd.DataFrame:
 def bars(axes: Axes) -> dict[str, list[tuple[float, float]]]:
     """Left end and length of every bar, by its label."""
     return {
-        one.get_label(): [(bar.get_x(), bar.get_width()) for bar in one]
+        str(one.get_label()): [(bar.get_x(), bar.get_width()) for bar in one]
         for one in axes.containers
         if isinstance(one, BarContainer)
     }
@@ -39,7 +39,9 @@ def bars(axes: Axes) -> dict[str, list[tuple[float, float]]]:
 
 def lines(axes: Axes, marker: str | None = None) -> list[np.ndarray[Any, Any]]:
     return [
-        line.get_xydata() for line in axes.lines if marker is None or line.get_marker() == marker
+        np.asarray(line.get_xydata())
+        for line in axes.lines
+        if marker is None or line.get_marker() == marker
     ]
 
 
@@ -128,7 +130,7 @@ def test_curves_and_their_infeasible_points() -> None:
     drawn = [line for line in chart.axes[0].lines if line not in crosses]
     for line, (_, rows) in zip(drawn, table.groupby("pe.adders"), strict=True):
         good = rows[rows["status"] == "ok"]
-        assert_allclose(line.get_xydata(), good[["pe.fifo_depth", "cycles"]])
+        assert_allclose(np.asarray(line.get_xydata()), good[["pe.fifo_depth", "cycles"]])
     bad = table[table["status"] == "infeasible"]
     assert bad["pe.fifo_depth"].tolist() == [3, 3, 3]
     assert "never fit" in bad["reason"].iloc[0]
@@ -177,6 +179,7 @@ def test_heat_map() -> None:
     wanted = (
         csv(chart).pivot(index="pe.adders", columns="pe.fifo_depth", values="cycles").to_numpy()
     )
+    assert isinstance(cells, np.ma.MaskedArray)
     assert_allclose(cells.filled(np.nan), wanted)
     hatched = infeasible(chart.axes[0].patches)
     assert sorted((patch.get_x() + 0.5, patch.get_y() + 0.5) for patch in hatched) == [
@@ -207,7 +210,7 @@ def test_maps_of_survival() -> None:
     chart = plots.plot_survival(plots.survival_frame(work, blocks=["b2"]))
     block = next(one for one in work.blocks() if one.name == "b2")
     for axes, mask in zip(chart.axes, MaskPolicy().masks(work, block, 0), strict=False):
-        assert_allclose(axes.images[0].get_array(), mask.unpack().mean(axis=0))
+        assert_allclose(np.asarray(axes.images[0].get_array()), mask.unpack().mean(axis=0))
     assert len(csv(chart)) == sum(
         mask.height * mask.width for mask in MaskPolicy().masks(work, block, 0)
     )
@@ -273,7 +276,7 @@ def test_images_and_their_interval() -> None:
     assert_allclose(lines(chart.axes[1], "|")[0][:, 0], table["speedup"])
     assert "10000 resamples" in chart.subtitle
     medians = [
-        line.get_xdata()[0]
+        np.asarray(line.get_xdata())[0]
         for line in chart.axes[0].lines
         if str(line.get_label()).startswith("median")
     ]

@@ -217,7 +217,8 @@ def test_bad_input_is_one_line(
 
 
 def _changed(tree: dict[str, Any], **values: Any) -> dict[str, Any]:
-    return json.loads(json.dumps(tree)) | values
+    copy: dict[str, Any] = json.loads(json.dumps(tree))
+    return copy | values
 
 
 def test_unlike_results_do_not_mix() -> None:
@@ -364,7 +365,7 @@ def test_a_figure_inside_its_bar_where_there_is_no_room_beside_it() -> None:
     axes = plots.plot_waterfall(frame).axes[0]
     said = {text.get_text(): text for text in axes.texts}
     inside = said["990 (99.0 %)"]
-    assert inside.get_ha() == "right"
+    assert inside.get_horizontalalignment() == "right"
     assert inside.get_position()[0] > 900
     assert "10 (1.0 %)" in said
 

@@ -153,12 +153,17 @@ class Reference:
                 KIND[other["dataspace"]] for other in self.levels[name] if other["level"] == level
             )
             block = technology.memory(ours).access_words
-            common = {
-                "read_words_per_cycle": ports,
-                "write_words_per_cycle": ports,
-                "block_words": block,
-            }
-            levels.append(Storage(name=ours, keeps=keeps, words=size, access_pj=pj, **common))
+            levels.append(
+                Storage(
+                    name=ours,
+                    keeps=keeps,
+                    words=size,
+                    access_pj=pj,
+                    read_words_per_cycle=ports,
+                    write_words_per_cycle=ports,
+                    block_words=block,
+                )
+            )
         return Hierarchy(
             levels=tuple(levels),
             cols=8,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from archonsim.dataflow.spatial import map_layer
 from archonsim.dataflow.tile import output_tiles
 from archonsim.machines.archon.rounds import _cuts
+from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from tests.strategies import make_block
 
@@ -28,10 +29,10 @@ BLOCKS = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(block=BLOCKS, rows=st.integers(1, 9), cols=st.integers(1, 9))
 def test_tiles_cover_each_pixel_once_and_touch_what_their_windows_touch(
-    block, rows: int, cols: int
-) -> None:  # type: ignore[no-untyped-def]
+    block: Block, rows: int, cols: int
+) -> None:
     dw = block.dw
-    seen = set()
+    seen: set[tuple[int, int]] = set()
     for tile in output_tiles(dw, rows, cols):
         pixels = set(
             itertools.product(
@@ -79,8 +80,8 @@ def brute_force(layer: Layer, rows: int, cols: int, adders: int) -> int:
 @settings(max_examples=25, deadline=None)
 @given(block=BLOCKS, rows=st.integers(1, 5), cols=st.integers(1, 5), adders=st.integers(1, 6))
 def test_mapping_is_the_optimum_and_covers_every_channel(
-    block, rows: int, cols: int, adders: int
-) -> None:  # type: ignore[no-untyped-def]
+    block: Block, rows: int, cols: int, adders: int
+) -> None:
     for layer in block.layers:
         mapping = map_layer(layer, rows, cols, adders)
         assert mapping.cycles == brute_force(layer, rows, cols, adders)

@@ -55,7 +55,7 @@ def test_tables_come_back_whatever_the_order() -> None:
 
 @pytest.mark.parametrize("suffix", ["toml", "json"])
 def test_one_loader_reads_both_forms(tmp_path: Path, suffix: str) -> None:
-    path = Path(write(tmp_path, TABLE))
+    path = Path(write(tmp_path, {**TABLE}))
     if suffix == "toml":
         path = tmp_path / "mapping.toml"
         levels = ", ".join(f"{level} = {json.dumps(loops)}" for level, loops in TABLE.items())

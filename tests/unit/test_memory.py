@@ -161,8 +161,8 @@ def test_dma_order_holds_everything_once_and_what_a_tile_needs_before_it(
     chunks: list[int], lead: int, lag: int, grain: int
 ) -> None:
     tiles = [FixedTile(cycles=1) for _ in chunks]
-    for tile, count in zip(tiles, chunks, strict=True):
-        tile.chunks = (1,) * count
+    for fixed, count in zip(tiles, chunks, strict=True):
+        fixed.chunks = (1,) * count
     order = list(
         dma_order(Phase(name="layer", tiles=tiles, stream_from=["dram"] * len(tiles)), lead, lag)
     )

@@ -279,8 +279,12 @@ def test_imported_topologies_take_scalesims_cycles(tmp_path: Path) -> None:
             (read[text],) = layers(tmp_path, text)
         layer = read[text]
         cycles = layer_cycles(
-            layer, int(row["rows"]), int(row["cols"]), row["dataflow"], "scalesim"
-        )  # type: ignore[arg-type]
+            layer,
+            int(row["rows"]),
+            int(row["cols"]),
+            row["dataflow"],  # type: ignore[arg-type]
+            "scalesim",
+        )
         assert (layer.name, layer.macs, cycles) == (
             row["layer"],
             int(row["macs"]),

@@ -8,9 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
+from torch import Tensor  # noqa: E402
+
 from archonsim.errors import WorkloadError  # noqa: E402
+from archonsim.network.block import Block  # noqa: E402
 from archonsim.network.layer import Layer  # noqa: E402
-from archonsim.network.workload import Provenance, Workload  # noqa: E402
+from archonsim.network.workload import Flavour, Provenance, Workload  # noqa: E402
 from archonsim.zoo.network import Network, core  # noqa: E402
 from tests.strategies import make_block  # noqa: E402
 from workloads.calibrate import calibrate  # noqa: E402
@@ -19,7 +22,7 @@ from workloads.pruning import Pruner  # noqa: E402
 from workloads.refit import prune_by_refit  # noqa: E402
 
 
-def tiny(flavour: str) -> Network:
+def tiny(flavour: Flavour) -> Network:
     """ShuffleNet's kinds of blocks (a sum, a concatenated average at stride 2), then MnasNet's, with squeeze and excitation."""
     late = make_block(
         channels=6, mid=48, out=6, groups=3, late=True, shuffle=3, residual=True, index=1
@@ -68,13 +71,13 @@ def tiny(flavour: str) -> Network:
         ),
         Layer(name="b3.add", kind="add", role="add", in_channels=9, out_channels=9, in_h=4, in_w=4),
     ]
-    items = (late, concat, last, *squeezed)
+    items: tuple[Layer | Block, ...] = (late, concat, last, *squeezed)
     return Network(
         Workload(name="tiny", items=items, provenance=Provenance(network="tiny")), flavour
-    )  # type: ignore[arg-type]
+    )
 
 
-def settled(x: torch.Tensor) -> Network:
+def settled(x: Tensor) -> Network:
     torch.manual_seed(0)
     network = tiny("pruned")
     for norm in network.modules():
@@ -86,23 +89,26 @@ def settled(x: torch.Tensor) -> Network:
     return network.eval()
 
 
-@torch.no_grad()
 def test_calibration_brings_the_output_nearer_to_the_network_without_predictors() -> None:
-    x = torch.randn(64, 6, 8, 8, generator=torch.Generator().manual_seed(1))
-    real = settled(x)
     errors = []
     lines: list[str] = []
-    for fitted in (False, True):
-        network = tiny("pred")
-        network.load_state_dict(real.state_dict(), strict=False)
-        for predictor, unit in predictors(network):
-            predictor.copy_from(unit)
-        if fitted:
-            calibrate(network, x, lines.append)
-        errors.append(float((network.eval()(x) - real(x)).square().mean() / real(x).var()))
+    with torch.no_grad():
+        x = torch.randn(64, 6, 8, 8, generator=torch.Generator().manual_seed(1))
+        real = settled(x)
+        for fitted in (False, True):
+            network = tiny("pred")
+            network.load_state_dict(real.state_dict(), strict=False)
+            for predictor, unit in predictors(network):
+                predictor.copy_from(unit)
+            if fitted:
+                calibrate(network, x, lines.append)
+            errors.append(float((network.eval()(x) - real(x)).square().mean() / real(x).var()))
     assert [line.split(":")[0] for line in lines] == ["b1", "b2", "b3"]
     assert errors[1] < 0.6 * errors[0]
-    assert core(network.items["b3"]).predictor2.step != 0.8
+    block = core(network.items["b3"])
+    assert block is not None
+    assert block.predictor2 is not None
+    assert block.predictor2.step != 0.8
 
 
 def test_pruning_by_least_squares_refuses_blocks_that_it_does_not_know() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
+
+from torch import Tensor  # noqa: E402
 
 from archonsim.network.block import Block  # noqa: E402
 from archonsim.network.layer import Layer, same_padding  # noqa: E402
@@ -19,15 +23,15 @@ SHAPES = [(16, 32, 8, 2, 8, 1), (8, 32, 8, 2, 6, 2), (8, 16, 24, 1, 7, 1), (16, 
 def make(shape: tuple[int, int, int, int, int, int], predicted: bool = False) -> Bottleneck:
     ins, mids, outs, groups, size, stride = shape
     pad, small = same_padding(size, 3, stride), -(-size // stride)
-    wide = {"in_h": size, "in_w": size, "batchnorm": True, "activation": "relu"}
-    window = {
+    wide: dict[str, Any] = {"in_h": size, "in_w": size, "batchnorm": True, "activation": "relu"}
+    window: dict[str, Any] = {
         "kernel_h": 3,
         "kernel_w": 3,
         "stride_h": stride,
         "stride_w": stride,
         "padding": (*pad, *pad),
     }
-    narrow = {"in_h": small, "in_w": small, "batchnorm": True}
+    narrow: dict[str, Any] = {"in_h": small, "in_w": small, "batchnorm": True}
     block = Block(
         index=1,
         pw1=Layer(
@@ -64,7 +68,7 @@ def make(shape: tuple[int, int, int, int, int, int], predicted: bool = False) ->
     return Bottleneck(block, predicted)
 
 
-def settle(module: Bottleneck, x: torch.Tensor) -> None:
+def settle(module: Bottleneck, x: Tensor) -> None:
     """Give the normalisations statistics and parameters that are not their defaults."""
     for norm in module.modules():
         if isinstance(norm, torch.nn.BatchNorm2d):
@@ -118,7 +122,9 @@ def test_training_tracks_the_statistics_of_the_trained_slice_alone() -> None:
     module.fused = FusedSettings(width=0.5, fixed=True)
     module(torch.randn(4, 16, 8, 8))
     for bn in (module.pw1.bn, module.dw.bn):
-        moved = (bn.running_var != 1).view(2, 32)
+        assert bn is not None
+        assert bn.running_var is not None
+        moved = torch.ne(bn.running_var, 1).view(2, 32)
         assert moved[:, :16].all()
         assert not moved[:, 16:].any()
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
+
+from torch import Tensor  # noqa: E402
 
 from archonsim.network.layer import same_padding  # noqa: E402
 from archonsim.network.networks import network as table  # noqa: E402
@@ -37,7 +40,7 @@ def test_parameters_and_macs_of_the_modules_are_the_published_ones(name: str) ->
     assert parameters(module) == int(row["params_total"])
     macs = 0
 
-    def count(unit: torch.nn.Module, _: object, y: torch.Tensor) -> None:
+    def count(unit: Any, _: object, y: Tensor) -> None:
         nonlocal macs
         pixels = y.shape[2] * y.shape[3] if y.ndim == 4 else 1
         macs += unit.weight.numel() * pixels
@@ -56,15 +59,15 @@ def test_every_layer_makes_the_map_that_its_table_says(name: str) -> None:
     module = build(name).eval()
     seen: dict[str, tuple[int, ...]] = {}
 
-    def note(unit: torch.nn.Module, _: object, y: torch.Tensor) -> None:
+    def note(unit: Any, _: object, y: Tensor) -> None:
         owner = unit if hasattr(unit, "layer") else owners[unit]
         seen[owner.layer.name] = tuple(y.shape[1:])
 
-    owners = {}
+    owners: dict[Any, Any] = {}
     for unit in module.modules():
         if hasattr(unit, "layer"):
             # Blocks call a unit's convolution, not always the unit itself.
-            watched = unit.conv if hasattr(unit, "conv") else unit
+            watched: Any = unit.conv if hasattr(unit, "conv") else unit
             owners[watched] = unit
             watched.register_forward_hook(note)
     first = next(iter(table(name).layers()))

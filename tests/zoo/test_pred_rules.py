@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
+from torch.nn import BatchNorm2d  # noqa: E402
+
 from archonsim.export.tap import trace_network  # noqa: E402
 from archonsim.network.block import Block  # noqa: E402
 from archonsim.network.workload import Provenance, Workload  # noqa: E402
@@ -16,6 +18,7 @@ from archonsim.runs.verify import verify  # noqa: E402
 from archonsim.trace.algebra import predict  # noqa: E402
 from archonsim.zoo.bottleneck import Bottleneck  # noqa: E402
 from archonsim.zoo.network import Network  # noqa: E402
+from tests.present import present  # noqa: E402
 from tests.strategies import make_block  # noqa: E402
 
 BLOCKS = [
@@ -71,9 +74,10 @@ def convolve(x: np.ndarray, weight: np.ndarray, block: Block, depthwise: bool) -
     return y
 
 
-def normalise(x: np.ndarray, norm: torch.nn.BatchNorm2d) -> np.ndarray:
+def normalise(x: np.ndarray, norm: BatchNorm2d | None) -> np.ndarray:
+    assert norm is not None
     gamma, beta, mean, var = (
-        one.detach().double().numpy()[:, None, None]
+        present(one).detach().double().numpy()[:, None, None]
         for one in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     )
     return gamma * (x - mean) / np.sqrt(var) + beta

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,8 @@ def test_penalties_by_part() -> None:
 
 
 def test_penalties_act_twice_on_the_gradient_and_never_on_depthwise_kernels() -> None:
-    network, phase = build("fusionet_c10"), load_recipe("fusionet_c10", "paper").phases[0]
+    network: Any = build("fusionet_c10")
+    phase = load_recipe("fusionet_c10", "paper").phases[0]
     decay = {
         id(one): group["weight_decay"]
         for group in parameter_groups(network, phase)
@@ -119,7 +121,8 @@ def test_penalties_act_twice_on_the_gradient_and_never_on_depthwise_kernels() ->
 
 def test_the_last_mask_of_the_ramp_has_the_published_number_of_weights() -> None:
     """P = 38 epochs of ramp leave the shares S (1 - 1/38^3); then the mask is frozen."""
-    network, recipe = build("fusionet_c100"), load_recipe("fusionet_c100", "paper")
+    network: Any = build("fusionet_c100")
+    recipe = load_recipe("fusionet_c100", "paper")
     phase = recipe.phases[1]
     schedule = Schedule(phase, 50_000, 0)
     pruner = Pruner(network, recipe.pointwise_sparsity, recipe.depthwise_sparsity, recipe.dense)
@@ -133,7 +136,7 @@ def test_the_last_mask_of_the_ramp_has_the_published_number_of_weights() -> None
 
 def test_every_slice_has_the_published_number_of_weights() -> None:
     rows = shared_rows("networks/densities_fusionet_c100.csv")
-    network = build("fusionet_c100")
+    network: Any = build("fusionet_c100")
     pruner = Pruner(network, 0.8, 0.7)
     pruner.tighten(37 / 38)
     kept = (
@@ -160,7 +163,8 @@ def test_layers_that_the_source_leaves_dense_stay_dense() -> None:
         ("shufflenetmod_c10", {"tail_pw"}),
         ("mnasnet_c100", {"tail_pw"}),
     ):
-        network, recipe = build(name), load_recipe(name, "paper")
+        recipe = load_recipe(name, "paper")
+        network: Any = build(name)
         Pruner(network, 0.8, 0.7, recipe.dense).tighten(1.0)
         whole = {
             unit.layer.name.split(".")[0]
@@ -178,7 +182,8 @@ def test_layers_that_the_source_leaves_dense_stay_dense() -> None:
 @pytest.mark.parametrize("name", ["shufflenetmod_c10", "mnasnetmod_c10"])
 def test_what_trains_beside_the_predictors(name: str) -> None:
     torch.manual_seed(0)
-    network, phase = build(name, "pred"), load_recipe(name, "paper").phases[2]
+    network: Any = build(name, "pred")
+    phase = load_recipe(name, "paper").phases[2]
     freeze_real_branches(network, phase.frozen)
     training_mode(network)
     network(torch.randn(2, 3, 32, 32)).sum().backward()

@@ -6,6 +6,7 @@ import dataclasses
 import pickle
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from archonsim.zoo.fused import FusedSettings  # noqa: E402
 from archonsim.zoo.network import build  # noqa: E402
 from archonsim.zoo.predictor import ternarise  # noqa: E402
 from archonsim.zoo.widen import widen  # noqa: E402
+from tests.present import present  # noqa: E402
 from workloads.book import load_recipe  # noqa: E402
 from workloads.data import Split, load  # noqa: E402
 from workloads.evaluate import accuracy  # noqa: E402
@@ -67,7 +69,7 @@ class Listener:
 #: kept, trained ternary kernels; bfloat16 and channels last.
 RATES = (Rate(values=(0.05,)), Rate(shape="cubic", start=0.05, end=0.01, period=2))
 SHORT = (Stage(epochs=2, batch=48, resolution=8),)
-BY_EPOCH = {
+BY_EPOCH: dict[str, Any] = {
     "stages": SHORT,
     "peak_rate": 0.0,
     "rates": RATES,
@@ -165,7 +167,7 @@ def test_the_best_epoch_on_the_test_images_is_kept(
 ) -> None:
     seen: list[float] = []
 
-    def listen(*args: object, **more: object) -> float:
+    def listen(*args: Any, **more: Any) -> float:
         seen.append(accuracy(*args, **more))
         return seen[-1]
 
@@ -214,9 +216,10 @@ def test_trained_ternary_kernels_are_made_ternary_after_every_step() -> None:
         assert torch.equal(predictor.kernel, ternary if unit is block.pw1 else unit.conv.weight)
         x = torch.randn(4, unit.layer.in_channels, 8, 8) * 3
         predictor.train()(x).square().sum().backward()
+        kernel = present(predictor.kernel)
         with torch.no_grad():
-            predictor.kernel -= 1e-3 * predictor.kernel.grad
-        trained = predictor.kernel.detach().clone()
+            kernel.sub_(1e-3 * present(kernel.grad))
+        trained = kernel.detach().clone()
         predictor.project()
         signs, alpha = ternarise(trained, predictor.slices)
         assert torch.equal(predictor.signs, signs.to(torch.int8))
@@ -256,7 +259,7 @@ def test_pruned_weights_stay_zero_whatever_training_does() -> None:
     before = [block.dw.conv.weight.detach() != 0 for block in network.bottlenecks()]
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += 1.0
+            parameter.add_(1.0)
     Pruner.apply(pruner)
     assert all(
         torch.equal(block.dw.conv.weight.detach() != 0, kept)
