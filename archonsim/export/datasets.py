@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import WorkloadError
+from archonsim.export.plain_pickle import load_plain
 
 Bytes = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -35,6 +36,19 @@ CIFAR = {
 DIGITS_TEST, DIGITS_SEED = 0.25, 2021
 
 
+#: Bytes, and pixels, of the largest strip of pictures in a zip (own decision).
+LARGEST_STRIP = 1 << 26
+
+
+def _bombs() -> tuple[type[Exception], ...]:
+    """Return what Pillow raises of a picture of hundreds of millions of pixels, where it is there."""
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        return ()
+    return (Image.DecompressionBombError,)
+
+
 def _packed_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Labels]:
     """Read strips of lossless WebP in zips (``cifar10_train_00.zip``, ...) and ``cifar10_labels.npz``."""
     from PIL import Image
@@ -44,8 +58,18 @@ def _packed_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Labels]:
     strips = []
     for part in sorted(root.glob(f"{dataset}_{split}_[0-9][0-9].zip")):
         with zipfile.ZipFile(part) as members:
-            for member in sorted(members.namelist()):
+            for member in sorted(members.infolist(), key=lambda one: one.filename):
+                if member.file_size > LARGEST_STRIP:
+                    raise WorkloadError(
+                        f"{part}: {member.filename} has {member.file_size} bytes; strips of up to"
+                        f" {LARGEST_STRIP} are read"
+                    )
                 with Image.open(io.BytesIO(members.read(member))) as strip:
+                    if strip.width * strip.height > LARGEST_STRIP:
+                        raise WorkloadError(
+                            f"{part}: {member.filename} has {strip.height}x{strip.width} pixels;"
+                            f" strips of up to {LARGEST_STRIP} are read"
+                        )
                     strips.append(np.asarray(strip.convert("RGB")).reshape(-1, 32, 32, 3))
     images = np.concatenate(strips) if strips else np.empty((0, 32, 32, 3), np.uint8)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels
@@ -62,8 +86,9 @@ def _torchvision_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Lab
             raise WorkloadError(
                 f"{path}: no such file; {title}'s {split} split needs {', '.join(names)}"
             )
-        with path.open("rb") as file:
-            batch = pickle.load(file, encoding="bytes")
+        batch = load_plain(path)
+        if not isinstance(batch, dict):
+            raise WorkloadError(f"{path}: holds {type(batch).__name__}; it must be a dictionary")
         images.append(np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32))
         labels.append(
             np.asarray(batch[b"labels" if dataset == "cifar10" else b"fine_labels"], np.int64)
@@ -85,13 +110,14 @@ def load_cifar(dataset: str, root: Path, split: str) -> tuple[Bytes, Labels]:
     try:
         images, labels = _read_cifar(dataset, root, split)
     except (
-        pickle.UnpicklingError,
         zipfile.BadZipFile,
         EOFError,
         KeyError,
         ValueError,
         TypeError,
         OSError,
+        zlib.error,
+        *_bombs(),
     ) as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise WorkloadError(

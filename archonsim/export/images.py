@@ -5,6 +5,7 @@ A folder of pictures, an array, or a data set's own files, and what was done to 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ _DATASETS = {
     "cifar10": ("cifar-10-batches-py", "test_batch", "cifar10_labels.npz"),
     "cifar100": ("cifar-100-python", "cifar100_labels.npz"),
 }
+#: Pixels of the largest picture that is read (own decision): decoded, it takes 300 MB.
+LARGEST_PICTURE = 100_000_000
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".tif", ".tiff")
 
 
@@ -251,13 +254,41 @@ def _read_pictures(
 
 
 def _read_picture(path: Path, resize: tuple[int, int] | None) -> NDArray[np.uint8]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes, which are checked here, and of odd metadata
+        return _decoded(path, resize)
+
+
+def _decoded(path: Path, resize: tuple[int, int] | None) -> NDArray[np.uint8]:
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as picture:
+            _check_picture(path, picture.size, picture.mode)
             colours = picture.convert("RGB")
             if resize is not None:
                 colours = colours.resize((resize[1], resize[0]), Image.Resampling.BILINEAR)
             return np.asarray(colours).transpose(2, 0, 1)
-    except (UnidentifiedImageError, OSError) as error:
-        raise WorkloadError(f"{path}: not a picture that Pillow reads: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise WorkloadError(
+            f"{path}: has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; pictures of up to"
+            f" {LARGEST_PICTURE:,} are read"
+        ) from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+        said = " ".join(f"{error}".split()) or type(error).__name__
+        raise WorkloadError(f"{path}: not a picture that Pillow reads: {said}") from error
+
+
+def _check_picture(path: Path, size: tuple[int, int], mode: str) -> None:
+    """Refuse, before it is decoded, a picture that would take too much memory or lose its values."""
+    width, height = size
+    if width * height > LARGEST_PICTURE:
+        raise WorkloadError(
+            f"{path}: is {height}x{width}, {height * width:,} pixels; pictures of up to"
+            f" {LARGEST_PICTURE:,} are read"
+        )
+    if mode == "F" or mode.startswith("I"):
+        raise WorkloadError(
+            f"{path}: has pixels of more than 8 bits (mode {mode}); write it with 8 bits, or pass"
+            " the values as .npy"
+        )

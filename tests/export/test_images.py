@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +74,48 @@ def test_the_original_archive_of_cifar_is_read(tmp_path: Path) -> None:
 )
 def test_a_damaged_archive_of_cifar_is_one_line(damage: bytes, tmp_path: Path) -> None:
     (tmp_path / "test_batch").write_bytes(damage)
-    with pytest.raises(WorkloadError, match="the test split of CIFAR-10 cannot be read") as caught:
+    where = r"test_batch: not a pickle of plain data|the test split of CIFAR-10 cannot be read"
+    with pytest.raises(WorkloadError, match=where) as caught:
         load_images(tmp_path, 0, 1, Preprocessing())
     assert "\n" not in str(caught.value)
     (tmp_path / "test_batch").unlink()
     np.savez(tmp_path / "cifar10_labels.npz", test_labels=np.zeros(3))
     (tmp_path / "cifar10_test_00.zip").write_bytes(damage)
     with pytest.raises(WorkloadError, match="the test split of CIFAR-10 cannot be read"):
+        load_images(tmp_path, 0, 1, Preprocessing())
+
+
+def png(size: tuple[int, int]) -> bytes:
+    """A PNG of black pixels of one bit: a few kilobytes, whatever its size."""
+    width, height = size
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(1000))  # truncated: it must be refused before it is decoded
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@pytest.mark.parametrize("size", [(30_000, 30_000), (12_000, 12_000), (1, 100_000_001)])
+def test_a_picture_that_would_fill_the_memory_is_refused_by_its_size(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    (tmp_path / "big.png").write_bytes(png(size))
+    tracemalloc.start()
+    with pytest.raises(WorkloadError, match=r"big\.png: .* pixels; pictures of up to") as caught:
+        load_images(tmp_path, 0, 1, Preprocessing(resize=(8, 8)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "\n" not in str(caught.value)
+    assert peak < 1 << 20
+
+
+def test_pictures_of_16_bits_are_refused_as_their_values_would_be_cut(tmp_path: Path) -> None:
+    Image.fromarray(RNG.integers(0, 65536, (4, 4), np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(WorkloadError, match=r"deep\.png: has pixels of more than 8 bits"):
         load_images(tmp_path, 0, 1, Preprocessing())
 
 
