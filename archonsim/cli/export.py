@@ -185,7 +185,23 @@ def _export(request: Request, output: Path, plain: bool) -> None:
             " says why)"
         )
         _report_hits(work)
-    stderr.print(f"wrote {output}: {work.images} images, digest {digest[:16]}…")
+    stderr.print(
+        f"wrote {output}: {_content(work, ours=bool(request.network))}, digest {digest[:16]}…"
+    )
+
+
+def _content(work: Workload, *, ours: bool) -> str:
+    """Say what a file holds, and why it holds no masks where it does not."""
+    if work.images:
+        return f"{work.images} image{'s' if work.images > 1 else ''}"
+    layers = sum(layer.is_compute for layer in work.layers())
+    if not any(work.blocks()):
+        why = "no block fuses"
+    elif ours:
+        why = f"the {work.provenance.flavour} flavour has no predictors"
+    else:
+        why = "no images were given"
+    return f"weights of {layers} layers, no masks ({why})"
 
 
 def _report_hits(work: Workload) -> None:

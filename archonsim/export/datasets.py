@@ -6,12 +6,17 @@ import io
 import zipfile
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import WorkloadError
+from archonsim.export.nodes import first_line
 from archonsim.export.plain_pickle import load_plain
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Bytes = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -40,19 +45,18 @@ DIGITS_TEST, DIGITS_SEED = 0.25, 2021
 LARGEST_STRIP = 1 << 26
 
 
-def _bombs() -> tuple[type[Exception], ...]:
-    """Return what Pillow raises of a picture of hundreds of millions of pixels, where it is there."""
+def _opened(content: bytes, part: Path) -> Image.Image:
+    """Open a picture, its pixels not yet decoded."""
+    from PIL import Image
+
     try:
-        from PIL import Image
-    except ModuleNotFoundError:
-        return ()
-    return (Image.DecompressionBombError,)
+        return Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError as error:
+        raise WorkloadError(f"{part}: {first_line(error)}") from error
 
 
 def _packed_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Labels]:
     """Read strips of lossless WebP in zips (``cifar10_train_00.zip``, ...) and ``cifar10_labels.npz``."""
-    from PIL import Image
-
     with np.load(root / f"{dataset}_labels.npz") as archive:
         labels = archive[f"{split}_labels"].astype(np.int64)
     strips = []
@@ -64,7 +68,7 @@ def _packed_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Labels]:
                         f"{part}: {member.filename} has {member.file_size} bytes; strips of up to"
                         f" {LARGEST_STRIP} are read"
                     )
-                with Image.open(io.BytesIO(members.read(member))) as strip:
+                with _opened(members.read(member), part) as strip:
                     if strip.width * strip.height > LARGEST_STRIP:
                         raise WorkloadError(
                             f"{part}: {member.filename} has {strip.height}x{strip.width} pixels;"
@@ -117,7 +121,6 @@ def load_cifar(dataset: str, root: Path, split: str) -> tuple[Bytes, Labels]:
         TypeError,
         OSError,
         zlib.error,
-        *_bombs(),
     ) as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise WorkloadError(

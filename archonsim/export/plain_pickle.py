@@ -135,7 +135,7 @@ _NUMPY: Final = (
 )
 
 
-class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]
+class _Reader(pickle._Unpickler):
     """The reader in Python: the one in C takes memory for whatever number of entries a file claims."""
 
     def find_class(self, module: str, name: str) -> object:

@@ -128,14 +128,14 @@ def verify(
         The workload has no masks, or no predicted blocks.
     """
     source = workload.trace
+    blocks = [block for block in workload.blocks() if block.predicted]
+    if source is not None and not blocks:
+        raise MaskError(
+            f"workload {workload.name!r} has no block that fuses: there is nothing to verify"
+            " (archonsim export --list says why no block does; export itself checks plain layers)"
+        )
     if source is None or not workload.images:
         raise no_masks(workload)
-    blocks = [block for block in workload.blocks() if block.predicted]
-    if not blocks:
-        raise MaskError(
-            f"workload {workload.name!r} has no blocks with predicted ReLUs: there is nothing to"
-            " verify"
-        )
     checks: list[BlockCheck] = []
     for block in blocks:
         fused = fuse(block, source)

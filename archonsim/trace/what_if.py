@@ -125,9 +125,22 @@ class MaskPolicy:
 
 
 def no_masks(workload: Workload) -> MaskError:
-    """The error of a run that needs masks, or the weights they belong to, and a workload that has none."""
+    """Return the error of a run that needs masks, or the weights they belong to, for a workload without.
+
+    The line names what is missing: everything but shapes, blocks that masks could be of, or images.
+    """
+    if workload.trace is None:
+        return MaskError(
+            f"workload {workload.name!r} has shapes only, and cycle fidelity needs weights and ReLU"
+            " masks: export a trained network (archonsim export), make synthetic ones (archonsim"
+            f" synthesize {workload.name} -o FILE), or use --fidelity ideal"
+        )
+    if not any(block.predicted for block in workload.blocks()):
+        return MaskError(
+            f"workload {workload.name!r} has weights, but no block that fuses, so there are no masks"
+            " (archonsim export --list says why no block does)"
+        )
     return MaskError(
-        f"workload {workload.name!r} has shapes only, and cycle fidelity needs weights and ReLU"
-        " masks: export a trained network (archonsim export), make synthetic ones (archonsim"
-        f" synthesize {workload.name} -o FILE), or use --fidelity ideal"
+        f"workload {workload.name!r} has weights, but masks of no image: export it with --images, or"
+        " use what-if masks (--masks all or random:P)"
     )

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from archonsim.errors import UserError, WorkloadError
 
 Choice = TypeVar("Choice", bound=str)
+#: What the HDF5 library says of a file that another process has open, by its mark or by its lock.
+_IN_USE = ("already open for write", "unable to lock file")
 
 
 @contextmanager
@@ -36,6 +38,11 @@ def open_file(path: Path) -> Iterator[Node]:
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if any(sign in str(error) for sign in _IN_USE):
+            raise WorkloadError(
+                f"{path}: is open for writing in another process: close it there and try again"
+                " (a mark that a killed process left is removed by `h5clear -s`)"
+            ) from error
         raise WorkloadError(f"{path}: damaged: {reason}; export it again") from error
 
 

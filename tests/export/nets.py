@@ -139,6 +139,12 @@ def attention() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 1), nn.Upsample(scale_factor=2))
 
 
+def blockless() -> nn.Module:
+    """Two convolutions, no bottleneck."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+
 def broken() -> nn.Module:
     """Fail."""
     raise RuntimeError("no weights today\nand a second line")

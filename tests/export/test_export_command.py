@@ -226,3 +226,25 @@ def test_options_without_an_effect_on_networks_of_ours_are_refused(
 def test_an_onnx_file_takes_no_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["export", "--onnx", "x.onnx", "--checkpoint", "x.pt", "-o", "y.h5"]) == 2
     assert "an ONNX file comes with its own weights" in capsys.readouterr().err
+
+
+def test_an_export_without_blocks_says_so_and_verify_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(folder / "out.h5")
+    command = ["export", "--module", "tests.export.nets:blockless", "-o", out]
+    assert run_command([*command, "--images", str(folder / "x.npy")]) == 0
+    assert "weights of 2 layers, no masks (no block fuses), digest" in capsys.readouterr().err
+    assert run_command(["verify", "-w", out]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "has no block that fuses: there is nothing to verify" in line
+    assert "shapes only" not in line
+
+
+def test_an_export_without_images_says_so_and_verify_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export(folder, "--input", "3x16x16") == 0
+    assert "no masks (no images were given)" in capsys.readouterr().err
+    assert run_command(["verify", "-w", str(folder / "out.h5")]) == 2
+    assert "has weights, but masks of no image: export it with --images" in capsys.readouterr().err
