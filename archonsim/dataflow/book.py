@@ -4,10 +4,16 @@
 
     source = "where they come from"
 
-    [[mapping]] layer = "b1.pw1"                              # a layer by name, or shape = [1, 16,
-    96, 32, 32, 1, 1, 1, 1]       # any layer with these N C M P Q R S, horizontal and vertical
-    stride levels = { dram = ["Q8"], glb = ["P32", "M2x", "Q4x"], array = ["M2y", "C4y"],
-    weight_spad = ["C4"], psum_spad = ["M24"] }
+    [[mapping]]
+    layer = "b1.pw1"     # a layer by name, or any layer with these
+    shape = [1, 16, 96, 32, 32, 1, 1, 1, 1]  # N C M P Q R S, horizontal and vertical stride
+
+    [mapping.levels]
+    dram = ["Q8"]
+    glb = ["P32", "M2x", "Q4x"]
+    array = ["M2y", "C4y"]
+    weight_spad = ["C4"]
+    psum_spad = ["M24"]
 """
 
 from __future__ import annotations

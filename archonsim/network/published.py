@@ -4,9 +4,11 @@ Names, digits, and the rule behind its FLOPs.
 
 The rule is that of a third-party counter, recovered from the authors' 25 exact values::
 
-    MACs + bias of convolutions (one an output) + 2 an element into batch normalisation and into
-    ReLU + elements of sums and products (hard swish: one of each; hard sigmoid: a sum) + elements
-    into global average pooling modules + 8 for each output of a max pool
+    MACs + bias of convolutions (one an output)
+    + 2 an element into batch normalisation and into ReLU
+    + elements of sums and products (hard swish: one of each; hard sigmoid: a sum)
+    + elements into global average pooling modules
+    + 8 for each output of a max pool
 
 ReLU6, divisions, concatenations, linear biases and means written as tensor operations are free.
 """

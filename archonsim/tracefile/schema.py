@@ -2,23 +2,26 @@
 
 Layout (version 1.1)::
 
-    /                      filetype, version, created_by, network, dataset, flavour, mask_source,
-    note, images, test_images,
-                           norm_params, unexecuted_params, [test_accuracy], [seed], items, digest,
-                           and since 1.1, of an export: [untrained], [model], [model_sha256],
-                           [split], [image_indices], [preprocessing], [framework], [command]
-    /layers                units: JSON, unit of each attribute below
-    /layers/<name>         the fields of Layer, sha256; [sparsity] (N, M) of N:M sparse shapes
-        weight             (O, C/G, R, S)          as used; zeros are the pruning
-        scale, shift       (O,)                    y = scale * conv(x) + shift
-    /blocks/<name>         index, pw1, dw, pw2 (names of layers), order, residual, shuffle,
-    predicted, [predictors_sha256]
-        predictor1/        ternary (O, C/G, R, S) int8, scale (O,), shift (O,); attributes step,
-        low, high predictor2/        likewise; see PredictorTensors for the arithmetic keep1, keep2
-        (images, M, bytes) uint8: predicted masks; attributes encoding, height, width true1, true2
-        (images, M, bytes) uint8: signs of the real pre-activations input, output      (images, C,
-        H, W)       an input equal to the previous block's output is the same dataset sha256
-        (images,)               digest of each image's masks and maps
+    /                  filetype, version, created_by, network, dataset, flavour, mask_source, note,
+                       images, test_images, norm_params, unexecuted_params, [test_accuracy], [seed],
+                       items, digest, and since 1.1, of an export: [untrained], [model],
+                       [model_sha256], [split], [image_indices], [preprocessing], [framework],
+                       [command]
+    /layers            units: JSON, unit of each attribute below
+    /layers/<name>     the fields of Layer, sha256; [sparsity] (N, M) of N:M sparse shapes
+        weight         (O, C/G, R, S)          as used; zeros are the pruning
+        scale, shift   (O,)                    y = scale * conv(x) + shift
+    /blocks/<name>     index, pw1, dw, pw2 (names of layers), order, residual, shuffle, predicted,
+                       [predictors_sha256]
+        predictor1/    ternary (O, C/G, R, S) int8, scale (O,), shift (O,); attributes step, low,
+                       high
+        predictor2/    likewise; see PredictorTensors for the arithmetic
+        keep1, keep2   (images, M, bytes) uint8: predicted masks; attributes encoding, height,
+                       width
+        true1, true2   (images, M, bytes) uint8: signs of the real pre-activations
+        input, output  (images, C, H, W)       an input equal to the previous block's output is
+                                               the same dataset
+        sha256         (images,)               digest of each image's masks and maps
 
 `items` names layers and blocks in order of execution (``"layers/head_conv"``, ``"blocks/b1"``).
 Attributes in brackets are left out when unknown. A ``%`` or ``/`` within a name is written ``%25``

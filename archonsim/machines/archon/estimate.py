@@ -2,14 +2,20 @@
 
 With A wide adders that take 4 candidates each, PEs = rows x cols, pixels H W in and P Q out, and B words a cycle from DRAM::
 
-    predict = (MACs(first layer) + MACs(second layer)) / (PEs 4A) a ternary addition for each narrow
-    adder and cycle groups  = C/G K^2 O                                           (o, c, k) of a
-    tile; more if a shuffle stands inside the block n       = M/G C/G K^2 O d1 dw d2 / groups
-    candidates of a group; d: share of non-zero weights group   = max(1, n / 4A, n s / A)
-    one MAC; all candidates broadcast; all survivors added stream  = groups n (value + index bits) /
-    16 / B              fused weights of a tile main    = ceil(P/rows) ceil(Q/cols) max(groups
-    group, stream) fused   = predict + main plain   = sum over PW1, DW, PW2 of max(MACs / PEs,
-    (weights + maps that do not stay on chip) / B)
+    predict = (MACs(first layer) + MACs(second layer)) / (PEs 4A)
+    groups  = C/G K^2 O
+    n       = M/G C/G K^2 O d1 dw d2 / groups
+    group   = max(1, n / 4A, n s / A)
+    stream  = groups n (value + index bits) / 16 / B
+    main    = ceil(P/rows) ceil(Q/cols) max(groups group, stream)
+    fused   = predict + main
+    plain   = sum over PW1, DW, PW2 of
+              max(MACs / PEs, (weights + maps that do not stay on chip) / B)
+
+A prediction does one ternary addition for each narrow adder and cycle. `groups` are the (o, c, k)
+of a tile (more if a shuffle stands inside the block), n the candidates of a group, d the share of
+non-zero weights of a layer. A group takes one MAC, all its candidates are broadcast, and its
+survivors are added up. `stream` is the time of the fused weights of a tile.
 
 s is the share of candidates that survive, taken as the product of the densities of the two masks.
 Left out: edges in all but the main phase, the slowest PE of a tile, on-chip ports, latency, bias
