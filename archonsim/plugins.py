@@ -11,6 +11,9 @@ from typing import Any
 
 from archonsim.errors import SpecError
 
+#: Entry-point group of machines.
+MACHINES = "archonsim.machines"
+
 
 @cache
 def _group(group: str) -> dict[str, EntryPoint]:

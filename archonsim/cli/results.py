@@ -129,11 +129,11 @@ def explained(plan: RunPlan) -> Waterfall:
     """Find every cycle's owner on relaxed machines."""
     from archonsim.explain.attribute import explain
     from archonsim.explain.relax import runs
+    from archonsim.machines.registry import words_of
 
     say_if_kernels_compile()
-    with StepProgress(
-        f"explain {plan.machine.name} on {plan.workload.name}", plan.steps * runs(plan.spec)
-    ) as progress:
+    times = plan.steps * runs(plan.spec, words_of(plan.machine))
+    with StepProgress(f"explain {plan.machine.name} on {plan.workload.name}", times) as progress:
         return explain(
             plan.workload,
             plan.machine,

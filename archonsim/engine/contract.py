@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from archonsim.stats.counts import Component, PhaseStats, Transfer
+from archonsim.stats.counts import PhaseStats, Transfer
 
 
 class RunningTile(Protocol):
@@ -22,7 +22,7 @@ class RunningTile(Protocol):
     def queued(self) -> int:
         """Entries in FIFOs."""
 
-    def run(self, chunk: int, arrival: int, source: Component) -> int:
+    def run(self, chunk: int, arrival: int, source: str) -> int:
         """Compute chunk number `chunk`, whose stream data are there from cycle `arrival` on, the last of them from `source`.
 
         Returns the cycle after the last in which the chunk needed its data.
@@ -98,7 +98,7 @@ class Phase:
 
     name: str
     tiles: Sequence[Tile]
-    stream_from: Sequence[Component]
+    stream_from: Sequence[str]
     bounds: Callable[[PhaseStats], dict[str, int]] = no_bounds
 
 
@@ -153,7 +153,7 @@ class _RunningFixedTile:
     def __init__(self, tile: FixedTile, start: int) -> None:
         self._tile, self._end = tile, start + tile.cycles
 
-    def run(self, chunk: int, arrival: int, source: Component) -> int:
+    def run(self, chunk: int, arrival: int, source: str) -> int:
         return self._end
 
     def finish(self, stats: PhaseStats) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 from simpy import Event
 
 from archonsim.engine.clock import Clock
-from archonsim.stats.counts import Component
 
 
 class StreamBuffer:
@@ -27,7 +26,7 @@ class StreamBuffer:
 
     def __init__(self, env: Clock, chunks: int) -> None:
         self._env, self._chunks = env, chunks
-        self._arrivals: deque[tuple[int, Component]] = deque()
+        self._arrivals: deque[tuple[int, str]] = deque()
         self._releases: deque[Event] = deque()
         self._sent = 0
         self._wake: Event | None = None
@@ -40,12 +39,12 @@ class StreamBuffer:
             yield self._releases.popleft()
         self._sent += 1
 
-    def put(self, arrival: int, source: Component) -> None:
+    def put(self, arrival: int, source: str) -> None:
         """Announce a chunk, whose data are there from cycle `arrival` on, the last of them from `source`."""
         self._arrivals.append((arrival, source))
         self._rouse()
 
-    def get(self) -> Generator[Event, Any, tuple[int, Component]]:
+    def get(self) -> Generator[Event, Any, tuple[int, str]]:
         """Take the next chunk.
 
         Return when its data are there, and where the last of them come from.

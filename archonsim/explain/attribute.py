@@ -9,18 +9,24 @@ from typing import Any
 
 from archonsim.explain.relax import chip_alone, steps
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import BlockMasks, Machine, Simulation
+from archonsim.machines.registry import BlockMasks, Machine, Simulation, words_of
 from archonsim.network.workload import Workload
 from archonsim.result.waterfall import Bars, Waterfall, add_up
 from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
+from archonsim.stats.counts import PhaseStats
 from archonsim.trace.kept_trace import keeping
 from archonsim.trace.what_if import MaskPolicy
+from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
 Owners = dict[str, int]
 
 
-def _array_bounds(chip: PhaseResult) -> Iterable[tuple[str, int]]:
+#: Owner of what is left when the array is through.
+DRAIN = "drain"
+
+
+def _array_bounds(chip: PhaseResult, words: Vocabulary) -> Iterable[tuple[str, int]]:
     """Cycles of the array with more and more of its causes of loss."""
     stats = chip.stats
     work, done, width = (
@@ -29,10 +35,25 @@ def _array_bounds(chip: PhaseResult) -> Iterable[tuple[str, int]]:
     yield work, -(-done // (chip.pes * width))
     yield from stats.bounds.items()
     yield "mapping", stats.compute
-    yield "imbalance", stats.compute + stats.stalls["broadcast"]
+    reached = stats.compute
+    for stall in words.stalls:
+        if stall.owner and stall.owner != DRAIN:
+            reached += stats.stalls[stall.name]
+            yield stall.owner, reached
 
 
-def owners_of_phase(chip: PhaseResult, later: Sequence[tuple[str, PhaseResult]]) -> Owners:
+def _stalled(stats: PhaseStats, words: Vocabulary, *, drain: bool) -> int:
+    """Sum the array's own stalls: those behind its last beat, or all others."""
+    return sum(
+        stats.stalls[one.name]
+        for one in words.stalls
+        if one.owner and (one.owner == DRAIN) == drain
+    )
+
+
+def owners_of_phase(
+    chip: PhaseResult, later: Sequence[tuple[str, PhaseResult]], words: Vocabulary = COMMON
+) -> Owners:
     """Give every cycle of a phase its owner.
 
     Each bound counts from the highest before it up to what the array takes, so that no step is
@@ -44,11 +65,20 @@ def owners_of_phase(chip: PhaseResult, later: Sequence[tuple[str, PhaseResult]])
         On the chip alone: neither DRAM nor the delivery of masks takes time.
     later : sequence of (owner, PhaseResult)
         On machines of which each times more; the last one is the machine itself.
+    words : Vocabulary
+        The machine's, the common ones included.
+
+    Raises
+    ------
+    SpecError
+        A bound of the array has a key that is no declared owner.
     """
+    for owner in chip.stats.bounds:
+        words.demand("owners", owner)
     total = (later[-1][1] if later else chip).stats.cycles
-    drain = min(chip.stats.stalls["drain"], total)
-    array = min(chip.stats.compute + chip.stats.stalls["broadcast"], total - drain)
-    bounds = [(owner, min(cycles, array)) for owner, cycles in _array_bounds(chip)]
+    drain = min(_stalled(chip.stats, words, drain=True), total)
+    array = min(chip.stats.compute + _stalled(chip.stats, words, drain=False), total - drain)
+    bounds = [(owner, min(cycles, array)) for owner, cycles in _array_bounds(chip, words)]
     bounds += [
         ("ports", chip.stats.cycles - drain),
         *((owner, one.stats.cycles - drain) for owner, one in later),
@@ -60,7 +90,7 @@ def owners_of_phase(chip: PhaseResult, later: Sequence[tuple[str, PhaseResult]])
         if step > 0:
             owners[owner] = owners.get(owner, 0) + step
             reached += step
-    owners["drain"] = total - reached
+    owners[DRAIN] = owners.get(DRAIN, 0) + total - reached
     return {owner: cycles for owner, cycles in owners.items() if cycles}
 
 
@@ -82,6 +112,7 @@ class _Relatives:
             policy,
             on_step,
         )
+        self._words = words_of(machine)
         self._ready: list[tuple[Any, Simulation]] = []
 
     def _run(self, spec: Any, masks: BlockMasks) -> list[PhaseResult]:
@@ -98,15 +129,18 @@ class _Relatives:
         traffic = {key for one in whole for key in one.stats.traffic}
         runs = [
             (owner, whole if spec is self._spec else self._run(spec, masks))
-            for owner, spec in steps(self._spec, traffic)
+            for owner, spec in steps(self._spec, traffic, self._words)
         ]
-        chip = self._run(chip_alone(self._spec), masks)
+        chip = self._run(chip_alone(self._spec, self._words), masks)
         return [
             Bars(
                 name=one.name,
                 block=one.block,
                 phase=one.phase,
-                owners=owners_of_phase(chip[at], [(owner, results[at]) for owner, results in runs]),
+                owners=owners_of_phase(
+                    chip[at], [(owner, results[at]) for owner, results in runs], self._words
+                ),
+                words=self._words,
             )
             for at, one in enumerate(whole)
         ]
@@ -162,4 +196,5 @@ def explain(
         provenance=workload.provenance,
         digest=workload.digest,
         machine=to_table(spec),
+        words=words_of(machine),
     )

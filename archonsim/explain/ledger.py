@@ -11,7 +11,7 @@ from typing import Any
 from archonsim.errors import MaskError
 from archonsim.explain.magnitudes import Magnitudes, relu_magnitudes
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import Machine, Simulation
+from archonsim.machines.registry import Machine, Simulation, words_of
 from archonsim.network.block import Block
 from archonsim.network.workload import Provenance, Workload
 from archonsim.result.files import rows_to_csv
@@ -259,13 +259,14 @@ def keep_ledger(
             f"workload {workload.name!r} has no blocks with predicted ReLUs: there is nothing to"
             " book"
         )
+    words = words_of(machine)
     simulation = machine.prepare(work, spec)
     runs: dict[str, Cost] = dict.fromkeys(MASKS, Cost())
     relus: dict[tuple[str, int], ReluLedger] = {}
     predicting = Cost()
     for image in numbers:
         results = _run_all(simulation, work, image, on_step)
-        predicting += _cost([one for one in results["trace"] if one.phase.startswith("predict")])
+        predicting += _cost([one for one in results["trace"] if words.phase(one.phase).predicts])
         for masks, phases in results.items():
             runs[masks] += _cost(phases)
         for one in (relu for block in blocks for relu in _relus(work, block, image, results)):

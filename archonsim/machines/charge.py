@@ -1,6 +1,6 @@
-"""Energy of a phase: what was counted, times what each action costs.
+"""Energy of a phase, what was counted times what each action costs, and area of a component.
 
-The only place where the two meet.
+The only place where counts and a technology meet.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from archonsim.machines.phases import Energy
-from archonsim.spec.technology import MEMORIES, Technology
+from archonsim.spec.resources import AreaPart
+from archonsim.spec.technology import Technology
+from archonsim.vocabulary.components import ACCESSES
 
 Actions = Mapping[tuple[str, str, str], int]
 
@@ -40,7 +42,38 @@ def action_pj(
     component: str, action: str, technology: Technology, sizes: Mapping[str, int]
 ) -> float:
     """Energy of one action, and of one word for memories."""
-    if component not in MEMORIES:
+    if component not in technology.memories and (
+        component in technology.parts or action not in ACCESSES
+    ):
         return technology.action_pj(component, action)
     access = technology.access_pj(component, action, sizes.get(component, 1))
     return access / technology.memory(component).access_words
+
+
+def area_part(
+    technology: Technology,
+    component: str,
+    *,
+    words: int | None = None,
+    instances: int = 1,
+    in_pe: bool = False,
+) -> AreaPart:
+    """Return a component's area as a technology has it, for `Resources.parts`.
+
+    Parameters
+    ----------
+    technology : Technology
+    component : str
+    words : int or None
+        16-bit words of one instance of a memory.
+    instances : int
+    in_pe : bool
+        Whether every PE has one.
+
+    Raises
+    ------
+    SpecError
+        The technology lacks the area.
+    """
+    area = technology.area(component).at(words)
+    return AreaPart(component=component, area_um2=area, instances=instances, in_pe=in_pe)

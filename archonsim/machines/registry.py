@@ -12,12 +12,11 @@ from archonsim.errors import SpecError, nearest
 from archonsim.machines.phases import PhaseResult
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
-from archonsim.plugins import load_plugin, plugin_names
+from archonsim.plugins import MACHINES, load_plugin, plugin_names
 from archonsim.spec.load import Overrides, resolve
 from archonsim.spec.resources import Resources
 from archonsim.trace.mask import Mask
-
-GROUP = "archonsim.machines"
+from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
 #: Gives the two keep masks of a block for the image that runs.
 BlockMasks = Callable[[Block], tuple[Mask, Mask]]
@@ -53,6 +52,9 @@ class Machine(Protocol):
     includes, excludes : tuple of str
         What its cycles contain and what they do not, in ``cycle`` fidelity; `ideal_includes` and
         `ideal_excludes` likewise.
+    vocabulary : Vocabulary
+        Words of its own, beside the common ones: causes of stalls, owners of cycles, components,
+        buffers, kinds of data. Optional.
     """
 
     # Properties, so that a class attribute of a narrower type fits, too.
@@ -88,6 +90,10 @@ class Machine(Protocol):
     def ideal_excludes(self) -> tuple[str, ...]:
         """What the cycles of ``ideal`` fidelity leave out."""
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Words of its own."""
+
     def ideal(self, workload: Workload, spec: Any) -> list[PhaseResult]:
         """Evaluate the machine's closed-form model."""
 
@@ -101,9 +107,14 @@ class Machine(Protocol):
         """How many times one simulated image calls ``on_step``."""
 
 
+def words_of(machine: Machine) -> Vocabulary:
+    """Return the words that a machine may use: the common ones, and its own."""
+    return COMMON | getattr(machine, "vocabulary", Vocabulary())
+
+
 def machine_names() -> list[str]:
     """Return the names of all registered machines, sorted."""
-    return plugin_names(GROUP)
+    return plugin_names(MACHINES)
 
 
 def machine(name: str) -> Machine:
@@ -116,10 +127,25 @@ def machine(name: str) -> Machine:
     """
     if name not in machine_names():
         raise SpecError(f"unknown architecture {name!r}{nearest(name, machine_names())}")
-    found: Machine = load_plugin(GROUP, name)
+    found: Machine = load_plugin(MACHINES, name)
     return found
 
 
 def machine_spec(found: Machine, config: Path | None = None, overrides: Overrides = ()) -> Any:
-    """Resolve a machine's description: preset < file < overrides."""
-    return resolve(found.spec_type, tomllib.loads(found.preset), config, overrides)
+    """Resolve a machine's description: preset < file < overrides.
+
+    Raises
+    ------
+    SpecError
+        A key is unknown, or a value wrong.
+    """
+    spec: Any = resolve(found.spec_type, tomllib.loads(found.preset), config, overrides)
+    words = words_of(found)
+    kinds = [one.name for one in words.kinds if one.moves]
+    for kind in spec.dram.free:
+        if kind not in kinds:
+            raise SpecError(
+                f"dram.free is {list(spec.dram.free)!r}; {kind!r} is no kind of data of"
+                f" {found.name!r}{nearest(kind, kinds)}"
+            )
+    return spec

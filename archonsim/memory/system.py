@@ -10,13 +10,14 @@ from typing import get_args
 
 import numpy as np
 
+from archonsim.errors import SpecError, nearest
 from archonsim.memory.buffer_banks import BankedPort
 from archonsim.memory.dram_banks import BankServer
 from archonsim.memory.server import RateServer, Server, Slot
 from archonsim.spec.dram_device import load_device
 from archonsim.spec.parts import BufferSpec, DramSpec
 from archonsim.stats.counts import Direction, Transfer
-from archonsim.vocabulary.kinds import DataKind
+from archonsim.vocabulary.kinds import KINDS
 
 #: Told of each reservation: the transfer, its words, the server.
 OnMove = Callable[[Transfer, int, Server], None]
@@ -28,7 +29,7 @@ REGION_WORDS = 2**30 + 2**13
 _REGIONS = {
     (direction, kind): number
     for number, (direction, kind) in enumerate(
-        (direction, kind) for direction in get_args(Direction) for kind in get_args(DataKind)
+        (direction, kind.name) for direction in get_args(Direction) for kind in KINDS if kind.moves
     )
 }
 
@@ -72,7 +73,7 @@ class MemorySystem:
     ----------
     dram : DramSpec
     buffers : dict of component name to BufferSpec
-        ``glb``, ``prediction_glb``.
+        Such as ``glb``.
     clock_mhz : float
     """
 
@@ -85,6 +86,7 @@ class MemorySystem:
         self._free = frozenset(dram.free)
         self._streams: dict[tuple[str, str, str], _Stream] = {}
         self._queue_words = 0 if dram.model == "unlimited" else dram.write_queue_words
+        self._regions = dict(_REGIONS)
         self._queue: list[tuple[Transfer, int]] = []
         self._drained = 0
 
@@ -137,11 +139,23 @@ class MemorySystem:
         component, direction, kind = transfer.component, transfer.direction, transfer.kind
         stream = self._streams.get((component, direction, kind))
         if stream is None:
-            server = self._servers["dram" if component == "dram" else f"{component}.{direction}"]
-            stream = _Stream(server, _REGIONS[direction, kind] * REGION_WORDS)
+            stream = self._new_stream(transfer)
             self._streams[component, direction, kind] = stream
         server = stream.server
         slot = server.reserve(words, at, direction, stream.address)
         stream.address += server.in_bursts(words)
         on_move(transfer, words, server)
         return slot
+
+    def _new_stream(self, transfer: Transfer) -> _Stream:
+        component, direction = transfer.component, transfer.direction
+        name = component if component == "dram" else f"{component}.{direction}"
+        if name not in self._servers:
+            known = dict.fromkeys(one.partition(".")[0] for one in self._servers)
+            raise SpecError(
+                f"a transfer of {transfer.kind!r} goes to {component!r} ({direction}), which its"
+                f" memory system does not have{nearest(component, known)}"
+            )
+        # Kinds that a machine declares lie behind the common ones, in the order of their first use.
+        region = self._regions.setdefault((direction, transfer.kind), len(self._regions))
+        return _Stream(self._servers[name], region * REGION_WORDS)

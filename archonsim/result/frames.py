@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from archonsim.stats.counts import STALLS
+from archonsim.vocabulary.vocabulary import COMMON
 
 Tree = dict[str, Any]
 
@@ -46,7 +46,7 @@ def run_frame(runs: Iterable[Tree]) -> pd.DataFrame:
 def _phase(layer: Tree) -> Tree:
     """Return the columns of one phase."""
     plain = {key: layer[key] for key in ("name", "block", "phase", "cycles", "compute")}
-    stalls = dict.fromkeys(STALLS, 0) | layer["stalls"]
+    stalls = dict.fromkeys(COMMON.names("stalls"), 0) | layer["stalls"]
     plain |= {f"stall_{cause}": cycles for cause, cycles in stalls.items()}
     plain |= {
         key: layer[key] for key in ("macs", "adds", "adds_possible", "utilization", "energy_pj")

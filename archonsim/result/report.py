@@ -6,15 +6,16 @@ A frozen tree with everything that is shown, and what each figure includes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from archonsim.machines.phases import PhaseResult
 from archonsim.network.workload import Workload
 from archonsim.result.files import rows_to_csv
-from archonsim.stats.counts import STALLS
 from archonsim.version import __version__
+from archonsim.vocabulary.known import in_order
+from archonsim.vocabulary.vocabulary import COMMON
 
 #: Version of the JSON form.
 SCHEMA = 1
@@ -145,16 +146,25 @@ class Report:
         images: list[tuple[int | str, tuple[LayerReport, ...]]] = [
             (image, layers) for image, _, layers in self.per_image
         ]
+        causes = stall_causes(self.layers)
         return rows_to_csv(
             [
-                _csv_row(image, layer, components)
+                _csv_row(image, layer, components, causes)
                 for image, layers in images or [("", self.layers)]
                 for layer in layers
             ]
         )
 
 
-def _csv_row(image: int | str, layer: LayerReport, components: Sequence[str]) -> dict[str, Any]:
+def stall_causes(layers: Iterable[LayerReport]) -> list[str]:
+    """Return the common causes of stalls, and those of these layers, in order."""
+    found = {cause for layer in layers for cause in layer.stalls}
+    return in_order("stalls", found | set(COMMON.names("stalls")))
+
+
+def _csv_row(
+    image: int | str, layer: LayerReport, components: Sequence[str], causes: Sequence[str]
+) -> dict[str, Any]:
     shares = None if layer.energy is None else by_component(layer.energy)
     return {
         "image": image,
@@ -163,7 +173,7 @@ def _csv_row(image: int | str, layer: LayerReport, components: Sequence[str]) ->
         "phase": layer.phase,
         "cycles": layer.cycles,
         "compute": layer.compute,
-        **{f"stall_{cause}": layer.stalls.get(cause, 0) for cause in STALLS},
+        **{f"stall_{cause}": layer.stalls.get(cause, 0) for cause in causes},
         "macs": layer.macs,
         "adds": layer.adds,
         "adds_possible": layer.adds_possible,
@@ -212,7 +222,11 @@ def layer_report(result: PhaseResult) -> LayerReport:
         macs=stats.macs,
         adds=stats.adds,
         adds_possible=stats.adds_possible,
-        stalls={cause: stats.stalls[cause] for cause in STALLS if stats.stalls[cause]},
+        stalls={
+            cause: stats.stalls[cause]
+            for cause in in_order("stalls", set(stats.stalls))
+            if stats.stalls[cause]
+        },
         utilization=round(result.utilization, 6),
         traffic={".".join(key): words for key, words in sorted(stats.traffic.items())},
         activity=dict(sorted(stats.activity.items())),

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from archonsim.network.workload import Provenance
 from archonsim.result.files import rows_to_csv
 from archonsim.version import __version__
-from archonsim.vocabulary.owners import OWNERS
+from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
 #: Version of the JSON form.
 SCHEMA = 1
@@ -25,7 +25,7 @@ class Step(NamedTuple):
     Attributes
     ----------
     owner : str
-        As in :data:`archonsim.vocabulary.owners.OWNERS`.
+        As in :data:`archonsim.vocabulary.owners.OWNERS`, or one that the machine declares.
     cycles : number
         What the step adds; never negative.
     cumulative : number
@@ -51,12 +51,15 @@ class Bars:
         Empty for sums over phases.
     owners : mapping of owner to cycles
         Integers for one image, means over several; owners without cycles are left out.
+    words : Vocabulary
+        Of the machine: the order of owners.
     """
 
     name: str
     block: int | None
     phase: str
     owners: Mapping[str, Number]
+    words: Vocabulary = COMMON
 
     @property
     def cycles(self) -> Number:
@@ -68,10 +71,10 @@ class Bars:
         """Owners with cycles in the order of a waterfall, added up on the way."""
         steps: list[Step] = []
         total: Number = 0
-        for owner in OWNERS:
-            if cycles := self.owners.get(owner.name, 0):
+        for owner in self.words.sort("owners", self.owners):
+            if cycles := self.owners[owner]:
                 total += cycles
-                steps.append(Step(owner.name, cycles, total))
+                steps.append(Step(owner, cycles, total))
         return tuple(steps)
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,12 +92,15 @@ def add_up(
     bars: Sequence[Bars], name: str = "all", block: int | None = None, phase: str = ""
 ) -> Bars:
     """Return the sum of several waterfalls."""
-    owners = {owner.name: sum(one.owners.get(owner.name, 0) for one in bars) for owner in OWNERS}
+    words = bars[0].words if bars else COMMON
+    found = words.sort("owners", (owner for one in bars for owner in one.owners))
+    owners = {owner: sum(one.owners.get(owner, 0) for one in bars) for owner in found}
     return Bars(
         name=name,
         block=block,
         phase=phase,
         owners={key: cycles for key, cycles in owners.items() if cycles},
+        words=words,
     )
 
 
@@ -116,6 +122,8 @@ class Waterfall:
         Of the workload.
     machine : dict
         Resolved description.
+    words : Vocabulary
+        The common words, and the machine's own.
     """
 
     arch: str
@@ -128,6 +136,7 @@ class Waterfall:
     provenance: Provenance
     digest: str
     machine: dict[str, Any]
+    words: Vocabulary = COMMON
 
     @property
     def network(self) -> Bars:
@@ -178,7 +187,8 @@ class Waterfall:
             "clock_mhz": self.clock_mhz,
             "total_cycles": self.network.cycles,
             "owners": {
-                owner.name: {"title": owner.title, "meaning": owner.meaning} for owner in OWNERS
+                owner.name: {"title": owner.title, "meaning": owner.meaning}
+                for owner in self.words.owners
             },
             "network": self.network.to_dict(),
             "layers": [one.to_dict() for one in self.layers],

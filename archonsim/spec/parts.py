@@ -11,8 +11,6 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Strict
 from pydantic.dataclasses import dataclass
 
-from archonsim.vocabulary.kinds import DataKind
-
 # The largest values keep every time of a run within 64 bits.
 Count = Annotated[int, Strict(), Field(ge=1, lt=2**31)]
 Size = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
@@ -60,7 +58,7 @@ class DramSpec:
     burst_words: Count
     turnaround_cycles: Size = 0
     write_queue_words: Size = 0
-    free: tuple[DataKind, ...] = ()
+    free: tuple[str, ...] = ()
 
     def words_per_cycle(self, clock_mhz: float) -> Fraction:
         """16-bit words that the channel moves in one cycle of the array's clock, exactly."""

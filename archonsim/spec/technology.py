@@ -1,6 +1,7 @@
 """A technology: picojoules of every action of every component, from a TOML file.
 
-``archonsim/data/technologies`` has one.
+``archonsim/data/technologies`` has one. Components are the common ones, and those that a registered
+machine declares.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import field
 from functools import cache
 from typing import Annotated, Literal
 
@@ -17,26 +19,10 @@ from pydantic.dataclasses import dataclass
 from archonsim.errors import SpecError, nearest
 from archonsim.spec.parts import CONFIG, Count
 from archonsim.spec.shipped import load_shipped
+from archonsim.vocabulary.known import registered
+from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
 Picojoules = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-#: Memories that machines are made of; the last three and a PE's registers are the systolic arrays',
-#: of which none is published.
-MEMORIES = (
-    "dram", "glb", "prediction_glb", "ifmap_spad", "weight_spad", "psum_spad", "prediction_buffer", "ifmap_sram", "filter_sram",
-    "ofmap_sram", "pe_registers",
-)  # fmt: skip
-
-#: Other parts, and what they do.
-PARTS: dict[str, tuple[str, ...]] = {
-    "mac": ("multiply",),
-    "adders": ("add", "narrow_add"),
-    "adder_fifo": ("push", "pop"),
-    "bit_masks_and": ("process",),
-    "mux_": ("process",),
-    "mux": ("process",),
-    "binary_decoder": ("process",),
-}
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -89,6 +75,27 @@ class Memory:
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Area:
+    """The area of a component.
+
+    Attributes
+    ----------
+    um2 : float
+        Of one instance.
+    words : int or None
+        Of a memory, the 16-bit words that the area is for; another size takes in proportion to it.
+        None where one area holds for all.
+    """
+
+    um2: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    words: Count | None = None
+
+    def at(self, words: int | None) -> float:
+        """Return the area of an instance of `words`, in um^2."""
+        return self.um2 if self.words is None or words is None else self.um2 * words / self.words
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
 class Technology:
     """What every action costs.
 
@@ -101,6 +108,9 @@ class Technology:
     memories : dict of component to Memory
     parts : dict of component to dict of action to float
         pJ.
+    areas : dict of component to Area
+        Of machines that charge their area from here (`archonsim.machines.charge.area_part`); those
+        that ship with archonsim have published areas in ``archonsim/data/areas.toml``.
     """
 
     source: str
@@ -108,18 +118,44 @@ class Technology:
     memories: dict[str, Memory]
     parts: dict[str, dict[str, Picojoules]]
 
-    def __post_init__(self) -> None:
+    areas: dict[str, Area] = field(default_factory=dict)
+
+    def check_names(self, words: Vocabulary) -> None:
+        """Refuse names of components and actions that no machine has.
+
+        Parameters
+        ----------
+        words : Vocabulary
+            Words of a machine that may not be registered.
+
+        Raises
+        ------
+        SpecError
+            One line that names the component, or the action.
+        """
+        named = {*self.memories, *self.parts, *self.areas}
+        words = COMMON | words
+        if not all(words.has("components", name) for name in named):
+            words |= registered()
+        memories = [one.name for one in words.components if one.memory]
         for name in self.memories:
-            if name not in MEMORIES:
-                raise ValueError(f"unknown memory {name!r}{nearest(name, MEMORIES)}")
+            if name not in memories:
+                raise SpecError(f"unknown memory {name!r}{nearest(name, memories)}")
+        parts = [one.name for one in words.components if not one.memory]
         for name, actions in self.parts.items():
-            if name not in PARTS:
-                raise ValueError(f"unknown part {name!r}{nearest(name, PARTS)}")
+            if name not in parts:
+                raise SpecError(f"unknown part {name!r}{nearest(name, parts)}")
+            known = words.component(name).actions
             for action in actions:
-                if action not in PARTS[name]:
-                    raise ValueError(
-                        f"part {name!r} has no action {action!r}; it has {', '.join(PARTS[name])}"
+                if action not in known:
+                    raise SpecError(
+                        f"part {name!r} has no action {action!r}; it has {', '.join(known)}"
                     )
+        for name in self.areas:
+            if not words.has("components", name):
+                raise SpecError(
+                    f"area of an unknown component {name!r}{nearest(name, (*memories, *parts))}"
+                )
 
     def has(self, components: Iterable[str]) -> bool:
         """Whether energies of any of these components are given."""
@@ -162,14 +198,39 @@ class Technology:
             )
         return self.parts[name][action]
 
+    def area(self, name: str) -> Area:
+        """Return the area of a component.
+
+        Raises
+        ------
+        SpecError
+            The technology does not have it.
+        """
+        if name not in self.areas:
+            raise SpecError(
+                f"technology {self.source!r}: area of {name!r} is missing; add [areas.{name}]"
+            )
+        return self.areas[name]
+
 
 @cache
-def load_technology(name: str) -> Technology:
+def load_technology(name: str, words: Vocabulary | None = None) -> Technology:
     """Return a shipped technology by name, or read one from a TOML file (``name`` ends in ``.toml``).
+
+    Parameters
+    ----------
+    name : str
+    words : Vocabulary, optional
+        Of a machine that is not registered: its components may be named, too.
 
     Raises
     ------
     SpecError
         No such technology, or one that is malformed: one line that names file, field and value.
     """
-    return load_shipped(Technology, "technologies", name, "technology")
+    technology = load_shipped(Technology, "technologies", name, "technology")
+    try:
+        technology.check_names(words or Vocabulary())
+    except SpecError as error:
+        raise SpecError(f"technology {name}: {error}") from error
+    return technology

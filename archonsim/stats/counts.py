@@ -8,11 +8,7 @@ from typing import Literal
 
 from archonsim.vocabulary.kinds import ActionKind, DataKind
 
-Component = Literal["dram", "glb", "prediction_glb", "ifmap_sram", "filter_sram", "ofmap_sram"]
 Direction = Literal["read", "write"]
-
-#: Why an array that could work does not, in the order in which reports show it.
-STALLS: tuple[str, ...] = ("broadcast", "dram", "glb", "drain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +17,17 @@ class Transfer:
 
     Attributes
     ----------
-    component : {"dram", "glb", "prediction_glb", "ifmap_sram", "filter_sram", "ofmap_sram"}
+    component : str
+        A memory: a common one, or one that the machine declares.
     direction : {"read", "write"}
         As the component sees it.
-    kind : {"input", "output", "weight", "psum", "mask", "map"}
-        ``map`` is a predicted activation map (4 bit).
+    kind : str
+        Kind of data, likewise.
     words : int
         16-bit words.
     """
 
-    component: Component
+    component: str
     direction: Direction
     kind: DataKind
     words: int
@@ -47,9 +44,8 @@ class PhaseStats:
     compute : int
         Cycles in which the array issued work; ``cycles = compute + sum(stalls)``.
     stalls : Counter
-        Cycles by cause: ``broadcast`` (a beat waited for a full FIFO), ``dram`` (for data from or
-        to DRAM), ``glb`` (for a port of an on-chip buffer), ``drain`` (all beats sent, sums still
-        on their way).
+        Cycles by cause, as :data:`archonsim.vocabulary.stalls.STALLS` and the machine's own
+        vocabulary define them.
     macs, adds : int
         Multiplications and additions that the machine did.
     adds_possible : int

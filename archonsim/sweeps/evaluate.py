@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -9,25 +10,30 @@ from typing import Any
 from archonsim.errors import UserError, WorkloadError
 from archonsim.machines.registry import machine
 from archonsim.network.workload import Workload
-from archonsim.result.report import Number, Report
+from archonsim.result.report import Number, Report, stall_causes
 from archonsim.runs.scenario import as_images
 from archonsim.runs.simulate import Fidelity, simulate
-from archonsim.stats.counts import STALLS
 from archonsim.trace.digest import PartDigests, combine
 from archonsim.trace.kept_trace import keeping
 from archonsim.trace.what_if import MaskPolicy
 from archonsim.tracefile.find import find_workload
+from archonsim.vocabulary import known
+from archonsim.vocabulary.vocabulary import COMMON
 
-#: Figures of a point, in the order of the table; those of `COUNTS` are whole numbers for one image.
-COUNTS = (
-    "cycles",
-    "compute",
-    *(f"stall.{cause}" for cause in STALLS),
-    "macs",
-    "adds",
-    "adds_possible",
-)
-FIGURES = (*COUNTS, "time_ms", "energy_uj", "dram_words")
+
+def count_columns(archs: Iterable[str]) -> tuple[str, ...]:
+    """Return columns that count, whole numbers for one image, in the order of the table.
+
+    Causes of stalls are the common ones, and those that one of the machines declares.
+    """
+    causes = {one.name for arch in archs for one in known.declared(arch).stalls}
+    causes |= set(COMMON.names("stalls"))
+    stalls = [f"stall.{cause}" for cause in known.in_order("stalls", causes)]
+    return ("cycles", "compute", *stalls, "macs", "adds", "adds_possible")
+
+
+#: Other figures of a point.
+OTHERS = ("time_ms", "energy_uj", "dram_words")
 
 #: Workloads that a process keeps open.
 OPEN_WORKLOADS = 4
@@ -109,7 +115,7 @@ def evaluate(task: Task) -> Figures:
 def infeasible(error: UserError) -> Figures:
     """Return what is known of a point that cannot run: why."""
     return {"status": "infeasible", "reason": "; ".join(str(error).splitlines())} | dict.fromkeys(
-        FIGURES
+        (*count_columns(()), *OTHERS)
     )
 
 
@@ -128,7 +134,7 @@ def _figures(report: Report) -> Figures:
         "compute": total(*(layer.compute for layer in layers)),
         **{
             f"stall.{cause}": total(*(layer.stalls.get(cause, 0) for layer in layers))
-            for cause in STALLS
+            for cause in stall_causes(layers)
         },
         "macs": report.total_macs,
         "adds": report.total_adds,

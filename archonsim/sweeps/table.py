@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archonsim.result.files import replacing
-from archonsim.sweeps.evaluate import COUNTS, FIGURES
+from archonsim.sweeps.evaluate import OTHERS, count_columns
 from archonsim.sweeps.question import Question
 from archonsim.sweeps.values import plain
 
@@ -28,7 +28,14 @@ BATCH = 1024
 
 def columns(question: Question) -> tuple[str, ...]:
     """Return the names of all columns in order."""
-    return (*HEAD, *question.parameters, "status", "reason", *FIGURES)
+    return (
+        *HEAD,
+        *question.parameters,
+        "status",
+        "reason",
+        *count_columns(question.archs),
+        *OTHERS,
+    )
 
 
 def _schema(question: Question) -> Schema:
@@ -37,7 +44,7 @@ def _schema(question: Question) -> Schema:
 
     number = pa.int64() if question.one_image else pa.float64()
     types = dict.fromkeys((*HEAD, "status", "reason"), pa.string()) | {"seed": pa.int64()}
-    types |= dict.fromkeys((*COUNTS, "dram_words"), number) | dict.fromkeys(
+    types |= dict.fromkeys((*count_columns(question.archs), "dram_words"), number) | dict.fromkeys(
         ("time_ms", "energy_uj"), pa.float64()
     )
     for name, values in question.parameters.items():
@@ -78,25 +85,24 @@ def write_tables(question: Question, rows: Iterable[Row], folder: Path) -> tuple
         csv_file.writelines(line.encode() for line in csv_lines([names]))
         with parquet.ParquetWriter(parquet_file, schema) as writer:
             for batch in _batches(rows):
-                csv_file.writelines(
-                    line.encode()
-                    for line in csv_lines([row[name] for name in names] for row in batch)
-                )
+                values = [[_value(row, name) for name in names] for row in batch]
+                csv_file.writelines(line.encode() for line in csv_lines(values))
                 arrays = {
                     name: [
-                        (
-                            None
-                            if row[name] is None
-                            else str(row[name])
-                            if name in texts
-                            else row[name]
-                        )
-                        for row in batch
+                        str(value) if name in texts and value is not None else value
+                        for value in column
                     ]
-                    for name in names
+                    for name, column in zip(names, zip(*values, strict=True), strict=True)
                 }
                 writer.write_table(pa.table(arrays, schema=schema))
     return csv_path, parquet_path
+
+
+def _value(row: Row, name: str) -> Any:
+    """Return a point's value; it has no column of a stall cause that only another machine has."""
+    if name in row or not name.startswith("stall."):
+        return row[name]
+    return 0 if row["status"] == "ok" else None
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

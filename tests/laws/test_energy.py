@@ -25,8 +25,8 @@ from archonsim.machines.sparse import MACHINE as SPARSE
 from archonsim.machines.systolic import MACHINE as SYSTOLIC
 from archonsim.network.block import Block
 from archonsim.network.networks import network, network_names
-from archonsim.spec.technology import MEMORIES
 from archonsim.trace.fused_weight import fuse
+from archonsim.vocabulary.vocabulary import COMMON
 from tests.laws.test_archon import BLOCKS, digits, run, workload_of
 from tests.present import present
 from tests.row_stationary import dense, sparse
@@ -323,4 +323,4 @@ def test_every_named_network_has_an_energy(arch: str) -> None:
     for name in network_names():
         for one in found.ideal(network(name), machine_spec(found)):
             assert present(one.energy_pj) > 0
-            assert all(key[0] in MEMORIES or key[0] in RAW["parts"] for key in present(one.energy))
+            assert all(COMMON.has("components", key[0]) for key in present(one.energy))

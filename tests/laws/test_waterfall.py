@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from archonsim.explain.attribute import explain
 from archonsim.explain.relax import chip_alone, steps
 from archonsim.machines.archon import MACHINE
-from archonsim.machines.registry import machine, machine_names, machine_spec
+from archonsim.machines.registry import machine, machine_names, machine_spec, words_of
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.networks import network
@@ -75,13 +75,14 @@ def test_every_machine_s_runs_are_nested(name: str) -> None:
         for layer in whole
         for place, direction, kind in (key.split(".") for key in layer.traffic)
     }
-    nested = list(steps(spec, moved))
+    words = words_of(found)
+    nested = list(steps(spec, moved, words))
     assert [owner for owner, _ in nested] == (
         ["weights", "masks", "dram"] if name == "archon" else ["weights", "dram"]
     )
     reports = [
         simulate(digits(), found, relaxed).layers
-        for relaxed in (chip_alone(spec), *(one for _, one in nested))
+        for relaxed in (chip_alone(spec, words), *(one for _, one in nested))
     ]
     for phase in zip(*reports, strict=True):
         cycles = [layer.cycles for layer in phase]
@@ -142,9 +143,12 @@ def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
     )
     spec = replace_spec(spec, "prediction_glb", read_words_per_cycle=port)
     whole = run(work, spec)
-    nested = list(steps(spec, {key for one in whole for key in one.stats.traffic}))
+    known = words_of(MACHINE)
+    nested = list(steps(spec, {key for one in whole for key in one.stats.traffic}, known))
     assert nested[-1][1] is spec
-    runs = [run(work, relaxed) for relaxed in (chip_alone(spec), *(one for _, one in nested))]
+    runs = [
+        run(work, relaxed) for relaxed in (chip_alone(spec, known), *(one for _, one in nested))
+    ]
     for phase in zip(*runs, strict=True):
         cycles = [one.stats.cycles for one in phase]
         assert cycles == sorted(cycles)
@@ -157,10 +161,9 @@ def test_machines_differ_in_time_alone(words: int) -> None:
     work = workload_of(make_block(channels=16, mid=512, out=8, size=(32, 32)), weights=0.1)
     spec = replace_spec(archon("weights=cache"), "glb", words=words)
     whole = run(work, spec)
-    nested = [
-        chip_alone(spec),
-        *(one for _, one in steps(spec, {key for one in whole for key in one.stats.traffic})),
-    ]
+    moved = {key for one in whole for key in one.stats.traffic}
+    known = words_of(MACHINE)
+    nested = [chip_alone(spec, known), *(one for _, one in steps(spec, moved, known))]
     runs = [run(work, relaxed) for relaxed in nested]
     for phase in zip(*runs, strict=True):
         assert all(one.stats.traffic == phase[0].stats.traffic for one in phase)

@@ -17,7 +17,7 @@ from archonsim.engine.pipeline import run_phases
 from archonsim.engine.pipeline_reference import StepPhase, StepTile
 from archonsim.memory.system import MemorySystem
 from archonsim.spec.parts import BufferSpec, DmaSpec, DramSpec
-from archonsim.stats.counts import Component, PhaseStats, Transfer
+from archonsim.stats.counts import PhaseStats, Transfer
 
 
 class ChunkTile:
@@ -39,7 +39,7 @@ class _RunningChunkTile:
     def __init__(self, tile: ChunkTile, start: int) -> None:
         self._tile, self._now, self._waited = tile, start, 0
 
-    def run(self, chunk: int, arrival: int, source: Component) -> int:
+    def run(self, chunk: int, arrival: int, source: str) -> int:
         self._waited += max(0, arrival - self._now)
         self._now = max(self._now, arrival) + self._tile.cycles[chunk]
         return self._now

@@ -23,8 +23,6 @@ from archonsim.runs.scenario import plan_compare
 from archonsim.show import figures as plots
 from archonsim.show.figures.style import (
     MACHINES,
-    PHASES,
-    STALLS,
     Size,
     machine_fill,
     phase_fill,
@@ -34,6 +32,8 @@ from archonsim.show.page.comparison import comparison_page
 from archonsim.show.page.render import render as render_page
 from archonsim.show.page.run import run_page
 from archonsim.trace.what_if import MaskPolicy
+from archonsim.vocabulary.phases import PHASES
+from archonsim.vocabulary.stalls import STALLS
 from tests import results
 
 
@@ -162,12 +162,13 @@ def _luminance(color: str) -> float:
 
 def test_fills_are_told_apart_in_grey() -> None:
     """Neighbours in a stack differ in lightness, or one of them is hatched."""
-    order = [PHASES[one] for one in ("predict_pw1", "predict_dw", "main")]
+    order = [phase_fill(one) for one in ("predict_pw1", "predict_dw", "main")]
+    stalls = [stall_fill(one.name) for one in STALLS]
     lightness = [_luminance(fill.color) for fill in order]
     assert min(abs(a - b) for a, b in itertools.pairwise(lightness)) > 0.05
-    assert len({fill.hatch for fill in STALLS.values()}) == len(STALLS)
-    assert all(fill.hatch for fill in STALLS.values())
-    assert not any(fill.hatch for fill in PHASES.values())
+    assert len({fill.hatch for fill in stalls}) == len(stalls)
+    assert all(fill.hatch for fill in stalls)
+    assert not any(phase_fill(one.name).hatch for one in PHASES)
     assert len({fill.color for fill in MACHINES.values()}) == len(MACHINES)
 
 

@@ -20,9 +20,9 @@ import pytest
 import archonsim
 from archonsim.cli.app import run_command
 from archonsim.errors import MaskError
-from archonsim.stats.counts import STALLS
 from archonsim.sweeps import store, sweep
 from archonsim.sweeps.question import ask
+from archonsim.vocabulary.stalls import STALLS
 
 DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
 SWEEP = [sys.executable, "-m", "archonsim", "sweep"]
@@ -71,7 +71,7 @@ def test_rows_say_what_runs_say(whole: Path) -> None:
         assert int(row["cycles"]) == report.total_cycles
         assert int(row["compute"]) == sum(layer.compute for layer in report.layers)
         assert int(row["cycles"]) == int(row["compute"]) + sum(
-            int(row[f"stall.{cause}"]) for cause in STALLS
+            int(row[f"stall.{cause.name}"]) for cause in STALLS
         )
         assert (int(row["macs"]), int(row["adds"])) == (report.total_macs, report.total_adds)
         assert float(row["time_ms"]) == report.time_ms

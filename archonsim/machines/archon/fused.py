@@ -26,7 +26,7 @@ from archonsim.network.block import Block
 from archonsim.pe.accumulate_kernel import Accumulator
 from archonsim.pe.beats import BeatStream, cut
 from archonsim.pe.survivor_kernel import survivor_table
-from archonsim.stats.counts import Component, PhaseStats, Transfer
+from archonsim.stats.counts import PhaseStats, Transfer
 from archonsim.trace.fused_weight import FusedWeight
 from archonsim.trace.mask import Mask
 
@@ -93,7 +93,7 @@ class _RunningFusedTile:
         )
         self._array = Accumulator(shared.stream, table, pe.fifo_depth, start)
 
-    def run(self, chunk: int, arrival: int, source: Component) -> int:
+    def run(self, chunk: int, arrival: int, source: str) -> int:
         first, before = self._shared.first, self._array.weight_wait
         end = self._array.run(int(first[chunk]), int(first[chunk + 1]), arrival) + 1
         self._waits["dram" if source == "dram" else "glb"] += self._array.weight_wait - before
@@ -183,7 +183,7 @@ def main_phase(
         tiles.append(FusedTile(shared, tile, loads, stores))
     left = step.free_words(spec.glb.words) - buffered_words(tiles, spec)
     cached = spec.weights == "cache" and int(sizes.sum()) <= left
-    again: Component = "glb" if cached else "dram"
+    again: str = "glb" if cached else "dram"
     bounds = main_bounds(stream, pe, len(tiles), block.dw.out_h * block.dw.out_w)
     phase = Phase(
         name="main", tiles=tiles, stream_from=["dram", *[again] * (len(tiles) - 1)], bounds=bounds

@@ -33,6 +33,8 @@ from archonsim.spec.resources import Resources, area_parts
 from archonsim.stats.counts import PhaseStats
 from archonsim.trace.fused_weight import fuse
 from archonsim.trace.what_if import no_masks
+from archonsim.vocabulary.components import Buffer
+from archonsim.vocabulary.vocabulary import Vocabulary
 
 
 class ArchonMachine:
@@ -44,6 +46,9 @@ class ArchonMachine:
     )
     spec_type = ArchonSpec
     preset = (resources.files("archonsim.machines.archon") / "preset.toml").read_text("utf-8")
+    vocabulary = Vocabulary(
+        buffers=(Buffer(name="prediction_glb", title="pred. GLB", holds=("mask",), owner="masks"),)
+    )
     includes = (
         (
             "both ReLU predictions, the fused main phase (beats, FIFO stalls, drains), batch-norm"

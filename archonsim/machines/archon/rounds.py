@@ -16,7 +16,7 @@ from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
-from archonsim.stats.counts import Component, Direction, Transfer
+from archonsim.stats.counts import Direction, Transfer
 from archonsim.vocabulary.kinds import DataKind
 
 #: A phase is cut into tiles of at least this many cycles, and at most this many of them: enough to
@@ -36,7 +36,7 @@ def words(bits: int) -> int:
 
 
 def moved(
-    direction: Direction, kind: DataKind, count: int, *, on_chip: bool, buffer: Component = "glb"
+    direction: Direction, kind: DataKind, count: int, *, on_chip: bool, buffer: str = "glb"
 ) -> list[Transfer]:
     """Transfers of `count` words between array and memory.
 

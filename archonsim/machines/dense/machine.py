@@ -18,6 +18,7 @@ from archonsim.machines.row_stationary.spec import RowStationarySpec
 from archonsim.machines.row_stationary.tiles import layer_phase, shares, tile_count
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
+from archonsim.vocabulary.vocabulary import Vocabulary
 
 
 class DenseMachine:
@@ -27,6 +28,7 @@ class DenseMachine:
     summary = "Eyeriss-like row-stationary array (ICS'21's dense baseline): every MAC is done"
     spec_type = RowStationarySpec
     preset = (resources.files("archonsim.machines.dense") / "preset.toml").read_text("utf-8")
+    vocabulary = Vocabulary()
     includes = (
         "every MAC of every layer by its mapping, blocks layer by layer; scratchpad and GLB ports",
         (

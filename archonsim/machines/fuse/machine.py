@@ -26,6 +26,7 @@ from archonsim.memory.system import MemorySystem
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
+from archonsim.vocabulary.vocabulary import Vocabulary
 
 
 def _cycles(layer: Layer, spec: FuseSpec) -> int:
@@ -68,6 +69,7 @@ class FuseMachine:
     )
     spec_type = FuseSpec
     preset = (resources.files("archonsim.machines.fuse") / "preset.toml").read_text("utf-8")
+    vocabulary = Vocabulary()
     includes = (
         (
             "fill of every fold, 1xK and Kx1 depthwise layers on the broadcast wires; other grouped"

@@ -27,6 +27,7 @@ from archonsim.machines.sparse.work import (
 )
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
+from archonsim.vocabulary.vocabulary import Vocabulary
 
 
 class SparseMachine:
@@ -41,6 +42,7 @@ class SparseMachine:
     #: Shapes that state N:M sparsity run at that density.
     skips_stated_zeros = True
     preset = (resources.files("archonsim.machines.sparse") / "preset.toml").read_text("utf-8")
+    vocabulary = Vocabulary()
     includes = (
         (
             "every product whose weight is not zero, by the dense array's mapping; each pass as"

@@ -16,6 +16,7 @@ from archonsim.memory.system import MemorySystem
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
+from archonsim.vocabulary.vocabulary import Vocabulary
 
 
 def _cycles(layer: Layer, spec: SystolicSpec) -> int:
@@ -43,6 +44,7 @@ class SystolicMachine:
     )
     spec_type = SystolicSpec
     preset = (resources.files("archonsim.machines.systolic") / "preset.toml").read_text("utf-8")
+    vocabulary = Vocabulary()
     includes = (
         (
             "fill and drain of every fold in the chosen timing convention; grouped and depthwise"

@@ -12,7 +12,7 @@ from archonsim.errors import ResultError
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.frames import about_rows, check_alike, need_columns, shown
 from archonsim.show.figures.style import Fill, Size, brief, look, phase_fill, scale, stall_fill
-from archonsim.stats.counts import STALLS
+from archonsim.vocabulary.known import in_order
 
 Quantity = Literal["cycles", "energy"]
 By = Literal["layer", "run"]
@@ -84,7 +84,7 @@ def images_of(frame: pd.DataFrame, runs: list[str]) -> pd.Series:
 def _cycles(frame: pd.DataFrame) -> pd.DataFrame:
     rows = np.arange(len(frame))
     causes = [name.removeprefix("stall_") for name in frame.columns if name.startswith("stall_")]
-    causes.sort(key=lambda one: STALLS.index(one) if one in STALLS else len(STALLS))
+    causes = in_order("stalls", set(causes))
     parts = [
         {
             "row": rows,

@@ -18,6 +18,7 @@ from archonsim.show.figures.frames import about_rows, check_alike, need_columns
 from archonsim.show.figures.style import INK, Size, look, phase_fill, scale
 from archonsim.spec.dram_device import channel_rate
 from archonsim.spec.parts import WORD_BITS
+from archonsim.vocabulary import known
 
 STREAM = "words.dram.read.weight"
 _MARKERS = ("o", "s", "^", "D", "v")
@@ -74,7 +75,7 @@ def roofline_table(frame: pd.DataFrame, machine: Mapping[str, Any]) -> pd.DataFr
     sums = frame.groupby(["name", "phase"], sort=False, as_index=False).sum(numeric_only=True)
     images = float(images_of(frame, []).iloc[0])
     rows = []
-    for row in sums[~sums["phase"].str.startswith("predict")].to_dict("records"):
+    for row in sums[[not known.phase(one).predicts for one in sums["phase"]]].to_dict("records"):
         for operation, roof in (("macs", found.macs), ("adds", found.adds)):
             words = row.get(STREAM, 0.0)
             if roof is None or not row[operation] or not words:

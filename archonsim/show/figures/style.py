@@ -14,6 +14,9 @@ from typing import Any
 
 import matplotlib as mpl
 
+from archonsim.vocabulary import known
+from archonsim.vocabulary.words import plain_colour
+
 
 class Size(StrEnum):
     """Where a figure will stand.
@@ -95,19 +98,6 @@ class Fill:
 INK = "#222222"
 QUIET = "#5F5F5F"
 
-PHASES: dict[str, Fill] = {
-    "layer": Fill("#4D4D4D", "", "layer"),
-    "predict_pw1": Fill("#56B4E9", "", "predict PW1"),
-    "predict_dw": Fill("#009E73", "", "predict DW"),
-    "predict_pw2": Fill("#999933", "", "predict PW2"),
-    "main": Fill("#0072B2", "", "main"),
-}
-STALLS: dict[str, Fill] = {
-    "broadcast": Fill("#D55E00", "////", "stall: full FIFO"),
-    "dram": Fill("#E69F00", "\\\\\\\\", "stall: DRAM"),
-    "glb": Fill("#F0E442", "....", "stall: on-chip port"),
-    "drain": Fill("#CC79A7", "xxxx", "stall: drain"),
-}
 MACHINES: dict[str, Fill] = {
     "archon": Fill("#0072B2", "", "ARCHON"),
     "dense": Fill("#BBBBBB", "", "dense"),
@@ -115,8 +105,6 @@ MACHINES: dict[str, Fill] = {
     "systolic": Fill("#009E73", "", "systolic"),
     "fuse": Fill("#CC79A7", "", "FuSe"),
 }
-_OTHERS = ("#E6B8A2", "#B3CDE3", "#CCEBC5", "#DECBE4", "#FED9A6", "#E5D8BD")
-_HATCHES = ("++++", "||||", "----", "oooo", "****", "\\\\//")
 
 
 def brief(name: str) -> str:
@@ -127,26 +115,21 @@ def brief(name: str) -> str:
 def phase_fill(phase: str) -> Fill:
     """How a phase's work is drawn.
 
-    Phases of plug-ins get a colour of their own, always the same.
+    Phases that no machine declares get a colour of their own, always the same.
     """
-    return PHASES.get(phase) or Fill(_other(phase), "", phase.replace("_", " "))
+    word = known.phase(phase)
+    return Fill(word.colour, "", word.title)
 
 
 def stall_fill(cause: str) -> Fill:
-    """How an owner of stalls is drawn."""
-    return STALLS.get(cause) or Fill(
-        _other(cause), _HATCHES[_number(cause)], f"stall: {cause.replace('_', ' ')}"
-    )
+    """How a cause of stalls is drawn."""
+    word = known.stall(cause)
+    return Fill(word.colour, word.hatch, word.label)
 
 
 def machine_fill(arch: str) -> Fill:
     """How a machine is drawn."""
-    return MACHINES.get(arch) or Fill(_other(arch), "", arch)
-
-
-def _number(name: str) -> int:
-    return sum(name.encode()) % len(_OTHERS)
-
-
-def _other(name: str) -> str:
-    return _OTHERS[_number(name)]
+    if arch in MACHINES:  # without loading the machine
+        return MACHINES[arch]
+    words = known.declared(arch)
+    return Fill(words.colour or plain_colour(arch), "", words.title or arch)

@@ -12,13 +12,11 @@ from archonsim.errors import ResultError, nearest
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.frames import need_columns
 from archonsim.show.figures.style import INK, Size, look, scale
-from archonsim.vocabulary.owners import BY_NAME
+from archonsim.vocabulary import known
 
 BAR_INCHES = 0.17
 #: Share of the axis that a figure beside a bar needs, at most.
 ROOM = 0.3
-#: Owners that are work; all others are losses.
-WORK = ("macs", "adders")
 WORK_COLOR, LOSS_COLOR, TOTAL_COLOR = "#0072B2", "#E69F00", "#4D4D4D"
 
 
@@ -64,16 +62,14 @@ def plot_waterfall(
             f"no layer or block {name!r} in this waterfall{nearest(name, map(str, frame['name']))}"
         )
     total = table["cumulative"].iloc[-1]
-    titles = [
-        BY_NAME[one].title if one in BY_NAME else one.replace("_", " ") for one in table["owner"]
-    ]
+    titles = [known.owner(one).title for one in table["owner"]]
     with look(size):
         title = "Where the cycles go" if name == "all" else f"Where the cycles of {name} go"
         height = 0.4 + BAR_INCHES * (len(table) + 1)
         chart = Chart(table, size=size, height=height, title=title, subtitle=subtitle)
         axes = chart.subplots()
         starts = table["cumulative"] - table["cycles"]
-        work = table["owner"].isin(WORK)
+        work = table["owner"].map(lambda one: known.owner(one).work).astype(bool)
         styles = ((work, WORK_COLOR, "", "work"), (~work, LOSS_COLOR, "////", "lost"))
         for chosen, color, hatch, label in styles:
             axes.barh(

@@ -24,8 +24,8 @@ from archonsim.show.figures.style import stall_fill
 from archonsim.show.page.model import Card, Interactive, Page, Picture, Table, grouped, table, trust
 from archonsim.show.page.timeline import run_timeline, title_of
 from archonsim.spec.load import to_toml
-from archonsim.stats.counts import STALLS
 from archonsim.stats.timeline import Timeline
+from archonsim.vocabulary.known import in_order
 
 Tree = dict[str, Any]
 
@@ -154,8 +154,7 @@ def cards_of(run: Tree) -> list[Card]:
 def phase_table(run: Tree) -> Table:
     """All phases of all layers."""
     total, layers = run["total_cycles"], run["layers"]
-    causes = [one for one in STALLS if any(one in layer["stalls"] for layer in layers)]
-    causes += sorted({one for layer in layers for one in layer["stalls"]} - set(causes))
+    causes = in_order("stalls", {one for layer in layers for one in layer["stalls"]})
     energy = all(layer["energy_pj"] is not None for layer in layers)
     columns = [
         "layer",

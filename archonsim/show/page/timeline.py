@@ -14,19 +14,12 @@ from archonsim.show.page.model import grouped
 from archonsim.show.timeline.coarse import as_moves, merge, rate
 from archonsim.spec.parts import WORD_BITS
 from archonsim.stats.timeline import Moves, Timeline
+from archonsim.vocabulary import known
 
 #: A track holds at most about twice as many merged slices, and a level so many values: a page stays
 #: below some megabytes.
 GRAINS, WINDOWS = 1_500, 600
 
-_KINDS = {
-    "weight": "#0072B2",
-    "mask": "#CC79A7",
-    "input": "#56B4E9",
-    "output": "#009E73",
-    "map": "#E69F00",
-    "psum": "#999933",
-}
 _ALTERNATE = ("#6D7C8A", "#93A1AE")
 _WORK, _TILE, _OTHER = "#4F9AC9", "#5B8DB8", "#8F969E"
 
@@ -119,12 +112,12 @@ def _phases(into: _Tracks, layers: Sequence[dict[str, Any]]) -> None:
     into.add("owners (shares)", owners)
 
 
-def _moves(into: _Tracks, moves: Moves, total: int, colors: dict[str, str]) -> list[Span]:
+def _moves(into: _Tracks, moves: Moves, total: int, *, by_kind: bool) -> list[Span]:
     spans = []
     for one in merge(moves, total // GRAINS):
         name = " + ".join(label.replace(".", " ") for label in sorted(one.words))
         kinds = {label.rsplit(".", 1)[-1] for label in one.words}
-        color = colors.get(kinds.pop(), _OTHER) if len(kinds) == 1 else _OTHER
+        color = known.kind(kinds.pop()).colour if by_kind and len(kinds) == 1 else _OTHER
         words = sum(one.words.values())
         note = [into.note(f"{grouped(words)} words of 16 bits")] if words else []
         start, end = (round(ticks / moves.ticks_per_cycle, 2) for ticks in (one.start, one.end))
@@ -169,14 +162,15 @@ def run_timeline(run: dict[str, Any], timeline: Timeline | None) -> dict[str, An
     _phases(into, layers)
     if timeline is not None and timeline.phases.end:
         into.add("array", _array(into, timeline, total))
-        into.add("DMA waits", _moves(into, as_moves(timeline.dma), total, {}))
+        into.add("DMA waits", _moves(into, as_moves(timeline.dma), total, by_kind=False))
         for name in sorted(timeline.servers, key=lambda one: (one != "dram", one)):
+            buffer, _, direction = name.partition(".")
             title = (
                 "DRAM channel"
                 if name == "dram"
-                else f"port {name}".replace("prediction_glb", "pred. GLB")
+                else f"port {known.component(buffer).title}.{direction}"
             )
-            into.add(title, _moves(into, timeline.servers[name], total, _KINDS))
+            into.add(title, _moves(into, timeline.servers[name], total, by_kind=True))
         into.tracks += _levels(run, timeline, total)
     return into.data(total, "cycles")
 

@@ -11,13 +11,7 @@ from rich.text import Text
 
 from archonsim.result.report import Report, by_component, by_kind
 from archonsim.result.wording import share
-from archonsim.vocabulary.kinds import ACTION_KINDS
-
-#: Memories from the outside in, then what works on their data.
-COMPONENTS = (
-    "dram", "glb", "prediction_glb", "ifmap_sram", "filter_sram", "ofmap_sram", "prediction_buffer", "ifmap_spad", "weight_spad",
-    "psum_spad", "pe_registers", "mac", "adders", "adder_fifo", "bit_masks_and", "mux_", "mux", "binary_decoder",
-)  # fmt: skip
+from archonsim.vocabulary.known import in_order
 
 
 def _microjoules(picojoules: float) -> str:
@@ -52,11 +46,9 @@ def render_energy(report: Report) -> RenderableType:
     for name in (*phases, "all", "share"):
         table.add_column(name, justify="right", no_wrap=True)
 
-    def section(
-        split: Callable[[Mapping[str, float]], dict[str, float]], order: tuple[str, ...]
-    ) -> None:
+    def section(split: Callable[[Mapping[str, float]], dict[str, float]], sort: str) -> None:
         sums = {phase: split(energy) for phase, energy in phases.items()}
-        names = [name for name in order if any(name in one for one in sums.values())]
+        names = in_order(sort, {name for one in sums.values() for name in one})
         for name in names:
             values = [one.get(name, 0.0) for one in sums.values()]
             whole = sum(values)
@@ -67,8 +59,8 @@ def render_energy(report: Report) -> RenderableType:
                 end_section=name == names[-1],
             )
 
-    section(by_component, COMPONENTS)
-    section(by_kind, ACTION_KINDS)
+    section(by_component, "components")
+    section(by_kind, "kinds")
     values = [sum(energy.values()) for energy in phases.values()]
     table.add_row("total", *map(_microjoules, (*values, total)), share(total, total), style="bold")
     return table

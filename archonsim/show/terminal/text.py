@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
@@ -15,7 +15,7 @@ from archonsim.network.workload import Provenance
 from archonsim.result.report import LayerReport, Number, Report
 from archonsim.result.wording import microjoules, number, provenance_lines, share
 from archonsim.spec.dram_device import say_dram
-from archonsim.stats.counts import STALLS
+from archonsim.vocabulary.known import in_order
 
 
 def heading(title: str, provenance: Provenance, digest: str) -> Text:
@@ -51,6 +51,9 @@ def _stall(cause: str) -> Callable[[LayerReport, Number], str]:
     return lambda layer, total: _blank(layer.stalls.get(cause, 0))
 
 
+#: Stands for a column of each cause of stalls.
+_STALLS = _Column("", lambda layer, total: "")
+
 _COLUMNS = (
     _Column("cycles", lambda layer, total: number(layer.cycles)),
     _Column("share", lambda layer, total: share(layer.cycles, total), 100),
@@ -58,10 +61,20 @@ _COLUMNS = (
     _Column("adds done", lambda layer, total: _blank(layer.adds), 114),
     _Column("possible", lambda layer, total: _blank(layer.adds_possible), 142),
     _Column("survival", lambda layer, total: share(layer.adds, layer.adds_possible), 92),
-    *(_Column(cause, _stall(cause)) for cause in STALLS),
+    _STALLS,
     _Column("energy uJ", lambda layer, total: _microjoules(layer.energy_pj), 154),
     _Column("PE util.", lambda layer, total: f"{100 * layer.utilization:.0f} %"),
 )
+
+
+def _columns(report: Report) -> Iterator[_Column]:
+    """Yield all columns, one for each cause of stalls among them."""
+    causes = in_order("stalls", {cause for layer in report.layers for cause in layer.stalls})
+    for column in _COLUMNS:
+        if column is _STALLS:
+            yield from (_Column(cause, _stall(cause)) for cause in causes)
+        else:
+            yield column
 
 
 def _merge(name: str, layers: Iterable[LayerReport]) -> LayerReport:
@@ -96,7 +109,7 @@ def _table(report: Report, width: int) -> Table:
     total = report.total_cycles
     columns = [
         column
-        for column in _COLUMNS
+        for column in _columns(report)
         if column.from_width <= width and any(column.text(layer, total) for layer in report.layers)
     ]
     table = Table(

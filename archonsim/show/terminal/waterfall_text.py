@@ -14,32 +14,7 @@ from archonsim.result.waterfall import Bars, Grain, Number, Waterfall
 from archonsim.result.wording import number, share
 from archonsim.show.terminal.text import heading
 from archonsim.spec.load import flat_items
-from archonsim.vocabulary.owners import BY_NAME, OWNERS
 
-#: A letter and a colour for each owner, for bars of many.
-LETTERS = dict(zip((owner.name for owner in OWNERS), "MAEBQGFIPWKRDN", strict=True))
-COLOURS = dict(
-    zip(
-        LETTERS,
-        (
-            "green",
-            "cyan",
-            "bright_black",
-            "magenta",
-            "bright_magenta",
-            "yellow",
-            "bright_yellow",
-            "red",
-            "blue",
-            "bright_blue",
-            "bright_cyan",
-            "bright_red",
-            "bright_green",
-            "white",
-        ),
-        strict=True,
-    )
-)
 BAR = 22
 STACK = 24
 
@@ -60,7 +35,8 @@ def _stacked(bars: Bars) -> Text:
     text, done = Text(), 0
     for step in bars.steps:
         end = round(step.cumulative * STACK / bars.cycles)
-        text.append(LETTERS[step.owner] * (end - done), style=COLOURS[step.owner])
+        owner = bars.words.owner(step.owner)
+        text.append(owner.letter * (end - done), style=owner.colour)
         done = end
     return text
 
@@ -80,13 +56,12 @@ def _one(bars: Bars) -> Table:
         ("owner", False), ("cycles", True), ("share", True), ("so far", True), ("", False)
     )
     for step in bars.steps:
+        owner = bars.words.owner(step.owner)
         bar = Text(
-            _floating(step.cumulative - step.cycles, step.cycles, bars.cycles),
-            style=COLOURS[step.owner],
+            _floating(step.cumulative - step.cycles, step.cycles, bars.cycles), style=owner.colour
         )
-        title = BY_NAME[step.owner].title
         table.add_row(
-            title,
+            owner.title,
             number(step.cycles),
             share(step.cycles, bars.cycles),
             number(step.cumulative),
@@ -97,11 +72,11 @@ def _one(bars: Bars) -> Table:
 
 def _largest_loss(bars: Bars) -> str:
     """Say which owner but the work itself takes most."""
-    losses = [step for step in bars.steps if step.owner not in ("macs", "adders")]
+    losses = [step for step in bars.steps if not bars.words.owner(step.owner).work]
     if not losses:
         return ""
     worst = max(losses, key=lambda step: step.cycles)
-    return f"{BY_NAME[worst.owner].title} {100 * worst.cycles / bars.cycles:.0f} %"
+    return f"{bars.words.owner(worst.owner).title} {100 * worst.cycles / bars.cycles:.0f} %"
 
 
 def _many(bars: Iterable[Bars], phases: bool) -> Table:
@@ -126,15 +101,15 @@ def _many(bars: Iterable[Bars], phases: bool) -> Table:
     return table
 
 
-def _meanings(owners: Collection[str], keys: Collection[str], letters: bool) -> Table:
+def _meanings(network: Bars, keys: Collection[str], letters: bool) -> Table:
     """Say what the owners mean, and which of the machine's keys act on them."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()
-    for owner in OWNERS:
-        if owner.name not in owners:
+    for owner in network.words.owners:
+        if owner.name not in network.owners:
             continue
-        name = Text(f"{LETTERS[owner.name]} " if letters else "", style=COLOURS[owner.name]).append(
+        name = Text(f"{owner.letter} " if letters else "", style=owner.colour).append(
             owner.title, style="default"
         )
         text = Text(owner.meaning)
@@ -179,5 +154,5 @@ def render_waterfall(fall: Waterfall, grain: Grain) -> RenderableType:
         Text(),
         total,
         Text(),
-        _meanings(network.owners.keys(), dict(flat_items(fall.machine)), grain != "network"),
+        _meanings(network, dict(flat_items(fall.machine)), grain != "network"),
     )

@@ -28,13 +28,13 @@ from archonsim.show.timeline.coarse import (
 from archonsim.spec.parts import WORD_BITS
 from archonsim.stats.timeline import Moves, Timeline
 from archonsim.version import __version__
+from archonsim.vocabulary import known
 
 Event = dict[str, Any]
 
 PROCESS = 1
 COUNTERS, ARRAY, DMA, DRAM, PORTS = 0, 2, 3, 4, 5
 STEPS_PER_CYCLE = 8
-WAITS = {"dram": "wait: DRAM", "glb": "wait: on-chip ports"}
 
 
 def check_path(path: Path) -> None:
@@ -183,7 +183,7 @@ def _array(layers: tuple[LayerReport, ...], timeline: Timeline) -> Iterator[Even
         if end > start:
             yield _span(f"tile {index}", ARRAY, start, end, compute=compute, **stalls)
     for cause, start, end in zip(waits.label, waits.start, waits.end, strict=True):
-        yield _span(WAITS[cause], ARRAY, start, end)
+        yield _span(f"wait: {known.stall(cause).wait}", ARRAY, start, end)
 
 
 def _slices(track: int, moves: Moves, total: int, kind: str) -> Iterator[Event]:
