@@ -3,7 +3,10 @@
 ``docs/api.md`` shows it at work.
 
 Arguments mean what the options of the command line mean, and are checked alike: whatever is wrong
-raises a :class:`~archonsim.errors.UserError` of one line.
+raises a :class:`~archonsim.errors.UserError` of one line. The keywords that say how a workload is
+run are the fields of :class:`~archonsim.runs.scenario.Settings`; a
+:class:`~archonsim.runs.scenario.Scenario` holds them together with architecture and workload, and
+can be given in their place.
 """
 
 from __future__ import annotations
@@ -12,63 +15,117 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from inspect import Parameter, signature
 from pathlib import Path
+from typing import TypeVar, Unpack, cast
 
 from archonsim.engine.observer import SILENT, Observer
+from archonsim.errors import SpecError
 from archonsim.explain.advise import advise as advise_blocks
-from archonsim.network.workload import Workload
 from archonsim.results import AdviceResult, CompareResult, Result, SweepResult
-from archonsim.runs.scenario import Images, plan_compare, plan_run
-from archonsim.spec.load import Overrides
-from archonsim.sweeps.question import Names, Values, ask
+from archonsim.runs.comparison import ComparisonScenario, every_pair
+from archonsim.runs.scenario import (
+    Options,
+    Scenario,
+    Settings,
+    SharedOptions,
+    WorkloadLike,
+    cycle_run,
+)
+from archonsim.sweeps.question import Names, Question, Values, ask
+from archonsim.sweeps.runners import Workers
 from archonsim.sweeps.sweep import Forecast, conduct
+
+Asking = TypeVar("Asking", bound=Callable[..., object])
+
+
+class SweepOptions(SharedOptions, total=False):
+    """Keywords of a sweep beside its own: `masks` may be several."""
+
+    masks: Names
+    jobs: int
+    dask: str | None
 
 
 def _silent(name: str) -> None:
     """Ignore progress."""
 
 
+def _shows(*described: type) -> Callable[[Asking], Asking]:
+    """Let ``help()`` and editors show the fields of descriptions among a function's keywords."""
+
+    def decorate(function: Asking) -> Asking:
+        own = signature(function)
+        shown = {
+            name: one for name, one in own.parameters.items() if one.kind is not one.VAR_KEYWORD
+        }
+        for description in described:
+            for field in fields(description):
+                shown.setdefault(
+                    field.name,
+                    Parameter(
+                        field.name,
+                        Parameter.KEYWORD_ONLY,
+                        default=field.default,
+                        annotation=field.type,
+                    ),
+                )
+        function.__signature__ = own.replace(parameters=list(shown.values()))  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def _whole(given: object, *others: object) -> None:
+    """Refuse further arguments beside a whole description."""
+    if any(other for other in others):
+        raise SpecError(
+            f"a {type(given).__name__} is a whole description; change it with dataclasses.replace,"
+            " and give nothing else"
+        )
+
+
+@_shows(Settings)
 def run(
-    arch: str,
-    workload: str | Path | Workload,
+    arch: str | Scenario,
+    workload: WorkloadLike | None = None,
     *,
-    set: Overrides = (),
-    config: str | Path | None = None,
-    fidelity: str = "cycle",
-    images: Images = 0,
-    masks: str = "trace",
-    seed: int = 0,
-    energy: str | None = None,
     on_step: Callable[[str], None] = _silent,
     observer: Observer = SILENT,
+    **options: Unpack[Options],
 ) -> Result:
     """Simulate a workload on an architecture.
 
     Parameters
     ----------
-    arch : str
-        ``"archon"``, ``"dense"``, ...; ``archonsim archs`` lists them.
+    arch : str or Scenario
+        ``"archon"``, ``"dense"``, ...; ``archonsim archs`` lists them. A scenario holds all of what
+        follows.
     workload : str, Path or Workload
-        A workload file, a SCALE-Sim topology, or the name of a network.
-    set : dict of dotted key to value, or sequence of ``"KEY=VALUE"``
-        Changes of the machine, such as ``{"pe.adders": 4}``.
-    config : str or Path, optional
-        TOML file with machine parameters, laid over the preset and under `set`.
-    fidelity : {"cycle", "ideal"}
-        ``"cycle"`` steps the machine, ``"ideal"`` is the published closed-form model.
-    images : int, str, sequence of int or None
-        Image numbers; ``"all"`` or None for all, or texts such as ``"0,2-3"``.
-    masks : str
-        ``"trace"``, ``"oracle"``, ``"all"``, ``"random:P"`` or ``"flip:P"``.
-    seed : int
-        Of random and flipped masks.
-    energy : str, optional
-        What energy is counted by: ``"consistent"``, ``"ics21"`` as published, or a technology file;
-        see ``docs/energy.md``.
+        A workload file, a table or topology of layers, or the name of a network.
     on_step : function of a layer's or block's name
         Called when it is done.
     observer : Observer
-        Is told what happens in the first image.
+        Receives the events of the first image.
+    **options
+        The fields of :class:`~archonsim.runs.scenario.Settings`:
+
+        set : dict of dotted key to value, or sequence of ``"KEY=VALUE"``
+            Changes of the machine, such as ``{"pe.adders": 4}``.
+        config : str or Path, optional
+            TOML file with machine parameters, laid over the preset and under `set`.
+        fidelity : {"cycle", "ideal"}
+            ``"cycle"`` steps the machine, ``"ideal"`` is the published closed-form model.
+        images : int, str, sequence of int or None
+            Image numbers; ``"all"`` or None for all, or texts such as ``"0,2-3"``.
+        masks : str
+            ``"trace"``, ``"oracle"``, ``"all"``, ``"random:P"`` or ``"flip:P"``.
+        seed : int
+            Of random and flipped masks.
+        energy : str, optional
+            What energy is counted by: ``"consistent"``, ``"ics21"`` as published, or a technology
+            file; see ``docs/energy.md``.
 
     Raises
     ------
@@ -79,51 +136,42 @@ def run(
     MaskError
         Images or masks that the workload does not have.
     """
-    plan = plan_run(
-        arch,
-        workload,
-        overrides=set,
-        config=config,
-        fidelity=fidelity,
-        images=images,
-        masks=masks,
-        seed=seed,
-        energy=energy,
-    )
-    return Result(plan.execute(on_step, observer))
+    if isinstance(arch, Scenario):
+        _whole(arch, workload, options)
+        return Result(arch.prepare().execute(on_step, observer))
+    if workload is None:
+        raise SpecError("workload is missing: run(arch, workload), or run(scenario)")
+    scenario = Scenario(arch=arch, workload=workload, **options)
+    return Result(scenario.prepare().execute(on_step, observer))
 
 
+@_shows(Settings)
 def compare(
-    archs: str | Sequence[str],
-    workloads: str | Path | Workload | Sequence[str | Path | Workload],
+    archs: str | Sequence[str] | ComparisonScenario,
+    workloads: WorkloadLike | Sequence[WorkloadLike] = (),
     *,
-    set: Overrides = (),
-    fidelity: str = "cycle",
-    images: Images = 0,
-    masks: str = "trace",
-    seed: int = 0,
     base: str | None = None,
     budget: str = "none",
-    energy: str | None = None,
     on_step: Callable[[str], None] = _silent,
+    **options: Unpack[Options],
 ) -> CompareResult:
     """Run workloads on several architectures.
 
     Parameters
     ----------
-    archs : str or sequence of str
-        Names, as a sequence or separated by commas; ``"all"`` for all.
+    archs : str, sequence of str, or ComparisonScenario
+        Names, as a sequence or separated by commas; ``"all"`` for all. A comparison scenario holds
+        all of what follows, and any pairs of architecture and workload.
     workloads : as in `run`, or a sequence of such
         ``"all"`` for all named networks.
-    set : dict of ``ARCH.KEY`` to value, or sequence of ``"ARCH.KEY=VALUE"``
-    fidelity, images, masks, seed : as in `run`
     base : str, optional
         Architecture that speedups refer to (with the first workload); the first by default.
     budget : {"none", "pes", "area"}
         Rescale arrays to the base's number of PEs or area.
-    energy : str, optional
-        As in `run`, for the machines that have such rules.
     on_step : function of a layer's or block's name
+    **options
+        As in `run`, for all rows; the keys of `set` name their machine (``ARCH.KEY``), and `energy`
+        holds for the machines that have such rules.
 
     Raises
     ------
@@ -132,98 +180,80 @@ def compare(
     WorkloadError
         Two different traces of one network.
     """
-    plan = plan_compare(
-        archs,
-        workloads,
-        overrides=set,
-        fidelity=fidelity,
-        images=images,
-        masks=masks,
-        seed=seed,
-        base=base,
-        budget=budget,
-        energy=energy,
-    )
-    return CompareResult(plan.execute(on_step))
+    if isinstance(archs, ComparisonScenario):
+        _whole(archs, workloads, base, budget != "none", options)
+        asked = archs
+    else:
+        asked = every_pair(archs, workloads, Settings(**options), base=base, budget=budget)
+    return CompareResult(asked.prepare().execute(on_step))
 
 
+@_shows(Settings, Workers)
 def sweep(
-    arch: Names,
-    workload: Names | Path | Sequence[Path | str],
+    arch: Names | Question,
+    workload: Names | Path | Sequence[Path | str] = (),
     params: Mapping[str, Values] | Sequence[str] = (),
     *,
-    set: Overrides = (),
-    masks: Names = "trace",
-    fidelity: str = "cycle",
-    images: Images = 0,
-    seed: int = 0,
     folder: str | Path | None = None,
     resume: bool = False,
-    jobs: int = 1,
-    dask: str | None = None,
     on_forecast: Callable[[Forecast], None] = lambda forecast: None,
     on_point: Callable[[int], None] = lambda finished: None,
+    **options: Unpack[SweepOptions],
 ) -> SweepResult:
     """Run all combinations of machines, workloads and masks into one table.
 
     Parameters
     ----------
-    arch : str or sequence of str
+    arch : str, sequence of str, or Question
+        A question holds what is swept and how it is run.
     workload : str, Path or sequence of such
         Files or names of networks: workers open them for themselves.
     params : dict of key to values, or sequence of ``"KEY=VALUES"``
         What is varied: ``{"pe.rows": [4, 8], "archon.pe.adders": "2..12"}``. A key applies to all
         architectures, with the name of one before it to that one.
-    set : dict of key to value, or sequence of ``"KEY=VALUE"``
-        What is changed in every point.
-    masks : str or sequence of str
-    fidelity, images, seed : as in `run`
     folder : str or Path, optional
         Where table and journal go; by default a temporary one that goes when the result does.
     resume : bool
         Go on where a sweep in `folder` ended.
-    jobs : int
-        Processes; a script that asks for more than 1 needs the usual ``if __name__ ==
-        "__main__":``.
-    dask : str, optional
-        Address of a Dask scheduler, in place of `jobs`.
     on_forecast : function of a Forecast
     on_point : function of the number of finished points
+    **options
+        As in `run`, for all points. `set` says what is changed in every point, `masks` may be a
+        sequence, and `energy` holds for the machines that have such rules. Also:
+
+        jobs : int
+            Processes; a script that asks for more than 1 needs the usual ``if __name__ ==
+            "__main__":``.
+        dask : str, optional
+            Address of a Dask scheduler, in place of `jobs`.
 
     Raises
     ------
     UserError
         As in `run`; or parameters overlap, or `folder` holds another sweep.
     """
-    question = ask(
-        arch, workload, params, set=set, masks=masks, fidelity=fidelity, images=images, seed=seed
-    )
+    workers = Workers(jobs=options.pop("jobs", 1), dask=options.pop("dask", None))
+    if isinstance(arch, Question):
+        _whole(arch, workload, params, options)
+        question = arch
+    else:
+        masks = options.pop("masks", "trace")
+        question = ask(arch, workload, params, masks=masks, **cast(SharedOptions, options))
     place = Path(tempfile.mkdtemp(prefix="archonsim-") if folder is None else folder)
     result = SweepResult(place, tuple(question.parameters))
     if folder is None:
         weakref.finalize(result, shutil.rmtree, place, ignore_errors=True)
-    conduct(
-        question,
-        place,
-        resume=resume,
-        jobs=jobs,
-        dask=dask,
-        on_forecast=on_forecast,
-        on_point=on_point,
-    )
+    conduct(question, place, workers, resume=resume, on_forecast=on_forecast, on_point=on_point)
     return result
 
 
+@_shows(Settings)
 def advise(
-    workload: str | Path | Workload,
+    workload: WorkloadLike | Scenario,
     *,
     arch: str = "archon",
-    set: Overrides = (),
-    config: str | Path | None = None,
-    images: Images = 0,
-    masks: str = "trace",
-    seed: int = 0,
     on_step: Callable[[str], None] = _silent,
+    **options: Unpack[Options],
 ) -> AdviceResult:
     """Ask for each block of a workload whether fusing it pays.
 
@@ -231,27 +261,31 @@ def advise(
 
     Parameters
     ----------
-    workload : as in `run`
+    workload : as in `run`, or a Scenario
         With weights.
     arch : str
         A machine that fuses: ``"archon"``.
-    set, config, images, masks, seed : as in `run`
     on_step : function of a block's name
+    **options
+        As in `run`; cycle fidelity only.
 
     Raises
     ------
     UserError
         As in `run`; or the machine does not fuse, or there is nothing to fuse.
     """
-    plan = plan_run(
-        arch, workload, overrides=set, config=config, images=images, masks=masks, seed=seed
-    )
+    if isinstance(workload, Scenario):
+        _whole(workload, options)
+        scenario = workload
+    else:
+        scenario = Scenario(arch=arch, workload=workload, **options)
+    run = cycle_run(scenario, "advise")
     advice = advise_blocks(
-        plan.workload,
-        plan.machine,
-        plan.spec,
-        images=plan.images,
-        masks=plan.masks,
+        run.workload,
+        run.machine,
+        run.spec,
+        images=run.images,
+        masks=run.masks,
         on_step=on_step,
     )
     return AdviceResult(advice)

@@ -12,7 +12,8 @@ from archonsim.errors import UserError
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.networks import network
 from archonsim.network.workload import Workload
-from archonsim.runs.scenario import plan_compare
+from archonsim.runs.comparison import every_pair
+from archonsim.runs.scenario import Settings
 from archonsim.runs.simulate import simulate
 from archonsim.trace.synthetic import synthesize
 
@@ -35,7 +36,8 @@ def workload(seed: int = 1) -> Workload:
 @cache
 def comparison() -> dict[str, Any]:
     """All machines on it, all images, with whole results."""
-    return plan_compare(",".join(ARCHS), workload(), images="all").execute().to_dict(runs=True)
+    asked = every_pair(ARCHS, workload(), Settings(images="all"))
+    return asked.prepare().execute().to_dict(runs=True)
 
 
 def run(arch: str = "archon") -> dict[str, Any]:

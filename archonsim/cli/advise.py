@@ -7,38 +7,35 @@ from typing import Annotated
 import typer
 
 from archonsim.cli.common import Format, emit
-from archonsim.cli.options import Changes, Config, Form, Images, Masks, Seed, TracedWorkload
+from archonsim.cli.options import REQUIRED, Form, TracedWorkload, scenario_options
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile
 from archonsim.explain.advise import advise, steps
 from archonsim.result.files import to_json
-from archonsim.runs.scenario import plan_run
+from archonsim.runs.scenario import Scenario
 from archonsim.show.terminal.advice_text import render_advice
 
 
-def advise_command(
-    workload: TracedWorkload,
-    arch: Annotated[str, typer.Option("--arch", "-a", help="A machine that fuses.")] = "archon",
-    images: Images = "0",
-    masks: Masks = "trace",
-    seed: Seed = 0,
-    set_: Changes = None,
-    config: Config = None,
-    form: Form = Format.table,
-) -> None:
+@scenario_options(
+    without=["fidelity", "energy"],
+    workload=(TracedWorkload, REQUIRED),
+    arch=(
+        Annotated[str, typer.Option("--arch", "-a", help="A machine that fuses.")],
+        "archon",
+    ),
+)
+def advise_command(scenario: Scenario, form: Form = Format.table) -> None:
     """Estimate for each block whether fusing it pays on this machine, and check by simulating it both ways."""
-    plan = plan_run(
-        arch, workload, overrides=set_ or [], config=config, images=images, masks=masks, seed=seed
-    )
+    asked = scenario.prepare()
     say_if_kernels_compile()
     with StepProgress(
-        f"advise {plan.workload.name}", steps(plan.workload, plan.images)
+        f"advise {asked.workload.name}", steps(asked.workload, asked.images)
     ) as progress:
         advice = advise(
-            plan.workload,
-            plan.machine,
-            plan.spec,
-            images=plan.images,
-            masks=plan.masks,
+            asked.workload,
+            asked.machine,
+            asked.spec,
+            images=asked.images,
+            masks=asked.masks,
             on_step=progress.step,
         )
     emit(form, lambda: render_advice(advice), lambda: to_json(advice.to_dict()), advice.to_csv)

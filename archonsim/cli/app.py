@@ -29,7 +29,7 @@ from archonsim.cli import (
     verify,
     waterfall,
 )
-from archonsim.cli.entry import INTERRUPTED, fail
+from archonsim.cli.faults import INTERRUPTED, fail
 from archonsim.errors import ArchonsimError
 from archonsim.version import __version__
 

@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from archonsim.cli.common import WORKLOAD_HELP, Format, emit, save
-from archonsim.cli.options import ArchChanges, Energy, Fidelity, Form, Images, Masks, Seed
+from archonsim.cli.common import Format, emit, save
+from archonsim.cli.options import Form, comparison_options
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile
 from archonsim.result.files import to_json
-from archonsim.runs.scenario import plan_compare
+from archonsim.runs.comparison import ComparisonScenario
 from archonsim.show.terminal.compare_text import render_comparison
 
 
-class Budget(StrEnum):
-    """What arrays are made equal in."""
-
-    none = "none"
-    pes = "pes"
-    area = "area"
-
-
+@comparison_options()
 def compare(
-    workload: Annotated[
-        list[str],
-        typer.Option(
-            "--workload", "-w", help=f"{WORKLOAD_HELP} Repeatable; all: every named network."
-        ),
-    ],
-    arch: Annotated[
-        str, typer.Option("--arch", "-a", help="Architectures, separated by commas; or all.")
-    ],
-    fidelity: Annotated[Fidelity, typer.Option(help="One for all rows.")] = Fidelity.cycle,
-    images: Images = "0",
-    masks: Masks = "trace",
-    seed: Seed = 0,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            help=(
-                "Architecture that speedups refer to (with the first workload); the first by"
-                " default."
-            )
-        ),
-    ] = None,
-    budget: Annotated[
-        Budget, typer.Option(help="Rescale arrays to the base's number of PEs or area.")
-    ] = Budget.none,
-    set_: ArchChanges = None,
-    energy: Energy = None,
+    asked: ComparisonScenario,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -66,22 +32,11 @@ def compare(
 
     Cycles, time, speedups, PEs, buffers and area in one table.
     """
-    plan = plan_compare(
-        arch,
-        workload,
-        overrides=set_ or [],
-        fidelity=fidelity.value,
-        images=images,
-        masks=masks,
-        seed=seed,
-        base=base,
-        budget=budget.value,
-        energy=energy,
-    )
-    if fidelity is Fidelity.cycle:
+    ready = asked.prepare()
+    if asked.fidelity == "cycle":
         say_if_kernels_compile()
-    with StepProgress("compare", plan.steps) as progress:
-        comparison = plan.execute(progress.step)
+    with StepProgress("compare", ready.steps) as progress:
+        comparison = ready.execute(progress.step)
     if output is not None:
         save(output, "compare", to_json(comparison.to_dict(runs=True)), comparison.to_csv())
     emit(

@@ -10,14 +10,7 @@ import os
 import sys
 from typing import NoReturn
 
-INTERRUPTED = "interrupted; nothing was left half-written"
-
-
-def fail(message: str, code: int) -> int:
-    """Say what is wrong on stderr, each line with the program's name; return the exit code."""
-    for line in message.splitlines() or [""]:
-        sys.stderr.write(f"archonsim: error: {line}\n")
-    return code
+from archonsim.cli.faults import INTERRUPTED, fail
 
 
 def main() -> NoReturn:

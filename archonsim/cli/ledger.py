@@ -8,27 +8,34 @@ from typing import Annotated
 import typer
 
 from archonsim.cli.common import Format, emit, save
-from archonsim.cli.options import Changes, Config, Images
+from archonsim.cli.options import REQUIRED, scenario_options
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile
 from archonsim.explain.ledger import MASKS, keep_ledger
 from archonsim.result.files import to_json
-from archonsim.runs.scenario import plan_run
+from archonsim.runs.scenario import Scenario
 from archonsim.show.terminal.ledger_text import render_ledger
 
 
+@scenario_options(
+    without=["fidelity", "masks", "seed", "energy"],
+    workload=(
+        Annotated[
+            str,
+            typer.Option(
+                "--workload", "-w", help="A workload file (.h5) with predicted and true masks."
+            ),
+        ],
+        REQUIRED,
+    ),
+    arch=(
+        Annotated[
+            str, typer.Option("--arch", "-a", help="Architecture that errors cost cycles on.")
+        ],
+        "archon",
+    ),
+)
 def ledger(
-    workload: Annotated[
-        str,
-        typer.Option(
-            "--workload", "-w", help="A workload file (.h5) with predicted and true masks."
-        ),
-    ],
-    arch: Annotated[
-        str, typer.Option("--arch", "-a", help="Architecture that errors cost cycles on.")
-    ] = "archon",
-    images: Images = "0",
-    set_: Changes = None,
-    config: Config = None,
+    scenario: Scenario,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for ledger.json and ledger.csv.")
     ] = None,
@@ -44,11 +51,11 @@ def ledger(
     Costs are differences of runs: false alarms are taken away first, then misses restored, ReLU by
     ReLU.
     """
-    plan = plan_run(arch, workload, overrides=set_ or [], config=config, images=images)
+    asked = scenario.prepare()
     say_if_kernels_compile()
-    with StepProgress(f"ledger of {plan.workload.name}", plan.steps * len(MASKS)) as progress:
+    with StepProgress(f"ledger of {asked.workload.name}", asked.steps * len(MASKS)) as progress:
         book = keep_ledger(
-            plan.workload, plan.machine, plan.spec, images=plan.images, on_step=progress.step
+            asked.workload, asked.machine, asked.spec, images=asked.images, on_step=progress.step
         )
     if output is not None:
         save(output, "ledger", to_json(book.to_dict()), book.to_csv())

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from archonsim.cli.common import say_written
-from archonsim.cli.options import ArchChanges, Changes, Fidelity, Images, Masks, Seed
+from archonsim.cli.options import Images, plain_settings, settings_options, with_options
 from archonsim.cli.progress import stderr
-from archonsim.cli.results import FILES_HELP, Archs, Asked, Exactness, Workloads, explained
+from archonsim.cli.results import Asked, asked_options, explained
 from archonsim.errors import ResultError
+from archonsim.runs.scenario import Scenario
 
 if TYPE_CHECKING:
     from archonsim.show.figures import Chart
@@ -52,9 +53,6 @@ class By(StrEnum):
     run = "run"
 
 
-Files = Annotated[
-    list[Path] | None, typer.Argument(metavar="[RESULT]...", help=FILES_HELP, show_default=False)
-]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the three files.")]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the files; the kind by default.")]
 Where = Annotated[
@@ -86,16 +84,10 @@ def pairs(texts: list[str] | None, option: str) -> dict[str, str]:
 
 
 @app.command()
+@asked_options()
 def speedup(
     output: Output,
-    files: Files = None,
-    workload: Workloads = None,
-    arch: Archs = None,
-    fidelity: Exactness = Fidelity.cycle,
-    images: Images = "0",
-    masks: Masks = "trace",
-    seed: Seed = 0,
-    set_: ArchChanges = None,
+    asked: Asked,
     of: Annotated[str, typer.Option(help="Machine whose speedup is shown.")] = "archon",
     over: Annotated[
         str | None,
@@ -114,16 +106,6 @@ def speedup(
     """Speedup over other machines, by network."""
     from archonsim.show import figures as plots
 
-    asked = Asked(
-        files=files or [],
-        workload=workload,
-        arch=arch,
-        fidelity=fidelity,
-        images=images,
-        masks=masks,
-        seed=seed,
-        changes=set_,
-    )
     trees = asked.trees()
     if len(trees) > 1 or "rows" not in trees[0]:
         raise ResultError(
@@ -143,16 +125,10 @@ def speedup(
 def _breakdown(quantity: Literal["cycles", "energy"]) -> Callable[..., None]:
     """Make the command that stacks a quantity: the two differ in nothing else."""
 
+    @asked_options()
     def command(
         output: Output,
-        files: Files = None,
-        workload: Workloads = None,
-        arch: Archs = None,
-        fidelity: Exactness = Fidelity.cycle,
-        images: Images = "0",
-        masks: Masks = "trace",
-        seed: Seed = 0,
-        set_: ArchChanges = None,
+        asked: Asked,
         by: Annotated[
             By,
             typer.Option(
@@ -164,16 +140,6 @@ def _breakdown(quantity: Literal["cycles", "energy"]) -> Callable[..., None]:
     ) -> None:
         from archonsim.show import figures as plots
 
-        asked = Asked(
-            files=files or [],
-            workload=workload,
-            arch=arch,
-            fidelity=fidelity,
-            images=images,
-            masks=masks,
-            seed=seed,
-            changes=set_,
-        )
         runs = [asked.run()] if by is By.layer else asked.runs()
         chart = plots.plot_run(
             plots.run_frame(runs),
@@ -194,30 +160,16 @@ app.command("energy", help="Energy by phase, stacked; by layer or run.")(_breakd
 
 
 @app.command()
+@asked_options(without=["fidelity"])
 def roofline(
     output: Output,
-    files: Files = None,
-    workload: Workloads = None,
-    arch: Archs = None,
-    images: Images = "0",
-    masks: Masks = "trace",
-    seed: Seed = 0,
-    set_: ArchChanges = None,
+    asked: Asked,
     size: Where = Size.column,
     name: Name = None,
 ) -> None:
     """One run under MAC, adder and weight-stream bounds."""
     from archonsim.show import figures as plots
 
-    asked = Asked(
-        files=files or [],
-        workload=workload,
-        arch=arch,
-        images=images,
-        masks=masks,
-        seed=seed,
-        changes=set_,
-    )
     run = asked.run()
     chart = plots.plot_roofline(
         plots.run_frame([run]),
@@ -229,15 +181,10 @@ def roofline(
 
 
 @app.command()
+@asked_options(without=["fidelity"], images=(Images, "all"))
 def images(
     output: Output,
-    files: Files = None,
-    workload: Workloads = None,
-    arch: Archs = None,
-    numbers: Images = "all",
-    masks: Masks = "trace",
-    seed: Seed = 0,
-    set_: ArchChanges = None,
+    asked: Asked,
     of: Annotated[
         str, typer.Option(help="Machine whose images are shown, where there are several.")
     ] = "archon",
@@ -250,15 +197,6 @@ def images(
     """Times of images; speedups with a bootstrap interval."""
     from archonsim.show import figures as plots
 
-    asked = Asked(
-        files=files or [],
-        workload=workload,
-        arch=arch,
-        images=numbers,
-        masks=masks,
-        seed=seed,
-        changes=set_,
-    )
     runs = asked.runs()
     mine = runs[0] if len(runs) == 1 and over is None else _the_run(runs, of)
     base = None if over is None else plots.run_frame([_the_run(runs, over)])
@@ -279,9 +217,42 @@ def _the_run(runs: list[dict[str, object]], arch: str) -> dict[str, object]:
     return found[0]
 
 
+def optional_scenario(given: dict[str, Any]) -> Scenario | None:
+    """Return what to simulate; None where neither workload nor architecture is given."""
+    settings = plain_settings(given)
+    if given["workload"] is None and given["arch"] is None:
+        return None
+    if given["workload"] is None or given["arch"] is None:
+        raise ResultError(
+            "give either a waterfall.json, or what to simulate: --workload and --arch"
+        )
+    return Scenario(arch=given["arch"], workload=given["workload"], **settings)
+
+
 @app.command()
+@with_options(
+    {
+        "workload": (
+            Annotated[
+                str | None,
+                typer.Option(
+                    "--workload", "-w", help="Simulate first: a workload file with masks."
+                ),
+            ],
+            None,
+        ),
+        "arch": (
+            Annotated[str | None, typer.Option("--arch", "-a", help="Architecture to simulate.")],
+            None,
+        ),
+        **settings_options(without=["fidelity", "energy"]),
+    },
+    "scenario",
+    optional_scenario,
+)
 def waterfall(
     output: Output,
+    scenario: Scenario | None,
     file: Annotated[
         Path | None,
         typer.Argument(
@@ -290,17 +261,6 @@ def waterfall(
             show_default=False,
         ),
     ] = None,
-    workload: Annotated[
-        str | None,
-        typer.Option("--workload", "-w", help="Simulate first: a workload file with masks."),
-    ] = None,
-    arch: Annotated[
-        str | None, typer.Option("--arch", "-a", help="Architecture to simulate.")
-    ] = None,
-    images: Images = "0",
-    masks: Masks = "trace",
-    seed: Seed = 0,
-    set_: Changes = None,
     layer: Annotated[
         str, typer.Option(help="A layer or block, such as b1; all: the network.")
     ] = "all",
@@ -308,21 +268,16 @@ def waterfall(
     name: Name = None,
 ) -> None:
     """From necessary work to cycles taken, owner by owner."""
-    from archonsim.runs.scenario import plan_run
     from archonsim.show import figures as plots
 
-    if (file is None) == (workload is None) or (workload is None) != (arch is None):
+    if file is not None and scenario is None:
+        found = plots.read_waterfall(file)
+    elif file is None and scenario is not None:
+        found = explained(scenario.prepare()).to_dict()
+    else:
         raise ResultError(
             "give either a waterfall.json, or what to simulate: --workload and --arch"
         )
-    if file is not None:
-        found = plots.read_waterfall(file)
-    else:
-        assert workload is not None
-        assert arch is not None
-        found = explained(
-            plan_run(arch, workload, overrides=set_ or [], images=images, masks=masks, seed=seed)
-        ).to_dict()
     said = plots.about_runs([found | {"fidelity": "cycle", "images": len(found["image_numbers"])}])
     chart = plots.plot_waterfall(
         plots.waterfall_frame(found), name=layer, subtitle=said, size=plots.Size(size)

@@ -5,14 +5,16 @@ Figures of a sweep's table, and of a workload's masks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from archonsim.cli import plot
-from archonsim.cli.options import Images, Masks, Seed, TracedWorkload
+from archonsim.cli.options import REQUIRED, SETTINGS, Command, TracedWorkload, with_options
 from archonsim.cli.plot import Name, Output, Size, Where, pairs, write
 from archonsim.cli.progress import StepProgress
 
@@ -20,6 +22,10 @@ app = plot.app
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from archonsim.network.workload import Workload
+    from archonsim.show.figures import Chart
+    from archonsim.trace.what_if import MaskPolicy
 
 Table = Annotated[
     Path,
@@ -127,13 +133,53 @@ def heatmap(
     write(chart, output, name or "heatmap")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Masked:
+    """A workload whose masks are drawn.
+
+    Attributes
+    ----------
+    work : Workload
+    images : list of int
+    policy : MaskPolicy
+    """
+
+    work: Workload
+    images: list[int]
+    policy: MaskPolicy
+
+    def write(
+        self, chart: Callable[[Masked, StepProgress], Chart], output: Path, name: str
+    ) -> None:
+        """Draw with a bar over blocks, and write."""
+        blocks = sum(one.predicted for one in self.work.blocks())
+        with StepProgress(f"masks of {self.work.name}", blocks) as progress:
+            drawn = chart(self, progress)
+        write(drawn, output, name)
+
+
+def _masked(given: dict[str, Any]) -> Masked:
+    from archonsim.runs.simulate import choose_images
+    from archonsim.trace.what_if import MaskPolicy
+    from archonsim.tracefile.find import find_workload, parse_images
+
+    policy, work = MaskPolicy.parse(given["masks"], given["seed"]), find_workload(given["workload"])
+    return Masked(
+        work=work, images=choose_images(work, parse_images(given["images"])), policy=policy
+    )
+
+
+def masked_options() -> Callable[[Command], Command]:
+    """Give a command's parameter `masked` the options that choose masks."""
+    chosen = {name: SETTINGS[name] for name in ("images", "masks", "seed")}
+    return with_options({"workload": (TracedWorkload, REQUIRED)} | chosen, "masked", _masked)
+
+
 @app.command()
+@masked_options()
 def survival(
     output: Output,
-    workload: TracedWorkload,
-    images: Images = "0",
-    masks: Masks = "trace",
-    seed: Seed = 0,
+    masked: Masked,
     block: Annotated[
         list[str] | None, typer.Option(help="A block, such as b1; all by default. Repeatable.")
     ] = None,
@@ -141,50 +187,35 @@ def survival(
     name: Name = None,
 ) -> None:
     """Masks of a workload, pixel by pixel."""
-    _draw_masks("survival", output, workload, images, masks, seed, block or [], size, name)
+
+    def draw(masked: Masked, progress: StepProgress) -> Chart:
+        from archonsim.show import figures as plots
+
+        frame = plots.survival_frame(
+            masked.work,
+            images=masked.images,
+            masks=masked.policy,
+            blocks=block or [],
+            on_step=progress.step,
+        )
+        said = plots.about_workload(masked.work, masked.images, masked.policy)
+        return plots.plot_survival(frame, subtitle=said, size=plots.Size(size))
+
+    masked.write(draw, output, name or "survival")
 
 
 @app.command()
-def density(
-    output: Output,
-    workload: TracedWorkload,
-    images: Images = "0",
-    masks: Masks = "trace",
-    seed: Seed = 0,
-    size: Where = Size.column,
-    name: Name = None,
-) -> None:
+@masked_options()
+def density(output: Output, masked: Masked, size: Where = Size.column, name: Name = None) -> None:
     """Masks of a workload, block by block."""
-    _draw_masks("density", output, workload, images, masks, seed, [], size, name)
 
+    def draw(masked: Masked, progress: StepProgress) -> Chart:
+        from archonsim.show import figures as plots
 
-def _draw_masks(
-    kind: str,
-    output: Path,
-    workload: str,
-    images: str,
-    masks: str,
-    seed: int,
-    blocks: list[str],
-    size: Size,
-    name: str | None,
-) -> None:
-    from archonsim.runs.simulate import choose_images
-    from archonsim.show import figures as plots
-    from archonsim.trace.what_if import MaskPolicy
-    from archonsim.tracefile.find import find_workload, parse_images
+        frame = plots.density_frame(
+            masked.work, images=masked.images, masks=masked.policy, on_step=progress.step
+        )
+        said = plots.about_workload(masked.work, masked.images, masked.policy)
+        return plots.plot_density(frame, subtitle=said, size=plots.Size(size))
 
-    policy, work = MaskPolicy.parse(masks, seed), find_workload(workload)
-    numbers = choose_images(work, parse_images(images))
-    said = plots.about_workload(work, numbers, policy)
-    with StepProgress(
-        f"masks of {work.name}", len(blocks) or sum(one.predicted for one in work.blocks())
-    ) as progress:
-        if kind == "survival":
-            frame = plots.survival_frame(
-                work, images=numbers, masks=policy, blocks=blocks, on_step=progress.step
-            )
-        else:
-            frame = plots.density_frame(work, images=numbers, masks=policy, on_step=progress.step)
-    draw = plots.plot_survival if kind == "survival" else plots.plot_density
-    write(draw(frame, subtitle=said, size=plots.Size(size)), output, name or kind)
+    masked.write(draw, output, name or "density")

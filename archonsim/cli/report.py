@@ -8,34 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archonsim.cli.common import say_written
-from archonsim.cli.options import ArchChanges, Fidelity, Images, Masks, Seed
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
-from archonsim.cli.results import Archs, Asked, Exactness, Workloads, explained
+from archonsim.cli.results import Asked, asked_options, explained
 from archonsim.errors import ResultError
 from archonsim.version import __version__
 
 if TYPE_CHECKING:
-    from archonsim.runs.scenario import RunPlan
+    from archonsim.runs.run import Run
     from archonsim.show.page.model import Page
 
 
+@asked_options(
+    files=(
+        Annotated[
+            Path | None,
+            typer.Argument(
+                metavar="[RESULT]",
+                help="result.json, compare.json, or a sweep's results.csv.",
+                show_default=False,
+            ),
+        ],
+        None,
+    )
+)
 def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[RESULT]",
-            help="result.json, compare.json, or a sweep's results.csv.",
-            show_default=False,
-        ),
-    ] = None,
-    workload: Workloads = None,
-    arch: Archs = None,
-    fidelity: Exactness = Fidelity.cycle,
-    images: Images = "0",
-    masks: Masks = "trace",
-    seed: Seed = 0,
-    set_: ArchChanges = None,
+    asked: Asked,
 ) -> None:
     """Write one self-contained HTML file about a run, a comparison or a sweep.
 
@@ -49,16 +47,6 @@ def report(
     from archonsim.result.files import write_text
     from archonsim.show.page.render import render
 
-    asked = Asked(
-        files=[file] if file else [],
-        workload=workload,
-        arch=arch,
-        fidelity=fidelity,
-        images=images,
-        masks=masks,
-        seed=seed,
-        changes=set_,
-    )
     page = _page(asked)
     with stderr.status(f"writing {output}"):
         write_text(output, render(page))
@@ -76,34 +64,32 @@ def _page(asked: Asked) -> Page:
         manifest = plots.read_question(asked.files[0])
         mine = manifest is not None and manifest["archonsim"] == __version__
         return sweep_page(table, manifest["question"] if manifest and mine else None)
-    if not asked.files:
-        plan = asked.plan()
-        if len(plan.runs) == 1:
-            return _simulated(plan.runs[0])
+    if asked.scenario is not None and len(asked.scenario.scenarios) == 1:
+        return _simulated(asked.scenario.scenarios[0].prepare())
     tree = asked.trees()[0]
     return run_page(tree) if "layers" in tree else comparison_page(tree)
 
 
-def _simulated(plan: RunPlan) -> Page:
+def _simulated(ready: Run) -> Page:
     """Run with a recorder, then on relaxed machines, so that the page says when, and to whom, cycles went."""
     from archonsim.engine.observer import Recorder
     from archonsim.runs.simulate import choose_images
     from archonsim.show import figures as plots
     from archonsim.show.page.run import run_page
 
-    if plan.fidelity == "ideal":
-        return run_page(plan.execute().to_dict())
+    if ready.fidelity == "ideal":
+        return run_page(ready.execute().to_dict())
     say_if_kernels_compile()
     recorder = Recorder()
-    with StepProgress(f"{plan.machine.name} on {plan.workload.name}", plan.steps) as progress:
-        result = plan.execute(progress.step, recorder)
+    with StepProgress(f"{ready.machine.name} on {ready.workload.name}", ready.steps) as progress:
+        result = ready.execute(progress.step, recorder)
     density = None
-    if plan.workload.images and any(block.predicted for block in plan.workload.blocks()):
-        numbers = choose_images(plan.workload, plan.images)
-        density = plots.density_frame(plan.workload, images=numbers, masks=plan.masks)
+    if ready.workload.images and any(block.predicted for block in ready.workload.blocks()):
+        numbers = choose_images(ready.workload, ready.images)
+        density = plots.density_frame(ready.workload, images=numbers, masks=ready.masks)
     return run_page(
         result.to_dict(),
         timeline=recorder.timeline,
-        waterfall=explained(plan).to_dict(),
+        waterfall=explained(ready).to_dict(),
         density=density,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,11 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archonsim.cli.common import WORKLOAD_HELP
-from archonsim.cli.options import Fidelity
+from archonsim.cli.options import (
+    SEVERAL,
+    Command,
+    plain_settings,
+    settings_options,
+    with_options,
+)
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile
 from archonsim.errors import ResultError
 from archonsim.result.compare import Comparison
-from archonsim.runs.scenario import ComparePlan, RunPlan, plan_compare
+from archonsim.runs.comparison import ComparisonScenario, every_pair
+from archonsim.runs.run import Run
+from archonsim.runs.scenario import Settings
 
 if TYPE_CHECKING:
     from archonsim.result.waterfall import Waterfall
@@ -31,7 +40,9 @@ Workloads = Annotated[
 Archs = Annotated[
     str | None, typer.Option("--arch", "-a", help="Architectures to simulate, separated by commas.")
 ]
-Exactness = Annotated[Fidelity, typer.Option("--fidelity", help="Of a simulation.")]
+Files = Annotated[
+    list[Path] | None, typer.Argument(metavar="[RESULT]...", help=FILES_HELP, show_default=False)
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,47 +52,21 @@ class Asked:
     Attributes
     ----------
     files : list of Path
-    workload, arch, fidelity, images, masks, seed, changes
-        As the options.
+    scenario : ComparisonScenario or None
+        None where there are files.
     """
 
     files: list[Path]
-    workload: list[str] | None
-    arch: str | None
-    fidelity: Fidelity = Fidelity.cycle
-    images: str = "0"
-    masks: str = "trace"
-    seed: int = 0
-    changes: list[str] | None = None
-
-    def __post_init__(self) -> None:
-        wanted = self.workload or self.arch
-        if bool(self.files) == bool(wanted) or bool(self.workload) != bool(self.arch):
-            raise ResultError(
-                "give either result files, or what to simulate: --workload and --arch"
-            )
-
-    def plan(self) -> ComparePlan:
-        """Check what is to be simulated."""
-        assert self.workload
-        assert self.arch
-        return plan_compare(
-            self.arch,
-            self.workload,
-            overrides=self.changes or [],
-            fidelity=self.fidelity.value,
-            images=self.images,
-            masks=self.masks,
-            seed=self.seed,
-        )
+    scenario: ComparisonScenario | None
 
     def simulate(self) -> Comparison:
         """Run it all."""
-        plan = self.plan()
-        if self.fidelity is Fidelity.cycle:
+        assert self.scenario is not None
+        ready = self.scenario.prepare()
+        if self.scenario.fidelity == "cycle":
             say_if_kernels_compile()
-        with StepProgress("simulate", plan.steps) as progress:
-            return plan.execute(progress.step)
+        with StepProgress("simulate", ready.steps) as progress:
+            return ready.execute(progress.step)
 
     def trees(self) -> list[Tree]:
         """Return all runs and comparisons, a simulation's as one comparison."""
@@ -125,20 +110,56 @@ class Asked:
         return runs[0]
 
 
-def explained(plan: RunPlan) -> Waterfall:
+def asked_options(
+    *, without: Collection[str] = (), **other: tuple[Any, Any]
+) -> Callable[[Command], Command]:
+    """Give a command's parameter `asked` result files, or the options of what to simulate first.
+
+    Parameters
+    ----------
+    without : collection of str
+        Fields of `Settings` that the command has no option for.
+    **other : (annotation, default)
+        Options declared otherwise.
+
+    Raises
+    ------
+    ResultError
+        At run time: both are given, or neither.
+    """
+    options = {
+        "files": other.pop("files", (Files, None)),
+        "workload": (Workloads, None),
+        "arch": (Archs, None),
+        **settings_options(without=["config", *without], **SEVERAL | other),
+    }
+    return with_options(options, "asked", _asked)
+
+
+def _asked(given: dict[str, Any]) -> Asked:
+    settings, files = plain_settings(given), given["files"] or []
+    workload, arch = given["workload"], given["arch"]
+    if bool(files) == bool(workload or arch) or bool(workload) != bool(arch):
+        raise ResultError("give either result files, or what to simulate: --workload and --arch")
+    if files:
+        return Asked(files=[files] if isinstance(files, Path) else files, scenario=None)
+    return Asked(files=[], scenario=every_pair(arch, workload, Settings(**settings)))
+
+
+def explained(run: Run) -> Waterfall:
     """Find every cycle's owner on relaxed machines."""
     from archonsim.explain.attribute import explain
-    from archonsim.explain.relax import runs
+    from archonsim.explain.relax import runs as relaxed_runs
     from archonsim.machines.registry import words_of
 
     say_if_kernels_compile()
-    times = plan.steps * runs(plan.spec, words_of(plan.machine))
-    with StepProgress(f"explain {plan.machine.name} on {plan.workload.name}", times) as progress:
+    times = run.steps * relaxed_runs(run.spec, words_of(run.machine))
+    with StepProgress(f"explain {run.machine.name} on {run.workload.name}", times) as progress:
         return explain(
-            plan.workload,
-            plan.machine,
-            plan.spec,
-            images=plan.images,
-            masks=plan.masks,
+            run.workload,
+            run.machine,
+            run.spec,
+            images=run.images,
+            masks=run.masks,
             on_step=progress.step,
         )

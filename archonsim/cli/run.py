@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,29 +11,19 @@ import typer
 from rich.console import Group, RenderableType
 
 from archonsim.cli.common import Format, emit, save, table_width
-from archonsim.cli.options import (
-    Arch,
-    Changes,
-    Config,
-    Energy,
-    Fidelity,
-    Form,
-    Images,
-    Masks,
-    Seed,
-    WorkloadName,
-)
+from archonsim.cli.options import Form, scenario_options
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.engine.observer import SILENT, Recorder
 from archonsim.errors import OutputError
 from archonsim.network.workload import Workload
 from archonsim.result.files import to_json
 from archonsim.result.report import Report
-from archonsim.runs.scenario import plan_run
+from archonsim.runs.scenario import Scenario
 from archonsim.show.terminal.energy_text import render_energy
 from archonsim.show.terminal.stats_text import render_stats
 from archonsim.show.terminal.text import render
 from archonsim.show.timeline.perfetto import check_path, write_trace
+from archonsim.spec.load import override_pairs, parse_value
 
 
 class Breakdown(StrEnum):
@@ -41,17 +32,9 @@ class Breakdown(StrEnum):
     energy = "energy"
 
 
+@scenario_options()
 def run(
-    arch: Arch,
-    workload: WorkloadName,
-    fidelity: Annotated[
-        Fidelity,
-        typer.Option(help="cycle steps the machine; ideal is the published closed-form model."),
-    ] = Fidelity.cycle,
-    images: Images = "0",
-    masks: Masks = "trace",
-    seed: Seed = 0,
-    set_: Changes = None,
+    scenario: Scenario,
     mapping: Annotated[
         str | None,
         typer.Option(help="Short for --set mapping=...: search, ics21 or a file (dense, sparse)."),
@@ -60,12 +43,10 @@ def run(
         str | None,
         typer.Option(help="Short for --set nnz=...: weights, density or ics21 (sparse)."),
     ] = None,
-    energy: Energy = None,
     breakdown: Annotated[
         Breakdown | None,
         typer.Option(help="Add a table: energy by component, phase and data kind."),
     ] = None,
-    config: Config = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for result.json and result.csv.")
     ] = None,
@@ -88,25 +69,14 @@ def run(
     form: Form = Format.table,
 ) -> None:
     """Simulate a workload on an architecture and print cycles by layer and phase."""
-    recorder = _recorder(trace, fidelity)
-    short = [
-        f"{key}={value}" for key, value in (("mapping", mapping), ("nnz", nnz)) if value is not None
-    ]
-    plan = plan_run(
-        arch,
-        workload,
-        overrides=[*(set_ or []), *short],
-        config=config,
-        fidelity=fidelity.value,
-        images=images,
-        masks=masks,
-        seed=seed,
-        energy=energy,
-    )
-    if fidelity is Fidelity.cycle:
+    recorder = _recorder(trace, scenario)
+    short = {"mapping": mapping, "nnz": nnz}
+    changes = {key: parse_value(value) for key, value in short.items() if value is not None}
+    asked = replace(scenario, set=override_pairs(scenario.set) | changes).prepare()
+    if asked.fidelity == "cycle":
         say_if_kernels_compile()
-    with StepProgress(f"{arch} on {plan.workload.name}", plan.steps) as progress:
-        report = plan.execute(progress.step, recorder or SILENT)
+    with StepProgress(f"{asked.machine.name} on {asked.workload.name}", asked.steps) as progress:
+        report = asked.execute(progress.step, recorder or SILENT)
     if output is not None:
         save(output, "result", to_json(report.to_dict()), report.to_csv())
     if trace is not None and recorder is not None:
@@ -117,7 +87,7 @@ def run(
         )
     emit(
         form,
-        lambda: _tables(report, plan.workload, breakdown, stats),
+        lambda: _tables(report, asked.workload, breakdown, stats),
         lambda: to_json(report.to_dict()),
         report.to_csv,
     )
@@ -134,11 +104,11 @@ def _tables(
     return Group(*shown)
 
 
-def _recorder(path: Path | None, fidelity: Fidelity) -> Recorder | None:
+def _recorder(path: Path | None, scenario: Scenario) -> Recorder | None:
     """Return what writes a trace's events down, after a look at what is asked for."""
     if path is None:
         return None
-    if fidelity is Fidelity.ideal:
+    if scenario.fidelity == "ideal":
         raise OutputError(
             f"--trace {path}: ideal fidelity is a closed form in which nothing happens at a time;"
             " use --fidelity cycle"

@@ -17,12 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.cli.common import WORKLOAD_HELP, Format, emit, say_written
-from archonsim.cli.options import Fidelity, Form
+from archonsim.cli.options import Form, unset_options, with_options
 from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
 from archonsim.errors import SpecError
 from archonsim.result.files import to_json
 from archonsim.result.wording import microjoules, number, origin_line
 from archonsim.sweeps.question import Question, ask, read_question
+from archonsim.sweeps.runners import Workers
 from archonsim.sweeps.store import mask_sources
 from archonsim.sweeps.sweep import Forecast, conduct
 from archonsim.sweeps.table import Row, read_rows
@@ -32,49 +33,67 @@ from archonsim.trace.what_if import FORMS
 SHOWN, REASONS = 15, 5
 
 
+@with_options(
+    {
+        "workload": (
+            Annotated[
+                list[str] | None,
+                typer.Option("--workload", "-w", help=f"{WORKLOAD_HELP} Repeatable."),
+            ],
+            None,
+        ),
+        "arch": (
+            Annotated[
+                list[str] | None,
+                typer.Option(
+                    "--arch", "-a", help="Architectures, separated by commas; or all. Repeatable."
+                ),
+            ],
+            None,
+        ),
+        "params": (
+            Annotated[
+                list[str] | None,
+                typer.Option(
+                    "--param",
+                    metavar="KEY=VALUES",
+                    help="What is varied: pe.rows=4,8,16, pe.adders=2..12, 8..64..8. Repeatable.",
+                ),
+            ],
+            None,
+        ),
+        **unset_options(
+            set=(
+                Annotated[
+                    list[str] | None,
+                    typer.Option(
+                        "--set",
+                        metavar="KEY=VALUE",
+                        help="What is changed in every point. Repeatable.",
+                    ),
+                ],
+                None,
+            ),
+            masks=(
+                Annotated[
+                    list[str] | None,
+                    typer.Option("--masks", help=f"What-if masks: {FORMS}. Repeatable."),
+                ],
+                None,
+            ),
+        ),
+    },
+    "given",
+    lambda given: {name: value for name, value in given.items() if value is not None},
+)
 def sweep(
+    given: dict[str, Any],
     file: Annotated[
         Path | None,
         typer.Argument(
             metavar="[FILE]",
             help="TOML file that holds the whole question, in place of the options.",
         ),
-    ] = None,
-    workload: Annotated[
-        list[str] | None, typer.Option("--workload", "-w", help=f"{WORKLOAD_HELP} Repeatable.")
-    ] = None,
-    arch: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--arch", "-a", help="Architectures, separated by commas; or all. Repeatable."
-        ),
-    ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param",
-            metavar="KEY=VALUES",
-            help="What is varied: pe.rows=4,8,16, pe.adders=2..12, 8..64..8. Repeatable.",
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="What is changed in every point. Repeatable."
-        ),
-    ] = None,
-    masks: Annotated[
-        list[str] | None, typer.Option(help=f"What-if masks: {FORMS}. Repeatable.")
-    ] = None,
-    fidelity: Annotated[
-        Fidelity | None, typer.Option(help="One for all points; cycle by default.")
-    ] = None,
-    images: Annotated[
-        str | None,
-        typer.Option(help="Images to run: all, or numbers such as 0 or 0,2-3; 0 by default."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of random and flipped masks; 0 by default.")
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of table and journal.")
@@ -96,17 +115,7 @@ def sweep(
     A KEY applies to all architectures, ARCH.KEY to one. A point that cannot run is a row with its
     reason.
     """
-    given = {
-        "workload": workload,
-        "arch": arch,
-        "params": param,
-        "set": set_,
-        "masks": masks,
-        "fidelity": fidelity and fidelity.value,
-        "images": images,
-        "seed": seed,
-    }
-    question = _question(file, {name: value for name, value in given.items() if value is not None})
+    question = _question(file, given)
     points, seen = len(question.grid), 0
     if question.fidelity == "cycle":
         say_if_kernels_compile()
@@ -121,9 +130,8 @@ def sweep(
             paths = conduct(
                 question,
                 output,
+                Workers(jobs=jobs, dask=dask),
                 resume=resume,
-                jobs=jobs,
-                dask=dask,
                 on_forecast=_tell,
                 on_point=count,
             )
@@ -153,6 +161,8 @@ def _question(file: Path | None, given: dict[str, Any]) -> Question:
     for name in ("workload", "arch"):
         if name not in given:
             raise SpecError(f"--{name} is missing: name at least one, or give a TOML file")
+    if "fidelity" in given:
+        given = given | {"fidelity": str(given["fidelity"])}
     return ask(**given)
 
 

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from archonsim.cli.common import Format, emit, save
-from archonsim.cli.options import Arch, Changes, Config, Images, Masks, Seed, WorkloadName
+from archonsim.cli.options import scenario_options
 from archonsim.cli.results import explained
 from archonsim.result.files import to_json
-from archonsim.runs.scenario import plan_run
+from archonsim.runs.scenario import Scenario
 from archonsim.show.terminal.waterfall_text import render_waterfall
 
 
@@ -24,18 +24,13 @@ class Grain(StrEnum):
     phase = "phase"
 
 
+@scenario_options(without=["fidelity", "energy"])
 def waterfall(
-    arch: Arch,
-    workload: WorkloadName,
+    scenario: Scenario,
     by: Annotated[
         Grain,
         typer.Option(help="Show the network owner by owner, or a line for each layer or phase."),
     ] = Grain.network,
-    images: Images = "0",
-    masks: Masks = "trace",
-    seed: Seed = 0,
-    set_: Changes = None,
-    config: Config = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for waterfall.json and waterfall.csv."),
@@ -56,17 +51,7 @@ def waterfall(
     The array's losses are counted; what memory costs is the difference of runs in which less and
     less of it is free.
     """
-    fall = explained(
-        plan_run(
-            arch,
-            workload,
-            overrides=set_ or [],
-            config=config,
-            images=images,
-            masks=masks,
-            seed=seed,
-        )
-    )
+    fall = explained(scenario.prepare())
     if output is not None:
         save(output, "waterfall", to_json(fall.to_dict()), fall.to_csv("phase"))
     emit(

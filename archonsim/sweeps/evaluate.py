@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from archonsim.errors import UserError, WorkloadError
-from archonsim.machines.registry import machine
 from archonsim.network.workload import Workload
 from archonsim.result.report import Number, Report, stall_causes
-from archonsim.runs.scenario import as_images
-from archonsim.runs.simulate import Fidelity, simulate
+from archonsim.runs.scenario import Scenario
 from archonsim.trace.digest import PartDigests, combine
 from archonsim.trace.kept_trace import keeping
-from archonsim.trace.what_if import MaskPolicy
 from archonsim.tracefile.find import find_workload
 from archonsim.vocabulary import known
 from archonsim.vocabulary.vocabulary import COMMON
@@ -48,27 +45,18 @@ class Task:
     Attributes
     ----------
     index : int
-    arch : str
+    scenario : Scenario
+        Its workload is an absolute path, or the name of a network.
     spec : the machine's `spec_type`
-    workload : str
-        An absolute path, or the name of a network.
+        As the process that began the sweep resolved it.
     identity : str
-        Its digest; of a shape-only one, that of its shapes.
-    fidelity : {"cycle", "ideal"}
-    images, masks : str
-        Empty in ideal fidelity.
-    seed : int
+        The workload's digest; of a shape-only one, that of its shapes.
     """
 
     index: int
-    arch: str
+    scenario: Scenario
     spec: Any
-    workload: str
     identity: str
-    fidelity: Fidelity
-    images: str
-    masks: str
-    seed: int
 
 
 def identity(workload: Workload) -> str:
@@ -96,17 +84,9 @@ def evaluate(task: Task) -> Figures:
     WorkloadError
         The workload cannot be opened here, or is not the one that the sweep began with.
     """
-    workload = _opened(task.workload, task.identity)
-    ideal = task.fidelity == "ideal"
+    scenario = replace(task.scenario, workload=_opened(str(task.scenario.workload), task.identity))
     try:
-        report = simulate(
-            workload,
-            machine(task.arch),
-            task.spec,
-            fidelity=task.fidelity,
-            images=None if ideal else as_images(task.images),
-            masks=None if ideal else MaskPolicy.parse(task.masks, task.seed),
-        )
+        report = scenario.prepare(task.spec).execute()
     except UserError as error:
         return infeasible(error)
     return {"status": "ok", "reason": "", **_figures(report)}

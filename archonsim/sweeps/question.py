@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from archonsim.errors import MaskError, SpecError, nearest
 from archonsim.machines.registry import machine_names
-from archonsim.runs.scenario import Images, as_fidelity, as_images, as_names
+from archonsim.runs.comparison import as_names
+from archonsim.runs.scenario import Scenario, Settings, SharedOptions, as_fidelity, as_images
 from archonsim.runs.simulate import Fidelity
-from archonsim.spec.load import Overrides, flat_items, override_pairs, read_toml
-from archonsim.sweeps.grid import Grid, make_grid
+from archonsim.spec.load import flat_items, override_pairs, read_toml
+from archonsim.sweeps.grid import Grid, Point, make_grid
 from archonsim.sweeps.values import parse_values
 from archonsim.trace.what_if import MaskPolicy
 
 #: Keys of a sweep file.
-KEYS = ("arch", "workload", "param", "set", "masks", "fidelity", "images", "seed")
+KEYS = ("arch", "workload", "param", *(field.name for field in fields(Settings)))
 
 Names = str | Sequence[str]
 Values = str | int | float | bool | Sequence[Any]
@@ -31,24 +32,36 @@ class Question:
     ----------
     archs, workloads : tuple of str
     parameters : dict of ``KEY`` or ``ARCH.KEY`` to a tuple of values
-    fixed : dict of ``KEY`` or ``ARCH.KEY`` to a value
     masks : tuple of str
         One empty text in ideal fidelity, which uses none.
-    fidelity : {"cycle", "ideal"}
-    images : str
-        ``"all"``, or numbers separated by commas; empty in ideal fidelity, which depends on none.
-    seed : int
-        Of random and flipped masks; 0 in ideal fidelity.
+    settings : Settings
+        Of all points: `set` holds the changes of every point by ``KEY`` or ``ARCH.KEY``; `masks` is
+        replaced point by point.
     """
 
     archs: tuple[str, ...]
     workloads: tuple[str, ...]
     parameters: dict[str, tuple[Any, ...]]
-    fixed: dict[str, Any]
     masks: tuple[str, ...]
-    fidelity: Fidelity
-    images: str
-    seed: int
+    settings: Settings
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """``"cycle"`` or ``"ideal"``."""
+        return as_fidelity(self.settings.fidelity)
+
+    @property
+    def images(self) -> str:
+        """``"all"``, or numbers separated by commas; empty in ideal fidelity, which depends on none."""
+        numbers = as_images(self.settings.images)
+        if self.fidelity == "ideal":
+            return ""
+        return "all" if numbers is None else ",".join(map(str, numbers))
+
+    @property
+    def seed(self) -> int:
+        """Of random and flipped masks; 0 in ideal fidelity."""
+        return 0 if self.fidelity == "ideal" else self.settings.seed
 
     @property
     def grid(self) -> Grid:
@@ -58,7 +71,7 @@ class Question:
             workloads=self.workloads,
             masks=self.masks,
             parameters=self.parameters,
-            fixed=self.fixed,
+            fixed=override_pairs(self.settings.set),
         )
 
     @property
@@ -66,9 +79,28 @@ class Question:
         """Whether every figure is a whole number, of one image or of none."""
         return self.images != "all" and "," not in self.images
 
+    def scenario(self, point: Point, workload: str) -> Scenario:
+        """Return what a point runs; `workload` is its name, or a path that any process can open."""
+        found = self.settings.on(point.arch, workload, set=point.overrides)
+        return replace(found, masks=point.masks or "trace", images=self.images or 0, seed=self.seed)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
+        """Return plain data; a file of machine parameters stands there with what it holds."""
+        tree = {
+            "archs": self.archs,
+            "workloads": self.workloads,
+            "parameters": self.parameters,
+            "fixed": override_pairs(self.settings.set),
+            "masks": self.masks,
+            "fidelity": self.fidelity,
+            "images": self.images,
+            "seed": self.seed,
+        }
+        if self.settings.config is not None:
+            tree["config"] = read_toml(Path(self.settings.config))
+        if self.settings.energy is not None:
+            tree["energy"] = self.settings.energy
+        return tree
 
 
 def ask(
@@ -76,11 +108,8 @@ def ask(
     workload: Names | Path | Sequence[Path | str],
     params: Mapping[str, Values] | Sequence[str] = (),
     *,
-    set: Overrides = (),
     masks: Names = "trace",
-    fidelity: str = "cycle",
-    images: Images = 0,
-    seed: int = 0,
+    **options: Unpack[SharedOptions],
 ) -> Question:
     """Check a sweep; arguments as :func:`archonsim.sweep` takes them.
 
@@ -89,25 +118,22 @@ def ask(
     SpecError, MaskError
         Anything is unknown, ill-typed, empty or overlapping.
     """
-    exact, numbers = as_fidelity(fidelity), as_images(images)
+    settings = Settings(**options)
+    ideal = settings.fidelity == "ideal"
     listed = (masks,) if isinstance(masks, str) else tuple(masks)
-    policies = tuple(str(MaskPolicy.parse(one, seed)) for one in listed)
-    if exact == "ideal" and policies != ("trace",):
+    policies = tuple(str(MaskPolicy.parse(one, settings.seed)) for one in listed)
+    if ideal and policies != ("trace",):
         raise MaskError(
             f"--masks {','.join(listed)}: ideal fidelity uses no masks; use --fidelity cycle"
         )
-    ideal = exact == "ideal"
     question = Question(
         archs=tuple(as_names(arch, machine_names)),
         workloads=(
             (str(workload),) if isinstance(workload, str | Path) else tuple(map(str, workload))
         ),
         parameters=_parameters(params),
-        fixed=override_pairs(set),
         masks=("",) if ideal else policies,
-        fidelity=exact,
-        images="" if ideal else "all" if numbers is None else ",".join(map(str, numbers)),
-        seed=0 if ideal else seed,
+        settings=settings,
     )
     question.grid  # noqa: B018  # the rest of the checks
     return question
@@ -161,20 +187,17 @@ def read_question(path: Path) -> Question:
             isinstance(name, str) for name in (names if isinstance(names, list) else [names])
         ):
             raise SpecError(f"{path}: {key} is {names!r}; it must be a text, or a list of texts")
+    for key in ("config", "energy"):
+        if not isinstance(table.get(key, ""), str):
+            raise SpecError(f"{path}: {key} is {table[key]!r}; it must be a text")
     for key in ("param", "set"):
         if not isinstance(table.get(key, {}), dict):
             raise SpecError(f"{path}: {key} is {table[key]!r}; it must be a table of dotted keys")
     try:
-        return ask(  # TOML reads pe.rows = 4 as a table in a table: back to dotted keys
-            table["arch"],
-            table["workload"],
-            dict(flat_items(table.get("param", {}))),
-            set=dict(flat_items(table.get("set", {}))),
-            masks=table.get("masks", "trace"),
-            fidelity=table.get("fidelity", "cycle"),
-            images=table.get("images", 0),
-            seed=table.get("seed", 0),
-        )
+        names = {key: table.pop(key) for key in ("arch", "workload")}
+        # TOML reads pe.rows = 4 as a table in a table: back to dotted keys.
+        params, fixed = (dict(flat_items(table.pop(key, {}))) for key in ("param", "set"))
+        return ask(**names, params=params, set=fixed, **table)
     except (TypeError, AttributeError) as error:
         raise SpecError(f"{path}: a value is of the wrong type: {error}") from error
     except (SpecError, MaskError) as error:

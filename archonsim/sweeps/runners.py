@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any
 
 from archonsim.errors import ArchonsimError, UserError
@@ -23,6 +24,22 @@ from archonsim.version import __version__
 AHEAD = 2
 
 Runner = Callable[[Iterable[Task]], Iterator[tuple[Task, Figures]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """Where points are to run.
+
+    Attributes
+    ----------
+    jobs : int
+        Processes of this machine; 1 for this one alone.
+    dask : str or None
+        Address of a Dask scheduler, in place of `jobs`.
+    """
+
+    jobs: int = 1
+    dask: str | None = None
 
 
 def serial(tasks: Iterable[Task]) -> Iterator[tuple[Task, Figures]]:
@@ -139,7 +156,7 @@ def cluster(address: str) -> Iterator[tuple[Runner, int]]:
 
 
 @contextlib.contextmanager
-def open_runner(jobs: int = 1, dask: str | None = None) -> Iterator[tuple[Runner, int]]:
+def open_runner(workers: Workers) -> Iterator[tuple[Runner, int]]:
     """Give what runs points, and how many run at once.
 
     Raises
@@ -147,6 +164,7 @@ def open_runner(jobs: int = 1, dask: str | None = None) -> Iterator[tuple[Runner
     UserError
         `jobs` is not positive, both are given, or as `cluster`.
     """
+    jobs, dask = workers.jobs, workers.dask
     if dask is not None:
         if jobs != 1:
             raise UserError(f"--jobs {jobs} and --dask {dask}: points run here or there; keep one")

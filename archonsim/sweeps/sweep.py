@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from archonsim.errors import SpecError, WorkloadError
-from archonsim.machines.registry import machine, machine_spec
+from archonsim.machines.registry import machine
 from archonsim.runs.scenario import as_images
 from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
 from archonsim.sweeps.evaluate import Figures, Task, evaluate, identity, infeasible
 from archonsim.sweeps.grid import Point
 from archonsim.sweeps.question import Question
-from archonsim.sweeps.runners import Runner, open_runner, serial
+from archonsim.sweeps.runners import Runner, Workers, open_runner, serial
 from archonsim.sweeps.store import Store
 from archonsim.sweeps.table import Row, write_tables
 from archonsim.sweeps.values import plain
@@ -210,23 +210,14 @@ class Sweep:
         point, question = self.grid[index], self.question
         source = self._sources[point.workload]
         try:
-            spec = machine_spec(machine(point.arch), None, point.overrides)
+            scenario = question.scenario(point, source.text)
+            spec = scenario.spec()
         except SpecError as error:
             self.store.add(
                 index, self._row(point, {"impossible": point.overrides}, infeasible(error))
             )
             return None
-        return Task(
-            index=index,
-            arch=point.arch,
-            spec=spec,
-            workload=source.text,
-            identity=source.identity,
-            fidelity=question.fidelity,
-            images=question.images,
-            masks=point.masks,
-            seed=question.seed,
-        )
+        return Task(index=index, scenario=scenario, spec=spec, identity=source.identity)
 
     def _add(self, task: Task, figures: Figures) -> None:
         self.store.add(task.index, self._row(self.grid[task.index], to_table(task.spec), figures))
@@ -258,10 +249,9 @@ class Sweep:
 def conduct(
     question: Question,
     folder: Path,
+    workers: Workers | None = None,
     *,
     resume: bool = False,
-    jobs: int = 1,
-    dask: str | None = None,
     on_forecast: Callable[[Forecast], None] = lambda forecast: None,
     on_point: Callable[[int], None] = lambda finished: None,
 ) -> tuple[Path, Path]:
@@ -271,11 +261,9 @@ def conduct(
     ----------
     question : Question
     folder : Path
+    workers : Workers or None
+        Where points run; None for this process.
     resume : bool
-    jobs : int
-        Processes; 1 for this one alone.
-    dask : str or None
-        Address of a Dask scheduler, in place of `jobs`.
     on_forecast : function of a Forecast
         Called once, when a few points have run, before all others.
     on_point : function of the number of finished points
@@ -285,11 +273,12 @@ def conduct(
     UserError
         As `Sweep` and `open_runner`.
     """
+    asked = workers or Workers()
     with (
-        open_runner(jobs, dask) as (runner, workers),
+        open_runner(asked) as (runner, at_once),
         Sweep(question, folder, resume=resume) as sweep,
     ):
-        forecast = sweep.forecast(workers, here=dask is None, on_point=on_point)
+        forecast = sweep.forecast(at_once, here=asked.dask is None, on_point=on_point)
         on_forecast(forecast)
         return sweep.run(runner if forecast.left else serial, on_point)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from pathlib import Path
 
 import pytest
 
 import archonsim
+from archonsim.cli.app import app
 
 ROOT = Path(archonsim.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -74,3 +76,50 @@ def test_nothing_prints(path: Path) -> None:
     assert not any(
         isinstance(call.func, ast.Name) and call.func.id in ("print", "exit") for call in calls
     )
+
+
+#: Functions that may have more parameters: what they compute in compiled code takes arrays one by
+#: one. The list only shrinks.
+WIDE = {
+    "dataflow/nest_kernel.py": {"nest_counts", "nest_cost", "nest_costs"},
+    "export/foreign.py": {"export_source"},
+    "pe/accumulate_kernel.py": {"_run"},
+    "pe/fused_kernel.py": {"_fused"},
+    "result/report.py": {"build"},
+    "show/figures/curves.py": {"plot_sweep"},
+    "trace/fuse_kernel.py": {"_fill", "_fill_late"},
+    "zoo/fused_kernel.py": {"_every_second", "_wide_maps", "block_forward", "block_backward"},
+    "zoo/predicted_kernel.py": {"block_predicted"},
+}
+MOST_PARAMETERS = 8
+
+
+def _commands() -> set[tuple[str, str]]:
+    """Files and names of the functions behind commands, whose parameters are options."""
+    found = [*app.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        found += group.typer_instance.registered_commands
+    callbacks = [inspect.unwrap(one.callback) for one in found if one.callback is not None]
+    return {(_name(Path(inspect.getfile(callback))), callback.__name__) for callback in callbacks}
+
+
+COMMANDS = _commands()
+
+
+def _parameters(node: ast.FunctionDef) -> int:
+    args = node.args
+    named = [one.arg for one in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+    return len([name for name in named if name not in ("self", "cls")])
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_functions_have_few_parameters(path: Path) -> None:
+    wide = {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        and _parameters(node) > MOST_PARAMETERS
+        and (_name(path), node.name) not in COMMANDS
+    }
+    assert wide == WIDE.get(_name(path), set())

@@ -19,7 +19,8 @@ from matplotlib.image import imread
 from archonsim.cli.app import run_command
 from archonsim.errors import ResultError
 from archonsim.result.files import to_json
-from archonsim.runs.scenario import plan_compare
+from archonsim.runs.comparison import every_pair
+from archonsim.runs.scenario import Settings
 from archonsim.show import figures as plots
 from archonsim.show.figures.style import (
     MACHINES,
@@ -126,7 +127,7 @@ def test_masks_of_untrained_networks_are_called_so() -> None:
     known = results.workload()
     origin = replace(known.provenance, mask_source="trained", untrained=True)
     work = replace(known, provenance=origin)
-    comparison = plan_compare("archon", work).execute().to_dict(runs=True)
+    comparison = every_pair("archon", work, Settings()).prepare().execute().to_dict(runs=True)
     assert comparison["rows"][0]["mask_source"] == "untrained"
     assert comparison["warnings"] == [f"{work.name}: weights and masks are of an UNTRAINED network"]
     for said in (

@@ -1,0 +1,14 @@
+"""How the command line says that something went wrong; imports next to nothing."""
+
+from __future__ import annotations
+
+import sys
+
+INTERRUPTED = "interrupted; nothing was left half-written"
+
+
+def fail(message: str, code: int) -> int:
+    """Say what is wrong on stderr, each line with the program's name; return the exit code."""
+    for line in message.splitlines() or [""]:
+        sys.stderr.write(f"archonsim: error: {line}\n")
+    return code
