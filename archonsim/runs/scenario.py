@@ -137,9 +137,10 @@ class Settings:
     energy: str | None = None
 
     def __post_init__(self) -> None:
-        override_pairs(self.set)
+        # However they are written, equal settings are equal.
+        object.__setattr__(self, "set", override_pairs(self.set))
+        object.__setattr__(self, "images", as_images(self.images))
         as_fidelity(self.fidelity)
-        as_images(self.images)
         MaskPolicy.parse(self.masks, self.seed)
         if self.energy is not None:
             energy_key(self.energy)
