@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archonsim.errors import SpecError
-from archonsim.network.workload import mask_origin
 from archonsim.result.advice import Advice
 from archonsim.result.compare import Comparison
-from archonsim.result.report import Number, Report
+from archonsim.result.report import Report
+from archonsim.result.values import Number
 from archonsim.result.wording import microjoules, number, origin_line
 from archonsim.sweeps.store import mask_sources
 from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME
@@ -63,7 +63,7 @@ class Result:
         """
         from archonsim.result.frames import run_frame
 
-        return run_frame([self.report.to_dict()])
+        return run_frame([self.report])
 
     def summary(self) -> str:
         """Return a few lines for reading."""
@@ -79,7 +79,7 @@ class Result:
             ),
             f"{number(report.total_macs)} MACs, {number(report.total_adds)} adds",
         ]
-        return "\n".join([*lines, *origin_line(report.workload, mask_origin(report.provenance))])
+        return "\n".join([*lines, *origin_line(report.workload, report.provenance.masks_from)])
 
     def plot(self) -> Figure:
         """Draw cycles by layer and phase."""
@@ -107,21 +107,20 @@ class CompareResult:
         """
         from archonsim.result.frames import compare_frame
 
-        return compare_frame(self.comparison.to_dict())
+        return compare_frame(self.comparison)
 
     def summary(self) -> str:
         """Return a line for each row, and the warnings."""
         lines = []
         for row in self.comparison.rows:
-            name, speedup = f"{row.workload} on {row.arch}", self.comparison.speedup(row)
-            if row.report is None:
+            if row.cycles is None:
                 continue  # its reason is among the warnings
-            times = "" if speedup is None else f", {speedup:.2f}x"
+            times = "" if row.speedup is None else f", {row.speedup:.2f}x"
             lines.append(
-                f"{name}: {number(row.report.total_cycles)} cycles, {row.report.time_ms:.3f}"
-                f" ms{times}"
+                f"{row.workload} on {row.arch}: {number(row.cycles)} cycles,"
+                f" {row.time_ms:.3f} ms{times}"
             )
-        return "\n".join([*lines, *self.comparison.warnings()])
+        return "\n".join([*lines, *self.comparison.warnings])
 
     def plot(self) -> Figure:
         """Draw speedups over the base."""

@@ -12,6 +12,8 @@ from archonsim.errors import UserError
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.networks import network
 from archonsim.network.workload import Workload
+from archonsim.result.compare import Comparison
+from archonsim.result.report import Report
 from archonsim.runs.comparison import every_pair
 from archonsim.runs.scenario import Settings
 from archonsim.runs.simulate import simulate
@@ -34,16 +36,14 @@ def workload(seed: int = 1) -> Workload:
 
 
 @cache
-def comparison() -> dict[str, Any]:
+def comparison() -> Comparison:
     """All machines on it, all images, with whole results."""
-    asked = every_pair(ARCHS, workload(), Settings(images="all"))
-    return asked.prepare().execute().to_dict(runs=True)
+    return every_pair(ARCHS, workload(), Settings(images="all")).prepare().execute()
 
 
-def run(arch: str = "archon") -> dict[str, Any]:
+def run(arch: str = "archon") -> Report:
     """One machine's result."""
-    runs: list[dict[str, Any]] = comparison()["runs"]
-    return runs[ARCHS.index(arch)]
+    return comparison().whole_runs()[ARCHS.index(arch)]
 
 
 def point(arch: str, work: Workload, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ matplotlib and pandas are imported when a figure is drawn, so that no other comm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,9 +19,11 @@ from archonsim.cli.options import Images, plain_settings, settings_options, with
 from archonsim.cli.progress import stderr
 from archonsim.cli.results import Asked, asked_options, explained
 from archonsim.errors import ResultError
+from archonsim.result.compare import Comparison
 from archonsim.runs.scenario import Scenario
 
 if TYPE_CHECKING:
+    from archonsim.result.report import Report
     from archonsim.show.figures import Chart
 
 app = typer.Typer(
@@ -106,14 +108,14 @@ def speedup(
     """Speedup over other machines, by network."""
     from archonsim.show import figures as plots
 
-    trees = asked.trees()
-    if len(trees) > 1 or "rows" not in trees[0]:
+    found = asked.results()
+    if len(found) > 1 or not isinstance(found[0], Comparison):
         raise ResultError(
             "speedups are drawn from one comparison; give one compare.json of `archonsim"
             " compare -o`"
         )
     chart = plots.plot_compare(
-        plots.compare_frame(trees[0]),
+        plots.compare_frame(found[0]),
         of=of,
         over=over.split(",") if over else None,
         baselines=pairs(against, "--against"),
@@ -140,7 +142,7 @@ def _breakdown(quantity: Literal["cycles", "energy"]) -> Callable[..., None]:
     ) -> None:
         from archonsim.show import figures as plots
 
-        runs = [asked.run()] if by is By.layer else asked.runs()
+        runs = (asked.run(),) if by is By.layer else asked.runs()
         chart = plots.plot_run(
             plots.run_frame(runs),
             quantity=quantity,
@@ -173,7 +175,7 @@ def roofline(
     run = asked.run()
     chart = plots.plot_roofline(
         plots.run_frame([run]),
-        run["machine"],
+        run.machine,
         subtitle=plots.about_runs([run]),
         size=plots.Size(size),
     )
@@ -206,10 +208,10 @@ def images(
     write(chart, output, name or "images")
 
 
-def _the_run(runs: list[dict[str, object]], arch: str) -> dict[str, object]:
-    found = [run for run in runs if run["arch"] == arch]
+def _the_run(runs: Sequence[Report], arch: str) -> Report:
+    found = [run for run in runs if run.arch == arch]
     if len(found) != 1:
-        known = ", ".join(f"{run['arch']} on {run['workload']}" for run in runs)
+        known = ", ".join(f"{run.arch} on {run.workload}" for run in runs)
         raise ResultError(
             f"one run of {arch!r} is needed, and here are {len(found)}: {known}; choose with --of"
             " and --over"
@@ -273,13 +275,15 @@ def waterfall(
     if file is not None and scenario is None:
         found = plots.read_waterfall(file)
     elif file is None and scenario is not None:
-        found = explained(scenario.prepare()).to_dict()
+        found = explained(scenario.prepare())
     else:
         raise ResultError(
             "give either a waterfall.json, or what to simulate: --workload and --arch"
         )
-    said = plots.about_runs([found | {"fidelity": "cycle", "images": len(found["image_numbers"])}])
     chart = plots.plot_waterfall(
-        plots.waterfall_frame(found), name=layer, subtitle=said, size=plots.Size(size)
+        plots.waterfall_frame(found),
+        name=layer,
+        subtitle=plots.about_waterfall(found),
+        size=plots.Size(size),
     )
     write(chart, output, name or "waterfall")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
             Path | None,
             typer.Argument(
                 metavar="[RESULT]",
-                help="result.json, compare.json, or a sweep's results.csv.",
+                help="Folder of a run, comparison or sweep; or result.json, compare.json, sweep.json.",
                 show_default=False,
             ),
         ],
@@ -54,20 +54,21 @@ def report(
 
 
 def _page(asked: Asked) -> Page:
-    from archonsim.show import figures as plots
+    from archonsim.result.report import Report
+    from archonsim.result.stored import read_any
+    from archonsim.result.sweep_table import SweepTable
     from archonsim.show.page.comparison import comparison_page
     from archonsim.show.page.run import run_page
     from archonsim.show.page.sweep import sweep_page
 
-    if asked.files and asked.files[0].suffix == ".csv":
-        table = plots.read_sweep(asked.files[0])
-        manifest = plots.read_question(asked.files[0])
-        mine = manifest is not None and manifest["archonsim"] == __version__
-        return sweep_page(table, manifest["question"] if manifest and mine else None)
     if asked.scenario is not None and len(asked.scenario.scenarios) == 1:
         return _simulated(asked.scenario.scenarios[0].prepare())
-    tree = asked.trees()[0]
-    return run_page(tree) if "layers" in tree else comparison_page(tree)
+    found = read_any(asked.files[0]) if asked.files else asked.simulate()
+    if isinstance(found, SweepTable):
+        manifest = found.manifest
+        mine = manifest is not None and manifest.archonsim == __version__
+        return sweep_page(found.frame, manifest.question if manifest and mine else None)
+    return run_page(found) if isinstance(found, Report) else comparison_page(found)
 
 
 def _simulated(ready: Run) -> Page:
@@ -78,7 +79,7 @@ def _simulated(ready: Run) -> Page:
     from archonsim.show.page.run import run_page
 
     if ready.fidelity == "ideal":
-        return run_page(ready.execute().to_dict())
+        return run_page(ready.execute())
     say_if_kernels_compile()
     recorder = Recorder()
     with StepProgress(f"{ready.machine.name} on {ready.workload.name}", ready.steps) as progress:
@@ -88,8 +89,8 @@ def _simulated(ready: Run) -> Page:
         numbers = choose_images(ready.workload, ready.images)
         density = plots.density_frame(ready.workload, images=numbers, masks=ready.masks)
     return run_page(
-        result.to_dict(),
+        result,
         timeline=recorder.timeline,
-        waterfall=explained(ready).to_dict(),
+        waterfall=explained(ready),
         density=density,
     )

@@ -25,11 +25,12 @@ from archonsim.runs.run import Run
 from archonsim.runs.scenario import Settings
 
 if TYPE_CHECKING:
+    from archonsim.result.report import Report
     from archonsim.result.waterfall import Waterfall
 
-Tree = dict[str, Any]
-
-FILES_HELP = "result.json of `archonsim run -o`, or compare.json of `archonsim compare -o`."
+FILES_HELP = (
+    "result.json of `archonsim run -o`, or compare.json of `archonsim compare -o`; or its folder."
+)
 
 Workloads = Annotated[
     list[str] | None,
@@ -68,13 +69,13 @@ class Asked:
         with StepProgress("simulate", ready.steps) as progress:
             return ready.execute(progress.step)
 
-    def trees(self) -> list[Tree]:
+    def results(self) -> list[Report | Comparison]:
         """Return all runs and comparisons, a simulation's as one comparison."""
-        from archonsim.show.figures import read_result
+        from archonsim.result.stored import read_result
 
-        return [read_result(path) for path in self.files] or [self.simulate().to_dict(runs=True)]
+        return [read_result(path) for path in self.files] or [self.simulate()]
 
-    def runs(self) -> list[Tree]:
+    def runs(self) -> tuple[Report, ...]:
         """Return all runs.
 
         Raises
@@ -82,18 +83,21 @@ class Asked:
         ResultError
             None could be made, or a comparison was saved without them.
         """
-        from archonsim.show.figures import runs_of
+        from archonsim.result.stored import runs_of
 
-        trees = self.trees()
+        results = self.results()
         names = [str(path) for path in self.files] or ["simulation"]
         found = [
-            run for tree, name in zip(trees, names, strict=True) for run in runs_of(tree, name)
+            run
+            for result, name in zip(results, names, strict=True)
+            for run in runs_of(result, name)
         ]
         if not found:
-            raise ResultError(f"not possible: {trees[0]['rows'][0]['reason']}")
-        return found
+            rows = [row for one in results if isinstance(one, Comparison) for row in one.rows]
+            raise ResultError(f"not possible: {rows[0].reason if rows else 'no run is there'}")
+        return tuple(found)
 
-    def run(self) -> Tree:
+    def run(self) -> Report:
         """Return the only run.
 
         Raises

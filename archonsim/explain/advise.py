@@ -19,7 +19,8 @@ from archonsim.machines.registry import Machine
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
 from archonsim.result.advice import Advice, BlockAdvice
-from archonsim.result.report import Number, Report
+from archonsim.result.report import Report
+from archonsim.result.values import Number
 from archonsim.runs.simulate import choose_images, simulate
 from archonsim.spec.load import to_table
 from archonsim.trace.kept_trace import keeping

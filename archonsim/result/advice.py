@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archonsim.result.files import rows_to_csv
-from archonsim.result.report import Number
+from archonsim.result.values import Number
 
 SCHEMA = 1
 

@@ -5,27 +5,30 @@ Speedups over a base, and a warning where like is not compared with like.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
-from archonsim.network.workload import mask_origin
+from archonsim.errors import ResultError
 from archonsim.result.files import rows_to_csv
-from archonsim.result.report import Number, Report
+from archonsim.result.read import check_schema, from_tree
+from archonsim.result.report import Report
+from archonsim.result.values import Amount, Count, Whole
 from archonsim.result.wording import origin_line
 from archonsim.spec.dram_device import say_dram
 from archonsim.spec.resources import Resources
 from archonsim.version import __version__
 
-SCHEMA = 1
+SCHEMA: Final = 1
 
 #: Values that a warning names before it only counts them.
 NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One workload on one architecture.
+class Entry:
+    """One workload on one architecture, as it was run.
 
     Attributes
     ----------
@@ -51,100 +54,205 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of a comparison's table.
+
+    Attributes
+    ----------
+    workload, network, arch : str
+    fidelity : str or None
+    cycles : number or None
+    time_ms, energy_uj : float or None
+        Of one image; None where the run is not possible, or energy is not known.
+    speedup : float or None
+        Time of the base over the time of this row; above 1, this row is faster.
+    rows, cols, pes : int
+        The array.
+    buffer_kib : float
+        Shared on-chip buffers.
+    area_mm2 : float or None
+        As the published total counts it; None where nothing is published.
+    extra_area_mm2 : float
+        What the published total leaves out.
+    digest : str
+    mask_source : str
+        ``"trained"``, ``"untrained"``, ``"synthetic"`` or ``"none"``.
+    note : str
+        Of the workload.
+    reason : str
+        Why the run is not possible.
+    """
+
+    workload: str
+    network: str
+    arch: str
+    fidelity: str | None
+    cycles: Count | None
+    time_ms: Amount | None
+    energy_uj: Amount | None
+    speedup: Amount | None
+    rows: Whole
+    cols: Whole
+    pes: Whole
+    buffer_kib: Amount
+    area_mm2: Amount | None
+    extra_area_mm2: Amount
+    digest: str
+    mask_source: str
+    note: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """All rows, in the order asked for.
 
     Attributes
     ----------
-    rows : tuple of Row
-    base : int
-        Row that speedups refer to.
     budget : {"none", "pes", "area"}
         What arrays were rescaled to be equal in.
+    base : int
+        Row that speedups refer to.
+    rows : tuple of Row
+    warnings : tuple of str
+        Where the comparison is not like with like.
+    runs : tuple of (Report or None), or None
+        Each row's whole result; None where it could not run. None altogether in a comparison that
+        was saved without them.
+    archonsim : str
+        Version of the program that ran it.
     """
 
-    rows: tuple[Row, ...]
-    base: int
+    schema: Literal[1] = SCHEMA
+    archonsim: str = __version__
     budget: str
+    base: Whole
+    rows: tuple[Row, ...]
+    warnings: tuple[str, ...]
+    runs: tuple[Report | None, ...] | None = None
 
-    def speedup(self, row: Row) -> float | None:
-        """Time of the base over the time of `row`; above 1, `row` is faster."""
-        base = self.rows[self.base].report
-        if base is None or row.report is None or not row.report.time_ms:
-            return None
-        return base.time_ms / row.report.time_ms
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any], source: str = "the comparison") -> Comparison:
+        """Read the JSON form; `source` names it in messages.
 
-    def warnings(self) -> list[str]:
-        """Say where the comparison is not like with like."""
-        done = [row for row in self.rows if row.report is not None]
-        lines = [
-            f"{row.workload} on {row.arch}: not run: {row.reason}"
-            for row in self.rows
-            if row.report is None
-        ]
-        lines += _differ("networks", [row.network for row in done])
-        lines += _differ(
-            "clocks (MHz)", [f"{row.report.clock_mhz:g}" for row in done if row.report]
-        )
-        lines += _differ("fidelities", [row.report.fidelity for row in done if row.report])
-        lines += _differ(
-            "DRAMs", [say_dram(row.report.machine.get("dram", {})) for row in done if row.report]
-        )
-        sources = {row.workload: mask_origin(row.report.provenance) for row in done if row.report}
-        lines += [
-            line for workload, source in sources.items() for line in origin_line(workload, source)
-        ]
-        if self.budget == "none":
-            lines += _differ("numbers of PEs", [str(row.resources.pes) for row in done])
-        return lines
+        Raises
+        ------
+        ResultError
+            It is of another form, a key is missing, or a value is not what it must be.
+        """
+        check_schema(tree, (SCHEMA,), source)
+        found = from_tree(cls, tree, source)
+        if found.base >= len(found.rows):
+            raise ResultError(
+                f"{source}: base is {found.base}; it must be the number of one of"
+                f" {len(found.rows)} rows, from 0 on"
+            )
+        if found.runs is not None and len(found.runs) != len(found.rows):
+            raise ResultError(
+                f"{source}: runs holds {len(found.runs)} results; it must hold one for each of"
+                f" {len(found.rows)} rows"
+            )
+        return found
+
+    def whole_runs(self, source: str = "the comparison") -> tuple[Report, ...]:
+        """Return the results of all rows that could run; `source` names the comparison in messages.
+
+        Raises
+        ------
+        ResultError
+            It was saved without them.
+        """
+        if self.runs is None:
+            raise ResultError(
+                f"{source}: a comparison without its runs; write it with `archonsim compare -o`,"
+                " which keeps them"
+            )
+        return tuple(run for run in self.runs if run is not None)
 
     def to_dict(self, *, runs: bool = False) -> dict[str, Any]:
         """Return the JSON form.
 
         With `runs`, each row's whole result beside it, null where it could not run.
         """
-        whole = (
-            {"runs": [row.report.to_dict() if row.report else None for row in self.rows]}
-            if runs
-            else {}
-        )
-        return {
-            "schema": SCHEMA,
-            "archonsim": __version__,
-            "budget": self.budget,
-            "base": self.base,
-            "rows": [self._plain(row) for row in self.rows],
-            "warnings": self.warnings(),
-            **whole,
-        }
+        plain = dataclasses.replace(self, runs=None)
+        tree = dataclasses.asdict(plain)
+        del tree["runs"]
+        if runs and self.runs is not None:
+            tree["runs"] = [None if run is None else run.to_dict() for run in self.runs]
+        return tree
 
     def to_csv(self) -> str:
         """Return one line a row."""
-        return rows_to_csv([self._plain(row) for row in self.rows])
+        return rows_to_csv([dataclasses.asdict(row) for row in self.rows])
 
-    def _plain(self, row: Row) -> dict[str, Any]:
-        report, area = row.report, row.resources.area_um2
-        cycles: Number | None = None if report is None else report.total_cycles
-        return {
-            "workload": row.workload,
-            "network": row.network,
-            "arch": row.arch,
-            "fidelity": report.fidelity if report else None,
-            "cycles": cycles,
-            "time_ms": report.time_ms if report else None,
-            "energy_uj": report.energy_uj if report else None,
-            "speedup": self.speedup(row),
-            "rows": row.rows,
-            "cols": row.cols,
-            "pes": row.resources.pes,
-            "buffer_kib": row.resources.buffer_kib,
-            "area_mm2": None if area is None else area / 1e6,
-            "extra_area_mm2": row.resources.extra_area_um2 / 1e6,
-            "digest": report.digest if report else "",
-            "mask_source": mask_origin(report.provenance) if report else "",
-            "note": report.provenance["note"] if report else "",
-            "reason": row.reason,
-        }
+
+def build(entries: Sequence[Entry], base: int, budget: str) -> Comparison:
+    """Put a comparison together.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        What was run, in the order of the table.
+    base : int
+        Entry that speedups refer to.
+    budget : {"none", "pes", "area"}
+    """
+    return Comparison(
+        budget=budget,
+        base=base,
+        rows=tuple(_row(entry, entries[base].report) for entry in entries),
+        warnings=tuple(_warnings(entries, budget)),
+        runs=tuple(entry.report for entry in entries),
+    )
+
+
+def _row(entry: Entry, base: Report | None) -> Row:
+    report, resources, area = entry.report, entry.resources, entry.resources.area_um2
+    origin = None if report is None else report.provenance
+    return Row(
+        workload=entry.workload,
+        network=entry.network,
+        arch=entry.arch,
+        fidelity=None if report is None else report.fidelity,
+        cycles=None if report is None else report.total_cycles,
+        time_ms=None if report is None else report.time_ms,
+        energy_uj=None if report is None else report.energy_uj,
+        speedup=_speedup(report, base),
+        rows=entry.rows,
+        cols=entry.cols,
+        pes=resources.pes,
+        buffer_kib=resources.buffer_kib,
+        area_mm2=None if area is None else area / 1e6,
+        extra_area_mm2=resources.extra_area_um2 / 1e6,
+        digest="" if report is None else report.digest,
+        mask_source="" if origin is None else origin.masks_from,
+        note="" if origin is None else origin.note,
+        reason=entry.reason,
+    )
+
+
+def _speedup(report: Report | None, base: Report | None) -> float | None:
+    """Time of the base over the time of a run."""
+    if base is None or report is None or not report.time_ms:
+        return None
+    return base.time_ms / report.time_ms
+
+
+def _warnings(entries: Sequence[Entry], budget: str) -> Iterator[str]:
+    """Say where the comparison is not like with like."""
+    for entry in entries:
+        if entry.report is None:
+            yield f"{entry.workload} on {entry.arch}: not run: {entry.reason}"
+    done = [(entry, entry.report) for entry in entries if entry.report is not None]
+    yield from _differ("networks", [entry.network for entry, _ in done])
+    yield from _differ("clocks (MHz)", [f"{report.clock_mhz:g}" for _, report in done])
+    yield from _differ("fidelities", [report.fidelity for _, report in done])
+    yield from _differ("DRAMs", [say_dram(report.machine.get("dram", {})) for _, report in done])
+    sources = {entry.workload: report.provenance.masks_from for entry, report in done}
+    for workload, source in sources.items():
+        yield from origin_line(workload, source)
+    if budget == "none":
+        yield from _differ("numbers of PEs", [str(entry.resources.pes) for entry, _ in done])
 
 
 def _differ(what: str, values: Sequence[str]) -> list[str]:

@@ -8,19 +8,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 from archonsim.machines.phases import PhaseResult
-from archonsim.network.workload import Workload
+from archonsim.network.workload import Provenance, Workload
 from archonsim.result.files import rows_to_csv
+from archonsim.result.read import check_schema, from_tree
+from archonsim.result.values import Amount, Count, Number, Plain, Positive, Whole
 from archonsim.version import __version__
 from archonsim.vocabulary.known import in_order
 from archonsim.vocabulary.vocabulary import COMMON
 
 #: Version of the JSON form.
-SCHEMA = 1
-
-Number = int | float
+SCHEMA: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +49,37 @@ class LayerReport:
     """
 
     name: str
-    block: int | None
+    block: Whole | None
     phase: str
-    cycles: Number
-    compute: Number
-    macs: Number
-    adds: Number
-    adds_possible: Number
-    stalls: dict[str, Number]
-    utilization: float
-    traffic: dict[str, Number]
-    activity: dict[str, Number]
-    energy: dict[str, float] | None = None
-    energy_pj: float | None = None
-    actions: dict[str, Number] = dataclasses.field(default_factory=dict)
+    cycles: Count
+    compute: Count
+    macs: Count
+    adds: Count
+    adds_possible: Count
+    stalls: dict[str, Count]
+    utilization: Amount
+    traffic: dict[str, Count]
+    activity: dict[str, Count]
+    energy: dict[str, Amount] | None = None
+    energy_pj: Amount | None = None
+    actions: dict[str, Count] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReport:
+    """One image of a run.
+
+    Attributes
+    ----------
+    image : int
+        Its number.
+    total_cycles : number
+    layers : tuple of LayerReport
+    """
+
+    image: Whole
+    total_cycles: Count
+    layers: tuple[LayerReport, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,35 +99,56 @@ class Report:
     total_cycles, total_macs, total_adds : number
     time_ms : float
     layers : tuple of LayerReport
-    per_image : tuple of (image number, cycles, tuple of LayerReport)
-    provenance : dict
+    per_image : tuple of ImageReport
+    provenance : Provenance
         Where the workload comes from.
     digest : str
         Of the workload's shapes, weights and masks.
     machine : dict
         The resolved description: with it, the run can be repeated.
     includes, excludes : tuple of str
+    archonsim : str
+        Version of the program that ran it.
     """
 
+    schema: Literal[1] = SCHEMA
+    archonsim: str = __version__
     arch: str
     workload: str
     fidelity: str
     masks: str
-    images: int
-    image_numbers: tuple[int, ...]
-    seed: int
-    clock_mhz: float
-    total_cycles: Number
-    total_macs: Number
-    total_adds: Number
-    time_ms: float
+    images: Whole
+    image_numbers: tuple[Whole, ...]
+    seed: Whole
+    clock_mhz: Positive
+    total_cycles: Count
+    total_macs: Count
+    total_adds: Count
+    time_ms: Amount
     layers: tuple[LayerReport, ...]
-    per_image: tuple[tuple[int, Number, tuple[LayerReport, ...]], ...]
-    provenance: dict[str, Any]
+    per_image: tuple[ImageReport, ...]
+    provenance: Provenance
     digest: str
-    machine: dict[str, Any]
+    machine: dict[str, Plain]
     includes: tuple[str, ...]
     excludes: tuple[str, ...]
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any], source: str = "the result") -> Report:
+        """Read the JSON form; `source` names it in messages.
+
+        Raises
+        ------
+        ResultError
+            It is of another form, a key is missing, or a value is not what it must be.
+        """
+        check_schema(tree, (SCHEMA,), source)
+        return from_tree(cls, tree, source)
+
+    @property
+    def first_image(self) -> tuple[LayerReport, ...]:
+        """Phases of the first image; of all, where nothing depends on an image."""
+        return self.per_image[0].layers if self.per_image else self.layers
 
     @property
     def energy_uj(self) -> float | None:
@@ -120,20 +158,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        tree: dict[str, Any] = {"schema": SCHEMA, "archonsim": __version__}
-        for field in dataclasses.fields(self):
-            tree[field.name] = getattr(self, field.name)
-        tree["energy_uj"] = self.energy_uj
-        tree["layers"] = [dataclasses.asdict(layer) for layer in self.layers]
-        tree["per_image"] = [
-            {
-                "image": image,
-                "total_cycles": cycles,
-                "layers": [dataclasses.asdict(layer) for layer in layers],
-            }
-            for image, cycles, layers in self.per_image
-        ]
-        return tree
+        return dataclasses.asdict(self) | {"energy_uj": self.energy_uj}
 
     def to_csv(self) -> str:
         """Return one tidy row for each image, layer and phase.
@@ -144,7 +169,7 @@ class Report:
             {component for layer in self.layers for component in by_component(layer.energy or {})}
         )
         images: list[tuple[int | str, tuple[LayerReport, ...]]] = [
-            (image, layers) for image, _, layers in self.per_image
+            (one.image, one.layers) for one in self.per_image
         ]
         causes = stall_causes(self.layers)
         return rows_to_csv(
@@ -316,10 +341,10 @@ def build(
         time_ms=cycles / clock_mhz / 1000,
         layers=layers,
         per_image=tuple(
-            (number, total, tuple(one))
+            ImageReport(image=number, total_cycles=total, layers=tuple(one))
             for number, total, one in zip(image_numbers, totals, images, strict=False)
         ),
-        provenance=dataclasses.asdict(workload.provenance),
+        provenance=workload.provenance,
         digest=workload.digest,
         machine=machine,
         includes=tuple(includes),

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from archonsim.network.workload import Provenance
 from archonsim.result.files import rows_to_csv
+from archonsim.result.read import check_schema, from_tree
+from archonsim.result.values import Count, Number, Plain, Positive, Whole
 from archonsim.version import __version__
+from archonsim.vocabulary.known import declared
+from archonsim.vocabulary.owners import Owner
 from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
 #: Version of the JSON form.
-SCHEMA = 1
+SCHEMA: Final = 1
 
-Number = int | float
 Grain = Literal["network", "layer", "phase"]
 
 
@@ -129,14 +132,40 @@ class Waterfall:
     arch: str
     workload: str
     masks: str
-    seed: int
-    image_numbers: tuple[int, ...]
-    clock_mhz: float
+    seed: Whole
+    image_numbers: tuple[Whole, ...]
+    clock_mhz: Positive
     phases: tuple[Bars, ...]
     provenance: Provenance
     digest: str
-    machine: dict[str, Any]
+    machine: dict[str, Plain]
     words: Vocabulary = COMMON
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any], source: str = "the waterfall") -> Waterfall:
+        """Read the JSON form; `source` names it in messages.
+
+        Raises
+        ------
+        ResultError
+            It is of another form, a key is missing, or a value is not what it must be.
+        """
+        check_schema(tree, (SCHEMA,), source)
+        found = from_tree(_Stored, tree, source)
+        words = found.words()
+        return cls(
+            arch=found.arch,
+            workload=found.workload,
+            masks=found.masks,
+            seed=found.seed,
+            image_numbers=found.image_numbers,
+            clock_mhz=found.clock_mhz,
+            phases=tuple(one.bars(words) for one in found.phases),
+            provenance=found.provenance,
+            digest=found.digest,
+            machine=found.machine,
+            words=words,
+        )
 
     @property
     def network(self) -> Bars:
@@ -197,3 +226,66 @@ class Waterfall:
             "digest": self.digest,
             "machine": self.machine,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredStep:
+    """A step as it is stored."""
+
+    owner: str
+    cycles: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredBars:
+    """The waterfall of a phase as it is stored."""
+
+    name: str
+    block: Whole | None
+    phase: str
+    steps: tuple[_StoredStep, ...]
+
+    def bars(self, words: Vocabulary) -> Bars:
+        """Return it by owner; an owner that stands there twice has the sum."""
+        owners: dict[str, Number] = {}
+        for step in self.steps:
+            owners[step.owner] = owners.get(step.owner, 0) + step.cycles
+        return Bars(name=self.name, block=self.block, phase=self.phase, owners=owners, words=words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredOwner:
+    """What an owner is called, as it is stored."""
+
+    title: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """The JSON form, as far as it is not derived from the phases."""
+
+    arch: str
+    workload: str
+    masks: str
+    seed: Whole
+    image_numbers: tuple[Whole, ...]
+    clock_mhz: Positive
+    phases: tuple[_StoredBars, ...]
+    provenance: Provenance
+    digest: str
+    machine: dict[str, Plain]
+    owners: dict[str, _StoredOwner]
+
+    def words(self) -> Vocabulary:
+        """Return the owners in the stored order; of those that nobody declares here, what is stored."""
+        known = COMMON | declared(self.arch)
+        owners: list[Owner] = []
+        for name, stored in self.owners.items():
+            order = owners[-1].order if owners else 0
+            owners.append(
+                known.owner(name)
+                if known.has("owners", name)
+                else Owner(name=name, title=stored.title, meaning=stored.meaning, order=order)
+            )
+        return dataclasses.replace(known, owners=tuple(owners))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archonsim.network.workload import Provenance
-from archonsim.result.report import Number
+from archonsim.result.values import Number
 
 
 def number(value: Number) -> str:

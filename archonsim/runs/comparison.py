@@ -11,7 +11,7 @@ from archonsim.errors import SpecError, UserError, WorkloadError, nearest
 from archonsim.machines.registry import machine_names
 from archonsim.network.networks import network_names
 from archonsim.network.workload import Workload
-from archonsim.result.compare import Comparison, Row
+from archonsim.result.compare import Comparison, Entry, build
 from archonsim.runs.budget import rescale
 from archonsim.runs.run import Run
 from archonsim.runs.scenario import Scenario, Settings, WorkloadLike, as_workload
@@ -120,19 +120,17 @@ class ComparisonRun:
 
     def execute(self, on_step: Callable[[str], None] = lambda name: None) -> Comparison:
         """Run all; what is not possible is a row with its reason."""
-        return Comparison(
-            rows=tuple(_row(run, on_step) for run in self.runs), base=self.base, budget=self.budget
-        )
+        return build([_entry(run, on_step) for run in self.runs], self.base, self.budget)
 
 
-def _row(run: Run, on_step: Callable[[str], None]) -> Row:
+def _entry(run: Run, on_step: Callable[[str], None]) -> Entry:
     report, reason = None, ""
     try:
         report = run.execute(on_step)
     except UserError as error:  # an infeasible point is a row with its reason
         reason = str(error)
     pe = run.spec.pe
-    return Row(
+    return Entry(
         workload=run.workload.name,
         arch=run.machine.name,
         network=run.workload.provenance.network,

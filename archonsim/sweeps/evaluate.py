@@ -9,7 +9,8 @@ from typing import Any
 
 from archonsim.errors import UserError, WorkloadError
 from archonsim.network.workload import Workload
-from archonsim.result.report import Number, Report, stall_causes
+from archonsim.result.report import Report, stall_causes
+from archonsim.result.values import Number
 from archonsim.runs.scenario import Scenario
 from archonsim.trace.digest import PartDigests, combine
 from archonsim.trace.kept_trace import keeping

@@ -60,7 +60,7 @@ def browser() -> Iterator[Any]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     write_workload(folder / "digits.h5", *synthesize(network("fusionet_digits"), seed=1, images=2))
-    write_text(folder / "compare.json", to_json(results.comparison()))
+    write_text(folder / "compare.json", to_json(results.comparison().to_dict(runs=True)))
     results.fifo_sweep().to_csv(folder / "results.csv", index=False)
     asked = {
         "run": ["-w", str(folder / "digits.h5"), "-a", "archon", "--images", "all"],

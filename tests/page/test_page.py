@@ -6,7 +6,6 @@ Self-contained, escaped, deterministic, and with all that was asked for.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from archonsim.cli.app import run_command
 from archonsim.network.networks import network
+from archonsim.result.report import Report
 from archonsim.show.figures import plot_sweep, read_sweep
 from archonsim.show.page.comparison import comparison_page
 from archonsim.show.page.model import Card, Page, table
@@ -79,11 +79,11 @@ def test_what_was_run_is_said() -> None:
     run = results.run()
     text = render(run_page(run))
     for needed in (
-        run["digest"],
-        f"archonsim {run['archonsim']}",
+        run.digest,
+        f"archonsim {run.archonsim}",
         "SYNTHETIC",
         "fifo_depth = 5",
-        *run["includes"],
+        *run.includes,
     ):
         assert needed.replace("&", "&amp;").replace("'", "&#39;") in text
     tree = render(comparison_page(results.comparison()))
@@ -97,8 +97,9 @@ def test_what_was_run_is_said() -> None:
 
 def test_names_are_escaped() -> None:
     evil = "</script><script>alert(1)</script>"
-    run = json.loads(json.dumps(results.run())) | {"workload": f"{evil}.h5"}
-    run["layers"][0]["name"] = run["per_image"][0]["layers"][0]["name"] = evil
+    tree = results.run().to_dict() | {"workload": f"{evil}.h5"}
+    tree["layers"][0]["name"] = tree["per_image"][0]["layers"][0]["name"] = evil
+    run = Report.from_dict(tree)
     text = render(run_page(run))
     assert evil not in text
     assert "&lt;/script&gt;" in text
@@ -116,7 +117,7 @@ def test_phases_of_the_timeline_fill_the_run() -> None:
     run = results.run()
     data = run_timeline(run, None)
     tracks = {track["name"]: track["spans"] for track in data["tracks"]}
-    assert data["total"] == run["per_image"][0]["total_cycles"]
+    assert data["total"] == run.per_image[0].total_cycles
     for name in ("layer or block", "phase", "owners (shares)"):
         spans = tracks[name]
         assert spans[0][0] == 0
@@ -127,7 +128,7 @@ def test_phases_of_the_timeline_fill_the_run() -> None:
         for start, end, label, _ in tracks["owners (shares)"]
         if data["labels"][label] != "work"
     )
-    assert stalled == sum(sum(layer["stalls"].values()) for layer in run["per_image"][0]["layers"])
+    assert stalled == sum(sum(layer.stalls.values()) for layer in run.first_image)
 
 
 def test_a_table_keeps_small_and_large_figures_readable() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -56,12 +57,12 @@ def test_cycles_by_layer() -> None:
     for (kind, segment), rows in table.groupby(["kind", "segment"]):
         fill = stall_fill(segment) if kind == "stall" else phase_fill(segment)
         assert_allclose([length for _, length in drawn[fill.label]], rows["cycles"])
-    assert table["cycles"].sum() == pytest.approx(run["total_cycles"])
+    assert table["cycles"].sum() == pytest.approx(run.total_cycles)
     for bar, rows in table.groupby("bar"):
-        same = [one["cycles"] for one in run["layers"] if one["name"] == bar]
+        same = [one.cycles for one in run.layers if one.name == bar]
         assert rows["cycles"].sum() == pytest.approx(sum(same))
     assert set(table.loc[table["kind"] == "stall", "segment"]) == {
-        cause for one in run["layers"] for cause in one["stalls"]
+        cause for one in run.layers for cause in one.stalls
     }
 
 
@@ -75,14 +76,14 @@ def test_stacks_touch() -> None:
 
 
 def test_cycles_and_energy_by_run() -> None:
-    runs = results.comparison()["runs"]
+    runs = results.comparison().whole_runs()
     table = csv(plots.plot_run(plots.run_frame(runs), by="run"))
     for run in runs:
-        assert table.loc[table["bar"] == run["arch"], "cycles"].sum() == pytest.approx(
-            run["total_cycles"]
+        assert table.loc[table["bar"] == run.arch, "cycles"].sum() == pytest.approx(
+            run.total_cycles
         )
     chart = plots.plot_run(plots.run_frame([results.run("dense")]), quantity="energy")
-    picojoules = sum(layer["energy_pj"] for layer in results.run("dense")["layers"])
+    picojoules = sum(layer.energy_pj for layer in results.run("dense").layers)
     assert csv(chart)["energy_uj"].sum() == pytest.approx(picojoules / 1e6)
     assert sum(length for _, length in bars(chart.axes[0])["layer"]) == pytest.approx(
         picojoules / 1e6
@@ -93,7 +94,7 @@ def test_speedups() -> None:
     tree = results.comparison()
     chart = plots.plot_compare(plots.compare_frame(tree))
     table, drawn = csv(chart), bars(chart.axes[0])
-    times = {row["arch"]: row["time_ms"] for row in tree["rows"]}
+    times = {row.arch: row.time_ms for row in tree.rows}
     for arch in ("dense", "sparse"):
         mine = table.loc[table["over"] == arch, "speedup"].tolist()
         assert mine == [pytest.approx(times[arch] / times["archon"])]
@@ -103,9 +104,9 @@ def test_speedups() -> None:
 def test_a_geometric_mean_and_a_network_in_anothers_place() -> None:
     tree = results.comparison()
     rows = [
-        {**row, "workload": name, "time_ms": row["time_ms"] * by}
+        {**asdict(row), "workload": name, "time_ms": (row.time_ms or 0) * by}
         for name, by in (("a", 1), ("b", 4))
-        for row in tree["rows"]
+        for row in tree.rows
     ]
     table = plots.plot_compare(pd.DataFrame(rows)).table
     assert set(table["workload"]) == {"a", "b", "geometric mean"}
@@ -191,7 +192,7 @@ def test_heat_map() -> None:
 
 def test_waterfall_ends_where_the_run_did() -> None:
     work = results.workload()
-    found = explain(work, machine("archon"), machine_spec(machine("archon"))).to_dict()
+    found = explain(work, machine("archon"), machine_spec(machine("archon")))
     chart = plots.plot_waterfall(plots.waterfall_frame(found))
     table = csv(chart)
     drawn = sorted(
@@ -200,7 +201,7 @@ def test_waterfall_ends_where_the_run_did() -> None:
     assert_allclose(
         drawn, sorted(zip(table["cumulative"] - table["cycles"], table["cycles"], strict=True))
     )
-    first = results.run()["per_image"][0]["total_cycles"]
+    first = results.run().per_image[0].total_cycles
     assert table["cumulative"].iloc[-1] == table["cycles"].sum() == first
     assert bars(chart.axes[0])["taken"] == [(0, first)]
 
@@ -238,14 +239,14 @@ def test_densities() -> None:
 
 def test_roofline_points_lie_under_the_roof() -> None:
     run = results.run()
-    chart = plots.plot_roofline(plots.run_frame([run]), run["machine"])
+    chart = plots.plot_roofline(plots.run_frame([run]), run.machine)
     table = csv(chart)
     assert set(table["operation"]) == {"macs", "adds"}
     assert (table["per_cycle"] <= table["bound_per_cycle"] * (1 + 1e-9)).all()
-    assert roofs(run["machine"]).words == pytest.approx(25.6)
+    assert roofs(run.machine).words == pytest.approx(25.6)
     stacked = {
-        **run["machine"],
-        "dram": {**run["machine"]["dram"], "model": "banks", "device": "hbm2"},
+        **run.machine,
+        "dram": {**run.machine["dram"], "model": "banks", "device": "hbm2"},
     }
     assert roofs(stacked).words == pytest.approx(load_device("hbm2").gigabytes_per_second)
     drawn = np.concatenate(
@@ -259,16 +260,16 @@ def test_roofline_points_lie_under_the_roof() -> None:
     assert_allclose(
         sorted(map(tuple, drawn)), sorted(map(tuple, table[["per_word", "per_cycle"]].to_numpy()))
     )
-    block = next(one for one in run["layers"] if one["name"] == "b1" and one["phase"] == "main")
+    block = next(one for one in run.layers if one.name == "b1" and one.phase == "main")
     row = table[(table["name"] == "b1") & (table["operation"] == "adds")].iloc[0]
-    assert row["per_word"] == pytest.approx(block["adds"] / block["traffic"]["dram.read.weight"])
+    assert row["per_word"] == pytest.approx(block.adds / block.traffic["dram.read.weight"])
 
 
 def test_images_and_their_interval() -> None:
     mine, base = (plots.run_frame([results.run(arch)]) for arch in ("archon", "sparse"))
     chart = plots.plot_images(mine, base)
     table = csv(chart)
-    cycles = {one["image"]: one["total_cycles"] for one in results.run()["per_image"]}
+    cycles = {one.image: one.total_cycles for one in results.run().per_image}
     assert table.set_index("image")["time_ms"].to_dict() == pytest.approx(
         {key: value / 500e3 for key, value in cycles.items()}
     )

@@ -6,9 +6,8 @@ import itertools
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -46,21 +45,19 @@ def saved(tmp_path: Path) -> dict[str, Path]:
         "sweep": tmp_path / "results.csv",
         "dram": tmp_path / "dram.csv",
     }
-    paths["compare"].write_text(to_json(tree))
+    paths["compare"].write_text(to_json(tree.to_dict(runs=True)))
     results.fifo_sweep().to_csv(paths["sweep"], index=False)
     results.dram_sweep().to_csv(paths["dram"], index=False)
     paths["columns"] = tmp_path / "columns.csv"
     results.fifo_sweep().drop(columns="status").to_csv(paths["columns"], index=False)
     paths["unknown"] = tmp_path / "unknown.json"
-    layers = [layer | {"energy_pj": None} for layer in results.run()["per_image"][0]["layers"]]
-    paths["unknown"].write_text(
-        to_json(
-            _changed(results.run(), per_image=[{"image": 0, "total_cycles": 1, "layers": layers}])
-        )
-    )
+    first = results.run().per_image[0]
+    layers = tuple(replace(layer, energy_pj=None) for layer in first.layers)
+    unknown = replace(results.run(), per_image=(replace(first, layers=layers),))
+    paths["unknown"].write_text(to_json(unknown.to_dict()))
     for arch in results.ARCHS:
         paths[arch] = tmp_path / f"{arch}.json"
-        paths[arch].write_text(to_json(results.run(arch)))
+        paths[arch].write_text(to_json(results.run(arch).to_dict()))
     return paths
 
 
@@ -127,14 +124,14 @@ def test_masks_of_untrained_networks_are_called_so() -> None:
     known = results.workload()
     origin = replace(known.provenance, mask_source="trained", untrained=True)
     work = replace(known, provenance=origin)
-    comparison = every_pair("archon", work, Settings()).prepare().execute().to_dict(runs=True)
-    assert comparison["rows"][0]["mask_source"] == "untrained"
-    assert comparison["warnings"] == [f"{work.name}: weights and masks are of an UNTRAINED network"]
+    comparison = every_pair("archon", work, Settings()).prepare().execute()
+    assert comparison.rows[0].mask_source == "untrained"
+    assert comparison.warnings == (f"{work.name}: weights and masks are of an UNTRAINED network",)
     for said in (
-        plots.about_runs(comparison["runs"]),
+        plots.about_runs(comparison.whole_runs()),
         plots.about_rows(plots.compare_frame(comparison)),
         plots.about_workload(work, [0], MaskPolicy.parse("trace", 0)),
-        render_page(run_page(comparison["runs"][0])),
+        render_page(run_page(comparison.whole_runs()[0])),
         render_page(comparison_page(comparison)),
     ):
         assert "UNTRAINED" in said
@@ -191,7 +188,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["curve", "{sweep}", "--x", "pe.fifo_depth", "--where", "pe.adders=5"], "no point has pe.adders = 5; there are 2, 4, 6"),
     (["curve", "{sweep}", "--x", "pe.fifo_depth", "--where", "pe.fifo_depth=3", "--series", "pe.adders"], "no point is feasible"),
     (["curve", "{sweep}", "--x", "pe.adders", "--where", "pe.fifo_depth=5", "--asymptote"], "needs --x dram.gigabytes_per_second"),
-    (["curve", "{archon}", "--x", "pe.adders"], "not a table"),
+    (["curve", "{archon}", "--x", "pe.adders"], "not a sweep's table"),
     (["curve", "{columns}", "--x", "pe.adders"], "column 'status' is missing"),
     (["cycles", "{sweep}"], "not JSON"),
     (["cycles", "nowhere.json"], "cannot read: No such file"),
@@ -218,27 +215,22 @@ def test_bad_input_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def _changed(tree: dict[str, Any], **values: Any) -> dict[str, Any]:
-    copy: dict[str, Any] = json.loads(json.dumps(tree))
-    return copy | values
-
-
 def test_unlike_results_do_not_mix() -> None:
     run, other = results.run(), results.run("dense")
     with pytest.raises(
         ResultError,
         match=r"different traces of digits1\.h5 .*digests 0000000000000000…, ffffffffffffffff…",
     ):
-        plots.plot_run(plots.run_frame([run, _changed(other, digest="f" * 64)]), by="run")
+        plots.plot_run(plots.run_frame([run, replace(other, digest="f" * 64)]), by="run")
     with pytest.raises(
         ResultError, match="different fidelities do not go into one figure: cycle, ideal"
     ):
-        plots.plot_run(plots.run_frame([run, _changed(other, fidelity="ideal")]), by="run")
+        plots.plot_run(plots.run_frame([run, replace(other, fidelity="ideal")]), by="run")
     with pytest.raises(ResultError, match="different traces"):
         plots.plot_images(
-            plots.run_frame([run]), plots.run_frame([_changed(other, digest="f" * 64)])
+            plots.run_frame([run]), plots.run_frame([replace(other, digest="f" * 64)])
         )
-    fewer = _changed(other, per_image=other["per_image"][:2])
+    fewer = replace(other, per_image=other.per_image[:2])
     with pytest.raises(ResultError, match="baseline ran images 0, 1, this run 0, 1, 2"):
         plots.plot_images(plots.run_frame([run]), plots.run_frame([fewer]))
     sweep = results.dram_sweep().copy()
@@ -249,7 +241,7 @@ def test_unlike_results_do_not_mix() -> None:
 
 def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "old.json"
-    path.write_text(to_json(_changed(results.run(), schema=0)))
+    path.write_text(to_json(results.run().to_dict() | {"schema": 0}))
     with pytest.raises(ResultError, match="schema is 0, and this version reads 1"):
         plots.read_result(path)
 
@@ -257,7 +249,7 @@ def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
 def test_a_comparison_without_its_runs_says_how_to_get_them() -> None:
     tree = results.comparison()
     with pytest.raises(ResultError, match="compare -o"):
-        plots.runs_of({key: value for key, value in tree.items() if key != "runs"})
+        plots.runs_of(replace(tree, runs=None))
 
 
 def test_compare_keeps_whole_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -292,7 +284,7 @@ def test_sizes() -> None:
 
 
 def test_what_does_not_fit_a_slide_is_refused() -> None:
-    rows = results.comparison()["rows"]
+    rows = [asdict(row) for row in results.comparison().rows]
     many = pd.DataFrame(
         [{**row, "workload": f"network{number}"} for number in range(30) for row in rows]
     )
@@ -306,7 +298,7 @@ def test_legends_and_names_stay_inside() -> None:
 
     The legend is not cut, the bars keep their room.
     """
-    rows = results.comparison()["rows"]
+    rows = [asdict(row) for row in results.comparison().rows]
     more = [
         {**row, "arch": name}
         for row in rows
@@ -373,7 +365,7 @@ def test_a_figure_inside_its_bar_where_there_is_no_room_beside_it() -> None:
 
 
 def test_notes_on_many_workloads_are_counted() -> None:
-    rows = results.comparison()["rows"]
+    rows = [asdict(row) for row in results.comparison().rows]
     frame = pd.DataFrame(
         [
             {**row, "workload": f"w{number}", "note": f"note {number}"}

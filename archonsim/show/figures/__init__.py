@@ -6,25 +6,21 @@ the kinds.
 """
 
 from archonsim.result.frames import compare_frame, run_frame
+from archonsim.result.stored import read_result, read_waterfall, runs_of
+from archonsim.result.sweep_table import SweepTable
 from archonsim.show.figures.breakdown import plot_run
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.curves import plot_sweep
 from archonsim.show.figures.frames import (
     about_rows,
     about_runs,
+    about_waterfall,
     about_workload,
     check_alike,
 )
 from archonsim.show.figures.heatmap import plot_heatmap
 from archonsim.show.figures.images import plot_images
-from archonsim.show.figures.points import speedups, where
-from archonsim.show.figures.read import (
-    read_question,
-    read_result,
-    read_sweep,
-    read_waterfall,
-    runs_of,
-)
+from archonsim.show.figures.points import read_sweep, speedups, where
 from archonsim.show.figures.roofline import plot_roofline
 from archonsim.show.figures.speedup import plot_compare
 from archonsim.show.figures.style import Size
@@ -39,8 +35,10 @@ from archonsim.show.figures.waterfall import plot_waterfall, waterfall_frame
 __all__ = [
     "Chart",
     "Size",
+    "SweepTable",
     "about_rows",
     "about_runs",
+    "about_waterfall",
     "about_workload",
     "check_alike",
     "compare_frame",
@@ -54,7 +52,6 @@ __all__ = [
     "plot_survival",
     "plot_sweep",
     "plot_waterfall",
-    "read_question",
     "read_result",
     "read_sweep",
     "read_waterfall",

@@ -20,9 +20,10 @@ from matplotlib.ticker import (
 )
 
 from archonsim.errors import ResultError
+from archonsim.result.sweep_table import INFEASIBLE
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.frames import about_rows, shown
-from archonsim.show.figures.points import INFEASIBLE, counts, label, points
+from archonsim.show.figures.points import counts, label, points
 from archonsim.show.figures.style import MACHINES, Size, look, scale
 
 Log = Literal["auto", "none", "x", "xy"]

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from archonsim.errors import ResultError, nearest
-from archonsim.network.workload import Workload, mask_origin
+from archonsim.network.workload import Workload
+from archonsim.result.report import Report
+from archonsim.result.waterfall import Waterfall
 from archonsim.trace.what_if import MaskPolicy
-
-Tree = dict[str, Any]
 
 #: Letters of a workload's note that a subtitle shows; `archonsim inspect` shows all.
 NOTE_LETTERS = 110
@@ -25,28 +25,35 @@ def shown(workload: str) -> str:
     return str(workload).removesuffix(".h5").removesuffix(".csv")
 
 
-def about_runs(runs: Sequence[Tree]) -> str:
+def about_runs(runs: Sequence[Report]) -> str:
     """Say in a subtitle what was run, and how far it may be trusted."""
     first = runs[0]
     many = len(runs) > 1
-    parts = [] if many else [f"{first['arch']} on {shown(first['workload'])}"]
-    parts.append(f"{first['fidelity']} fidelity")
-    images = {run["images"] for run in runs if run["image_numbers"]}
-    if not many and first["image_numbers"]:
-        parts.append(
-            f"image {first['image_numbers'][0]}"
-            if first["images"] == 1
-            else f"mean of {first['images']} images"
-        )
+    parts = [] if many else [f"{first.arch} on {shown(first.workload)}"]
+    parts.append(f"{first.fidelity} fidelity")
+    images = {run.images for run in runs if run.image_numbers}
+    if not many and first.image_numbers:
+        parts.append(images_text(first.image_numbers))
     elif images:
         parts.append(f"images: {', '.join(str(one) for one in sorted(images))}")
-    what_if = {run["masks"] for run in runs} - {"", "trace"}
+    what_if = {run.masks for run in runs} - {"", "trace"}
     parts += [f"what-if masks: {one}" for one in sorted(what_if)]
-    known = {
-        shown(run["workload"]): (mask_origin(run["provenance"]), run["provenance"]["note"])
-        for run in runs
-    }
+    known = {shown(run.workload): (run.provenance.masks_from, run.provenance.note) for run in runs}
     return " · ".join([*parts, *_sources(known)])
+
+
+def about_waterfall(fall: Waterfall) -> str:
+    """Say the same of a waterfall."""
+    parts = [f"{fall.arch} on {shown(fall.workload)}", "cycle fidelity"]
+    parts += [images_text(fall.image_numbers)] if fall.image_numbers else []
+    parts += [f"what-if masks: {fall.masks}"] if fall.masks not in ("", "trace") else []
+    origin = fall.provenance
+    return " · ".join([*parts, *_sources({shown(fall.workload): (origin.masks_from, origin.note)})])
+
+
+def images_text(images: Sequence[int]) -> str:
+    """Say which image a figure is about, or of how many it shows means."""
+    return f"image {images[0]}" if len(images) == 1 else f"mean of {len(images)} images"
 
 
 def about_workload(workload: Workload, images: Sequence[int], masks: MaskPolicy) -> str:
@@ -54,7 +61,7 @@ def about_workload(workload: Workload, images: Sequence[int], masks: MaskPolicy)
     origin = workload.provenance
     parts = [
         shown(workload.name),
-        f"image {images[0]}" if len(images) == 1 else f"mean of {len(images)} images",
+        images_text(images),
     ]
     parts += [f"what-if masks: {masks}"] if masks.policy != "trace" else []
     return " · ".join([*parts, *_sources({shown(workload.name): (origin.masks_from, origin.note)})])

@@ -11,10 +11,11 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter
 
+from archonsim.result.sweep_table import INFEASIBLE
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.curves import value_name
 from archonsim.show.figures.frames import about_rows
-from archonsim.show.figures.points import INFEASIBLE, counts, label, points
+from archonsim.show.figures.points import counts, label, points
 from archonsim.show.figures.style import Size, look, scale
 
 #: More columns than this, and cells hold no figures.

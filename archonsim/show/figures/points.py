@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from archonsim.errors import ResultError
+from archonsim.result.sweep_table import COUNTED, HEAD, INFEASIBLE, SweepTable, is_parameter
 from archonsim.show.figures.frames import check_alike, need_columns, shown
-
-#: Columns of a sweep's table that are no parameter of a machine.
-_IDENTITY = ("key", "arch", "workload", "digest", "fidelity", "masks", "seed", "images")
-_RESULTS = (
-    "status",
-    "reason",
-    "cycles",
-    "compute",
-    "macs",
-    "adds",
-    "adds_possible",
-    "time_ms",
-    "energy_uj",
-    "dram_words",
-)
-_ABOUT = ("mask_source", "note", "version", "archonsim", "clock_mhz")
-INFEASIBLE = "infeasible"
 
 LABELS = {
     "pe.adders": "adders of a PE", "pe.rows": "rows of PEs", "pe.cols": "columns of PEs", "pe.fifo_depth": "FIFO depth (entries)",
@@ -39,13 +24,20 @@ LABELS = {
 }  # fmt: skip
 
 
-#: Columns that count, and are written short: 12.5k.
-_COUNTS = ("cycles", "compute", "macs", "adds", "adds_possible", "dram_words")
+def read_sweep(path: Path) -> pd.DataFrame:
+    """Return the points of a sweep, given its folder, its ``sweep.json`` or its table.
+
+    Raises
+    ------
+    ResultError
+        As :meth:`archonsim.result.sweep_table.SweepTable.read`.
+    """
+    return SweepTable.read(Path(path)).frame
 
 
 def counts(column: str) -> bool:
     """Whether a column counts something, so that its values are large whole numbers."""
-    return column in _COUNTS or column.startswith("stall.")
+    return column in COUNTED or column.startswith("stall.")
 
 
 def label(column: str) -> str:
@@ -59,12 +51,7 @@ def label(column: str) -> str:
 
 def parameters(frame: pd.DataFrame) -> list[str]:
     """Return the columns that hold machines' parameters."""
-    known = {*_IDENTITY, *_RESULTS, *_ABOUT}
-    return [
-        name
-        for name in frame.columns
-        if name not in known and not str(name).startswith(("stall.", "energy."))
-    ]
+    return [name for name in frame.columns if is_parameter(str(name))]
 
 
 def where(frame: pd.DataFrame, conditions: Mapping[str, str]) -> pd.DataFrame:
@@ -168,7 +155,7 @@ def points(frame: pd.DataFrame, axes: Sequence[str], y: str) -> pd.DataFrame:
     if len(twice):
         rest = [
             one
-            for one in (*_IDENTITY, *parameters(frame))
+            for one in (*HEAD, *parameters(frame))
             if one in frame and one not in (*axes, "key", "digest")
         ]
         varying = {name: twice[name].dropna().map(_plain).unique() for name in rest}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from archonsim.errors import ResultError
+from archonsim.result.read import from_tree
+from archonsim.result.values import Extent, Positive
 from archonsim.show.figures.breakdown import images_of
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.frames import about_rows, check_alike, need_columns
@@ -45,13 +48,46 @@ class Roofs:
     words: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pe:
+    """What a roofline needs to know of PEs."""
+
+    rows: Extent
+    cols: Extent
+    adders: Extent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dram:
+    """What it needs to know of DRAM."""
+
+    model: str = "unlimited"
+    device: str = ""
+    gigabytes_per_second: Positive = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Description:
+    """What it needs to know of a machine."""
+
+    pe: _Pe
+    clock_mhz: Positive
+    dram: _Dram = field(default_factory=_Dram)
+
+
 def roofs(machine: Mapping[str, Any]) -> Roofs:
-    """Read the bounds off a machine's resolved description."""
-    pe, dram = machine["pe"], machine.get("dram", {})
-    count = pe["rows"] * pe["cols"]
-    rate = channel_rate(dram)
-    words = None if rate is None else rate * 1000 / (WORD_BITS / 8) / machine["clock_mhz"]
-    return Roofs(count, count * pe["adders"] if "adders" in pe else None, words)
+    """Read the bounds off a machine's resolved description.
+
+    Raises
+    ------
+    ResultError
+        It lacks the size of the array or the clock, or one of them is no number.
+    """
+    found = from_tree(_Description, machine, "machine")
+    count = found.pe.rows * found.pe.cols
+    rate = channel_rate(dataclasses.asdict(found.dram))
+    words = None if rate is None else rate * 1000 / (WORD_BITS / 8) / found.clock_mhz
+    return Roofs(count, None if found.pe.adders is None else count * found.pe.adders, words)
 
 
 def roofline_table(frame: pd.DataFrame, machine: Mapping[str, Any]) -> pd.DataFrame:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
 from archonsim.errors import ResultError, nearest
+from archonsim.result.waterfall import Waterfall
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.frames import need_columns
 from archonsim.show.figures.style import INK, Size, look, scale
@@ -20,18 +18,23 @@ ROOM = 0.3
 WORK_COLOR, LOSS_COLOR, TOTAL_COLOR = "#0072B2", "#E69F00", "#4D4D4D"
 
 
-def waterfall_frame(tree: Mapping[str, Any]) -> pd.DataFrame:
+def waterfall_frame(fall: Waterfall) -> pd.DataFrame:
     """Return one row for each step of the network's waterfall and of each layer's.
 
     Name, owner, cycles, what they add up to.
 
     Parameters
     ----------
-    tree : mapping
-        The JSON form of a :class:`archonsim.result.waterfall.Waterfall`.
+    fall : Waterfall
     """
-    bars = [tree["network"], *tree["layers"]]
-    return pd.DataFrame([{"name": one["name"], **step} for one in bars for step in one["steps"]])
+    return pd.DataFrame(
+        [
+            {"name": one.name, **step._asdict()}
+            for one in (fall.network, *fall.layers)
+            for step in one.steps
+        ],
+        columns=["name", "owner", "cycles", "cumulative"],
+    )
 
 
 def plot_waterfall(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
+from archonsim.result.compare import Comparison
+from archonsim.result.report import Report
 from archonsim.show.figures import compare_frame, plot_compare, plot_run, run_frame
 from archonsim.show.figures.frames import about_rows, shown
 from archonsim.show.page.model import Card, Interactive, Page, Picture, Table, grouped, table
 from archonsim.show.page.run import origin_of, warnings_of
 from archonsim.show.page.timeline import comparison_timeline
 from archonsim.spec.load import to_toml
-
-Tree = dict[str, Any]
 
 #: Workloads that get a timeline; the figures and the table hold all.
 TIMELINES = 4
@@ -26,18 +26,18 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def _table(tree: Tree) -> Table:
+def _table(comparison: Comparison) -> Table:
     rows = [
-        [shown(row["workload"]) if key == "workload" else row[key] for key in _COLUMNS]
-        for row in tree["rows"]
+        [shown(row.workload) if key == "workload" else getattr(row, key) for key in _COLUMNS]
+        for row in comparison.rows
     ]
     keep = [
         at
         for at, key in enumerate(_COLUMNS)
-        if key != "reason" or any(row["reason"] for row in tree["rows"])
+        if key != "reason" or any(row.reason for row in comparison.rows)
     ]
     names = list(_COLUMNS.values())
-    csv = compare_frame(tree).to_csv(index=False, lineterminator="\n")
+    csv = compare_frame(comparison).to_csv(index=False, lineterminator="\n")
     return table(
         "comparison",
         "Workloads and machines",
@@ -47,34 +47,30 @@ def _table(tree: Tree) -> Table:
     )
 
 
-def _cards(tree: Tree) -> list[Card]:
+def _cards(comparison: Comparison) -> list[Card]:
     """The fastest machine of each workload, against the slowest."""
     cards = []
-    for workload in dict.fromkeys(row["workload"] for row in tree["rows"]):
-        done = [row for row in tree["rows"] if row["workload"] == workload and row["time_ms"]]
+    for workload in dict.fromkeys(row.workload for row in comparison.rows):
+        done = [
+            (row.time_ms, row)
+            for row in comparison.rows
+            if row.workload == workload and row.time_ms and row.cycles is not None
+        ]
         if done:
-            best, worst = (
-                min(done, key=lambda row: row["time_ms"]),
-                max(done, key=lambda row: row["time_ms"]),
+            (best_ms, best), (worst_ms, worst) = (
+                choose(done, key=lambda pair: pair[0]) for choose in (min, max)
             )
-            note = f"{grouped(best['cycles'])} cycles"
+            note = f"{grouped(best.cycles or 0)} cycles"
             if best is not worst:
-                note += (
-                    f"; {worst['time_ms'] / best['time_ms']:.2f} times as fast as {worst['arch']}"
-                )
-            cards.append(
-                Card(
-                    f"Fastest on {shown(workload)}",
-                    f"{best['arch']}: {best['time_ms']:.4g} ms",
-                    note,
-                )
-            )
+                note += f"; {worst_ms / best_ms:.2f} times as fast as {worst.arch}"
+            card = f"{best.arch}: {best_ms:.4g} ms"
+            cards.append(Card(f"Fastest on {shown(workload)}", card, note))
     return cards
 
 
-def _pictures(tree: Tree, runs: list[Tree]) -> list[Picture]:
-    frame = compare_frame(tree)
-    archs = list(dict.fromkeys(row["arch"] for row in tree["rows"]))
+def _pictures(comparison: Comparison, runs: Sequence[Report]) -> list[Picture]:
+    frame = compare_frame(comparison)
+    archs = list(dict.fromkeys(row.arch for row in comparison.rows))
     pictures = []
     if len(archs) > 1:
         of = "archon" if "archon" in archs else archs[-1]
@@ -86,8 +82,8 @@ def _pictures(tree: Tree, runs: list[Tree]) -> list[Picture]:
                 f"Speedup of {of} over the other machines by workload; the table says the same",
             )
         )
-    for number, workload in enumerate(dict.fromkeys(run["workload"] for run in runs)):
-        mine = run_frame([run for run in runs if run["workload"] == workload])
+    for number, workload in enumerate(dict.fromkeys(run.workload for run in runs)):
+        mine = run_frame([run for run in runs if run.workload == workload])
         chart = plot_run(mine, by="run", subtitle=shown(workload))
         pictures.append(
             Picture(
@@ -104,22 +100,21 @@ def _pictures(tree: Tree, runs: list[Tree]) -> list[Picture]:
     return pictures
 
 
-def comparison_page(tree: Tree) -> Page:
+def comparison_page(comparison: Comparison) -> Page:
     """Put the page of a comparison together.
 
     Parameters
     ----------
-    tree : dict
-        JSON form of a comparison; with its runs there are timelines, phases and descriptions of
-        machines, too.
+    comparison : Comparison
+        With its runs there are timelines, phases and descriptions of machines, too.
 
     Raises
     ------
     ResultError
         Its rows do not belong together.
     """
-    runs = [run for run in tree.get("runs", []) if run is not None]
-    workloads = list(dict.fromkeys(run["workload"] for run in runs))
+    runs = [run for run in comparison.runs or () if run is not None]
+    workloads = list(dict.fromkeys(run.workload for run in runs))
     looks = [
         Interactive(
             f"timeline{number}",
@@ -128,38 +123,38 @@ def comparison_page(tree: Tree) -> Page:
             TIMELINE_HELP,
             f"Phases of every machine on {shown(workload)} over time; the table of workloads and"
             " machines holds the sums",
-            comparison_timeline([run for run in runs if run["workload"] == workload]),
+            comparison_timeline([run for run in runs if run.workload == workload]),
         )
         for number, workload in enumerate(workloads[:TIMELINES])
     ]
     warnings = list(
-        dict.fromkeys([*tree["warnings"], *(line for run in runs for line in warnings_of(run))])
+        dict.fromkeys([*comparison.warnings, *(line for run in runs for line in warnings_of(run))])
     )
-    base = tree["rows"][tree["base"]]
-    machines = {run["arch"]: to_toml(run["machine"]) for run in runs}
+    base = comparison.rows[comparison.base]
+    machines = {run.arch: to_toml(run.machine) for run in runs}
     origin = dict.fromkeys(
-        (f"{shown(run['workload'])}: {key}", value) for run in runs for key, value in origin_of(run)
+        (f"{shown(run.workload)}: {key}", value) for run in runs for key, value in origin_of(run)
     )
     if not runs:
         origin = dict.fromkeys(
-            (f"{shown(row['workload'])}: trace digest", row["digest"] or "none")
-            for row in tree["rows"]
+            (f"{shown(row.workload)}: trace digest", row.digest or "none")
+            for row in comparison.rows
         )
-    said = f"speedups in the table are over {base['arch']} on {shown(base['workload'])}"
+    said = f"speedups in the table are over {base.arch} on {shown(base.workload)}"
     return Page(
-        title=f"Comparison: {', '.join(dict.fromkeys(row['arch'] for row in tree['rows']))}",
-        subtitle=f"{about_rows(compare_frame(tree))} · {said}",
+        title=f"Comparison: {', '.join(dict.fromkeys(row.arch for row in comparison.rows))}",
+        subtitle=f"{about_rows(compare_frame(comparison))} · {said}",
         warnings=warnings,
-        cards=_cards(tree),
+        cards=_cards(comparison),
         interactive=looks,
-        pictures=_pictures(tree, runs),
-        tables=[_table(tree)],
+        pictures=_pictures(comparison, runs),
+        tables=[_table(comparison)],
         machines=list(machines.items()),
         includes=list(
-            dict.fromkeys(f"{run['arch']}: {line}" for run in runs for line in run["includes"])
+            dict.fromkeys(f"{run.arch}: {line}" for run in runs for line in run.includes)
         ),
         excludes=list(
-            dict.fromkeys(f"{run['arch']}: {line}" for run in runs for line in run["excludes"])
+            dict.fromkeys(f"{run.arch}: {line}" for run in runs for line in run.excludes)
         ),
         origin=list(origin),
     )

@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from archonsim.network.workload import mask_origin
+from archonsim.result.report import Report
+from archonsim.result.waterfall import Waterfall
+from archonsim.result.wording import share
 from archonsim.show.figures import (
     about_runs,
     plot_density,
@@ -27,32 +29,29 @@ from archonsim.spec.load import to_toml
 from archonsim.stats.timeline import Timeline
 from archonsim.vocabulary.known import in_order
 
-Tree = dict[str, Any]
-
 TIMELINE_HELP = (
     "Drag to move; Ctrl and wheel, pinch, or the buttons to zoom; keys + - 0 and arrows. Owners are"
     " sums within a phase, drawn as shares of its span, not in the order in which they happened."
 )
 
 
-def warnings_of(run: Tree) -> list[str]:
+def warnings_of(run: Report) -> list[str]:
     """What a reader must know before trusting a number."""
-    origin = run["provenance"]
-    lines = trust(run["workload"], mask_origin(origin), origin["note"])
-    if run["masks"] not in ("", "trace"):
+    origin = run.provenance
+    lines = trust(run.workload, origin.masks_from, origin.note)
+    if run.masks not in ("", "trace"):
         lines.append(
-            f"What-if masks: {run['masks']}, seed {run['seed']}; not what the network's predictors"
-            " said"
+            f"What-if masks: {run.masks}, seed {run.seed}; not what the network's predictors said"
         )
-    if run["fidelity"] == "ideal":
+    if run.fidelity == "ideal":
         lines.append("ideal fidelity: a closed-form model without masks, stalls and memory")
     return lines
 
 
-def origin_of(run: Tree) -> list[tuple[str, str]]:
+def origin_of(run: Report) -> list[tuple[str, str]]:
     """Where a workload comes from, and what ran it."""
-    origin = run["provenance"]
-    source = mask_origin(origin)
+    origin = run.provenance
+    source = origin.masks_from
     masks = {
         "none": "none: shapes only",
         "synthetic": "SYNTHETIC",
@@ -61,76 +60,71 @@ def origin_of(run: Tree) -> list[tuple[str, str]]:
     rows = [
         (
             "workload",
-            f"{run['workload']} ({origin['network']}, {origin['dataset']}, {origin['flavour']})",
+            f"{run.workload} ({origin.network}, {origin.dataset}, {origin.flavour})",
         ),
         ("masks", masks),
     ]
-    if origin["test_accuracy"] is not None:
+    if origin.test_accuracy is not None:
         rows.append(
             (
                 "test accuracy",
-                (
-                    f"{100 * origin['test_accuracy']:.2f} % of {origin['test_images']} images, as"
-                    " exported"
-                ),
+                (f"{100 * origin.test_accuracy:.2f} % of {origin.test_images} images, as exported"),
             )
         )
     rows += [
-        ("trace digest", run["digest"] or "none: shapes only"),
-        ("trace written by", origin["created_by"] or "unknown"),
+        ("trace digest", run.digest or "none: shapes only"),
+        ("trace written by", origin.created_by or "unknown"),
     ]
-    return [*rows, ("simulated by", f"archonsim {run['archonsim']}, result schema {run['schema']}")]
+    return [*rows, ("simulated by", f"archonsim {run.archonsim}, result schema {run.schema}")]
 
 
-def command_of(run: Tree) -> str:
+def command_of(run: Report) -> str:
     """Return the command that runs the same again, with the machine's description saved as ``machine.toml``."""
     words = [
         "archonsim",
         "run",
         "-a",
-        run["arch"],
+        run.arch,
         "-w",
-        run["workload"],
+        run.workload,
         "--fidelity",
-        run["fidelity"],
+        run.fidelity,
         "--config",
         "machine.toml",
     ]
-    if run["image_numbers"]:
-        words += ["--images", ",".join(map(str, run["image_numbers"]))]
-    if run["masks"] not in ("", "trace"):
-        words += ["--masks", run["masks"], "--seed", str(run["seed"])]
+    if run.image_numbers:
+        words += ["--images", ",".join(map(str, run.image_numbers))]
+    if run.masks not in ("", "trace"):
+        words += ["--masks", run.masks, "--seed", str(run.seed)]
     return shlex.join(words)
 
 
-def cards_of(run: Tree) -> list[Card]:
+def cards_of(run: Report) -> list[Card]:
     """Headline numbers."""
-    layers, cycles = run["layers"], run["total_cycles"]
-    stalls = sum(sum(layer["stalls"].values()) for layer in layers)
-    possible = sum(layer["adds_possible"] for layer in layers if layer["phase"] == "main")
-    done = sum(layer["adds"] for layer in layers if layer["phase"] == "main")
+    layers, cycles = run.layers, run.total_cycles
+    stalls = sum(sum(layer.stalls.values()) for layer in layers)
+    possible = sum(layer.adds_possible for layer in layers if layer.phase == "main")
+    done = sum(layer.adds for layer in layers if layer.phase == "main")
     words = sum(
-        count
-        for layer in layers
-        for key, count in layer["traffic"].items()
-        if key.startswith("dram.")
+        count for layer in layers for key, count in layer.traffic.items() if key.startswith("dram.")
     )
-    images = f"mean of {run['images']} images" if run["images"] > 1 else "one image"
+    images = f"mean of {run.images} images" if run.images > 1 else "one image"
+    rate = f"{grouped(1000 / run.time_ms)} images a second" if run.time_ms else "no time"
     cards = [
         Card("Cycles", grouped(cycles), images),
         Card(
             "Time",
-            f"{run['time_ms']:.4g} ms",
-            f"{grouped(1000 / run['time_ms'])} images a second at {run['clock_mhz']:g} MHz",
+            f"{run.time_ms:.4g} ms",
+            f"{rate} at {run.clock_mhz:g} MHz",
         ),
-        Card("Stalled", f"{100 * stalls / cycles:.1f} %", f"{grouped(stalls)} cycles"),
-        Card("MACs", grouped(run["total_macs"]), f"{grouped(run['total_adds'])} additions"),
+        Card("Stalled", share(stalls, cycles), f"{grouped(stalls)} cycles"),
+        Card("MACs", grouped(run.total_macs), f"{grouped(run.total_adds)} additions"),
     ]
     if possible:
         cards.append(
             Card(
                 "Survival in main phases",
-                f"{100 * done / possible:.1f} %",
+                share(done, possible),
                 "additions done of those possible",
             )
         )
@@ -138,24 +132,17 @@ def cards_of(run: Tree) -> list[Card]:
         cards.append(
             Card("DRAM traffic", f"{words * 2 / 1e6:.3g} MB", f"{grouped(words)} words of 16 bits")
         )
-    energies = [layer["energy_pj"] for layer in layers]
-    if all(one is not None for one in energies):
-        microjoules = sum(energies) / 1e6
-        cards.append(
-            Card(
-                "Energy",
-                f"{grouped(microjoules) if microjoules > 1000 else f'{microjoules:.4g}'} µJ",
-                images,
-            )
-        )
+    if run.energy_uj is not None:
+        energy = grouped(run.energy_uj) if run.energy_uj > 1000 else f"{run.energy_uj:.4g}"
+        cards.append(Card("Energy", f"{energy} µJ", images))
     return cards
 
 
-def phase_table(run: Tree) -> Table:
+def phase_table(run: Report) -> Table:
     """All phases of all layers."""
-    total, layers = run["total_cycles"], run["layers"]
-    causes = in_order("stalls", {one for layer in layers for one in layer["stalls"]})
-    energy = all(layer["energy_pj"] is not None for layer in layers)
+    total, layers = run.total_cycles, run.layers
+    causes = in_order("stalls", {one for layer in layers for one in layer.stalls})
+    energy = all(layer.energy_pj is not None for layer in layers)
     columns = [
         "layer",
         "phase",
@@ -169,17 +156,17 @@ def phase_table(run: Tree) -> Table:
     columns += ["survival %", "utilization %", *(["energy µJ"] if energy else [])]
     rows: list[Sequence[Any]] = [
         [
-            layer["name"],
-            layer["phase"],
-            layer["cycles"],
-            100 * layer["cycles"] / total,
-            layer["compute"],
-            *(layer["stalls"].get(one, 0) for one in causes),
-            layer["macs"],
-            layer["adds"],
-            100 * layer["adds"] / layer["adds_possible"] if layer["adds_possible"] else None,
-            100 * layer["utilization"],
-            *([layer["energy_pj"] / 1e6] if energy else []),
+            layer.name,
+            layer.phase,
+            layer.cycles,
+            100 * layer.cycles / total if total else None,
+            layer.compute,
+            *(layer.stalls.get(one, 0) for one in causes),
+            layer.macs,
+            layer.adds,
+            100 * layer.adds / layer.adds_possible if layer.adds_possible else None,
+            100 * layer.utilization,
+            *([(layer.energy_pj or 0.0) / 1e6] if energy else []),
         ]
         for layer in layers
     ]
@@ -188,7 +175,7 @@ def phase_table(run: Tree) -> Table:
 
 
 def _pictures(
-    run: Tree, frame: pd.DataFrame, waterfall: Tree | None, density: pd.DataFrame | None
+    run: Report, frame: pd.DataFrame, waterfall: Waterfall | None, density: pd.DataFrame | None
 ) -> list[Picture]:
     name = title_of(run)
     pictures = [
@@ -214,7 +201,7 @@ def _pictures(
             )
         )
     if STREAM in frame and frame[STREAM].any():
-        chart = plot_roofline(frame, run["machine"], subtitle="")
+        chart = plot_roofline(frame, run.machine, subtitle="")
         pictures.append(
             Picture(
                 "roofline",
@@ -222,12 +209,12 @@ def _pictures(
                 f"Phases of {name} under the bounds of MACs, adders and weight stream",
             )
         )
-    if len(run["per_image"]) > 1:
+    if len(run.per_image) > 1:
         pictures.append(
             Picture(
                 "images",
                 plot_images(frame, subtitle=""),
-                f"Distribution of the times of {run['images']} images",
+                f"Distribution of the times of {run.images} images",
             )
         )
     if density is not None:
@@ -242,27 +229,26 @@ def _pictures(
 
 
 def run_page(
-    run: Tree,
+    run: Report,
     *,
     timeline: Timeline | None = None,
-    waterfall: Tree | None = None,
+    waterfall: Waterfall | None = None,
     density: pd.DataFrame | None = None,
 ) -> Page:
     """Put the page of a run together.
 
     Parameters
     ----------
-    run : dict
-        JSON form of a report.
+    run : Report
     timeline : Timeline, optional
         Recorded in its first image.
-    waterfall : dict, optional
-        JSON form of its waterfall.
+    waterfall : Waterfall, optional
+        Of its cycles.
     density : DataFrame, optional
         As :func:`archonsim.show.figures.survival.density_frame` gives it.
     """
     frame = run_frame([run])
-    first = f" of image {run['image_numbers'][0]}" if run["image_numbers"] else ""
+    first = f" of image {run.image_numbers[0]}" if run.image_numbers else ""
     look = Interactive(
         "timeline",
         "timeline",
@@ -273,10 +259,10 @@ def run_page(
         run_timeline(run, timeline),
     )
     tables = [phase_table(run)]
-    if len(run["per_image"]) > 1:
+    if len(run.per_image) > 1:
         rows = [
-            [one["image"], one["total_cycles"], one["total_cycles"] / run["clock_mhz"] / 1000]
-            for one in run["per_image"]
+            [one.image, one.total_cycles, one.total_cycles / run.clock_mhz / 1000]
+            for one in run.per_image
         ]
         tables.append(table("images", "Images", ("image", "cycles", "time ms"), rows))
     return Page(
@@ -288,8 +274,8 @@ def run_page(
         interactive=[look],
         pictures=_pictures(run, frame, waterfall, density),
         tables=tables,
-        machines=[(run["arch"], to_toml(run["machine"]))],
-        includes=list(run["includes"]),
-        excludes=list(run["excludes"]),
+        machines=[(run.arch, to_toml(run.machine))],
+        includes=list(run.includes),
+        excludes=list(run.excludes),
         origin=origin_of(run),
     )

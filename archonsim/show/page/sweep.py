@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from archonsim.machines.registry import machine, machine_spec
+from archonsim.result.sweep_table import INFEASIBLE, Asked
 from archonsim.show.figures import plot_heatmap, plot_sweep
 from archonsim.show.figures.curves import MOST_CURVES
 from archonsim.show.figures.frames import about_rows, check_alike, shown
-from archonsim.show.figures.points import INFEASIBLE, label, parameters
+from archonsim.show.figures.points import label, parameters
 from archonsim.show.page.model import Card, Interactive, Page, Picture, grouped, table, trust
 from archonsim.spec.load import to_table, to_toml
 from archonsim.version import __version__
@@ -132,7 +132,7 @@ def _trust(frame: pd.DataFrame) -> list[str]:
     return [line for workload, source, note in known for line in trust(workload, source, note)]
 
 
-def _machines(frame: pd.DataFrame, question: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+def _machines(frame: pd.DataFrame, question: Asked | None) -> list[tuple[str, str]]:
     """Descriptions of the machines without what was varied.
 
     Nothing where another version ran the sweep.
@@ -144,7 +144,7 @@ def _machines(frame: pd.DataFrame, question: Mapping[str, Any] | None) -> list[t
     for arch in archs:
         fixed = {
             key.removeprefix(f"{arch}."): value
-            for key, value in question["fixed"].items()
+            for key, value in question.fixed.items()
             if _applies(key, arch, archs)
         }
         found.append(
@@ -160,14 +160,14 @@ def _applies(key: str, arch: str, archs: list[str]) -> bool:
     return key.startswith(f"{arch}.") or key.partition(".")[0] not in archs
 
 
-def sweep_page(frame: pd.DataFrame, question: Mapping[str, Any] | None = None) -> Page:
+def sweep_page(frame: pd.DataFrame, question: Asked | None = None) -> Page:
     """Put the page of a sweep together.
 
     Parameters
     ----------
     frame : DataFrame
         The sweep's table.
-    question : mapping, optional
+    question : Asked, optional
         What was asked, as this version's ``sweep.json`` holds it: the machines are resolved from
         it.
 

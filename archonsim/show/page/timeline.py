@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from archonsim.result.report import LayerReport, Report
+from archonsim.result.values import Number
 from archonsim.show.figures.frames import shown
 from archonsim.show.figures.style import phase_fill, stall_fill
 from archonsim.show.page.model import grouped
@@ -71,34 +73,35 @@ class _Tracks:
         }
 
 
-def _said(layer: dict[str, Any]) -> str:
+def _said(layer: LayerReport) -> str:
     """What a phase took, in words."""
-    parts = [f"{layer['name']} {layer['phase']}: {grouped(layer['compute'])} cycles of work"]
+    parts = [f"{layer.name} {layer.phase}: {grouped(layer.compute)} cycles of work"]
     parts += [
-        f"{grouped(cycles)} {stall_fill(cause).label}" for cause, cycles in layer["stalls"].items()
+        f"{grouped(cycles)} {stall_fill(cause).label}" for cause, cycles in layer.stalls.items()
     ]
     return ", ".join(parts)
 
 
-def _phases(into: _Tracks, layers: Sequence[dict[str, Any]]) -> None:
+def _phases(into: _Tracks, layers: Sequence[LayerReport]) -> None:
     """Add layers, their phases one after the other, and each phase's owners as shares of its span."""
     above: list[Span] = []
     phases: list[Span] = []
     owners: list[Span] = []
-    at, before = 0, ""
+    at: Number = 0
+    before = ""
     for layer in layers:
-        start, at = at, at + layer["cycles"]
-        group = layer["name"].split(".")[0] if layer["block"] is not None else layer["name"]
+        start, at = at, at + layer.cycles
+        group = layer.name.split(".")[0] if layer.block is not None else layer.name
         if group == before:
             above[-1][1] = at
         else:
             above.append([start, at, into.label(group, _ALTERNATE[len(above) % 2])])
         before = group
         note = into.note(_said(layer))
-        fill = phase_fill(layer["phase"])
+        fill = phase_fill(layer.phase)
         phases.append([start, at, into.label(fill.label, fill.color, legend=True), note])
-        here = start
-        for kind, cycles in (("work", layer["compute"]), *layer["stalls"].items()):
+        here: Number = start
+        for kind, cycles in (("work", layer.compute), *layer.stalls.items()):
             name, color = (
                 ("work", _WORK)
                 if kind == "work"
@@ -144,20 +147,19 @@ def _array(into: _Tracks, timeline: Timeline, total: int) -> list[Span]:
     return sorted(spans)
 
 
-def run_timeline(run: dict[str, Any], timeline: Timeline | None) -> dict[str, Any]:
+def run_timeline(run: Report, timeline: Timeline | None) -> dict[str, Any]:
     """Return tracks of a run's first image.
 
     Phases in any case, and with a recorded timeline all that the engine told of.
 
     Parameters
     ----------
-    run : dict
-        JSON form of a report.
+    run : Report
     timeline : Timeline or None
         Of the same run's first image.
     """
-    layers = run["per_image"][0]["layers"] if run["per_image"] else run["layers"]
-    total = sum(layer["cycles"] for layer in layers)
+    layers = run.first_image
+    total = round(sum(layer.cycles for layer in layers))  # whole: one image's, where there are any
     into = _Tracks()
     _phases(into, layers)
     if timeline is not None and timeline.phases.end:
@@ -175,12 +177,12 @@ def run_timeline(run: dict[str, Any], timeline: Timeline | None) -> dict[str, An
     return into.data(total, "cycles")
 
 
-def _levels(run: dict[str, Any], timeline: Timeline, total: int) -> list[dict[str, Any]]:
+def _levels(run: Report, timeline: Timeline, total: int) -> list[dict[str, Any]]:
     """Gigabytes a second on the DRAM channel, bursts included."""
     if "dram" not in timeline.servers:
         return []
     window = max(1, -(-total // WINDOWS))
-    gigabytes = WORD_BITS / 8 * run["clock_mhz"] / 1000
+    gigabytes = WORD_BITS / 8 * run.clock_mhz / 1000
     levels = []
     for direction, color in (("read", "#0072B2"), ("write", "#009E73")):
         values = [
@@ -199,29 +201,29 @@ def _levels(run: dict[str, Any], timeline: Timeline, total: int) -> list[dict[st
     return levels
 
 
-def comparison_timeline(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def comparison_timeline(runs: Sequence[Report]) -> dict[str, Any]:
     """Return a track for each run of one workload, all on one axis of microseconds."""
     into = _Tracks()
     for run in runs:
         spans: list[Span] = []
         at = 0.0
-        for layer in run["per_image"][0]["layers"] if run["per_image"] else run["layers"]:
-            start, at = at, at + layer["cycles"] / run["clock_mhz"]
-            fill = phase_fill(layer["phase"])
+        for layer in run.first_image:
+            start, at = at, at + layer.cycles / run.clock_mhz
+            fill = phase_fill(layer.phase)
             into.label(fill.label, fill.color, legend=True)
             spans.append(
                 [
                     round(start, 4),
                     round(at, 4),
-                    into.label(layer["name"], fill.color),
+                    into.label(layer.name, fill.color),
                     into.note(_said(layer)),
                 ]
             )
-        into.add(run["arch"], spans)
+        into.add(run.arch, spans)
     longest = max(track["spans"][-1][1] for track in into.tracks)
     return into.data(longest, "µs")
 
 
-def title_of(run: dict[str, Any]) -> str:
+def title_of(run: Report) -> str:
     """Name a run."""
-    return f"{run['arch']} on {shown(run['workload'])}"
+    return f"{run.arch} on {shown(run.workload)}"

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.result.advice import Advice
-from archonsim.result.report import Number
+from archonsim.result.values import Number
 from archonsim.result.wording import number, origin_line, share
 
 _VERDICT = {True: "fuse", False: "plain", None: "unknown"}

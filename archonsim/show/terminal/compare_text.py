@@ -12,10 +12,10 @@ from archonsim.result.wording import microjoules, number
 
 
 def _area(row: Row) -> str:
-    area, extra = row.resources.area_um2, row.resources.extra_area_um2
-    if area is None:
+    if row.area_mm2 is None:
         return "unknown"
-    return f"{area / 1e6:.3f}" + (f" (+{extra / 1e6:.3f})" if extra else "")
+    extra = f" (+{row.extra_area_mm2:.3f})" if row.extra_area_mm2 else ""
+    return f"{row.area_mm2:.3f}{extra}"
 
 
 def _energy(value: float | None) -> str:
@@ -30,24 +30,23 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     for name in ("cycles", "ms", "energy uJ", "speedup", "PEs", "buffers KiB", "area mm2"):
         table.add_column(name, justify="right", no_wrap=True)
     for at, row in enumerate(comparison.rows):
-        report, speedup = row.report, comparison.speedup(row)
         figures = (
             ("not possible", "", "", "")
-            if report is None
+            if row.cycles is None or row.time_ms is None
             else (
-                report.fidelity,
-                number(report.total_cycles),
-                f"{report.time_ms:.3f}",
-                _energy(report.energy_uj),
+                row.fidelity or "",
+                number(row.cycles),
+                f"{row.time_ms:.3f}",
+                _energy(row.energy_uj),
             )
         )
         table.add_row(
             row.workload,
             row.arch,
             *figures,
-            "" if speedup is None else f"{speedup:.2f}x",
-            f"{row.rows} x {row.cols} = {row.resources.pes}",
-            f"{row.resources.buffer_kib:.1f}",
+            "" if row.speedup is None else f"{row.speedup:.2f}x",
+            f"{row.rows} x {row.cols} = {row.pes}",
+            f"{row.buffer_kib:.1f}",
             _area(row),
             style="bold" if at == comparison.base else "",
         )
@@ -56,10 +55,10 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     if comparison.budget != "none":
         what = {"pes": "number of PEs", "area": "area"}[comparison.budget]
         notes.append(f"\narrays rescaled to the base's {what}; buffers as they are")
-    if any(row.resources.extra_area_um2 for row in comparison.rows):
+    if any(row.extra_area_mm2 for row in comparison.rows):
         notes.append(
             "\narea in brackets: ARCHON's prediction GLB, which the published total leaves out"
         )
-    for line in comparison.warnings():
+    for line in comparison.warnings:
         notes.append(f"\n{line}", style="yellow")
     return Group(table, Text(), notes)

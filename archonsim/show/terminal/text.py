@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.network.workload import Provenance
-from archonsim.result.report import LayerReport, Number, Report
+from archonsim.result.report import LayerReport, Report
+from archonsim.result.values import Number
 from archonsim.result.wording import microjoules, number, provenance_lines, share
 from archonsim.spec.dram_device import say_dram
 from archonsim.vocabulary.known import in_order

@@ -10,7 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archonsim.result.waterfall import Bars, Grain, Number, Waterfall
+from archonsim.result.values import Number
+from archonsim.result.waterfall import Bars, Grain, Waterfall
 from archonsim.result.wording import number, share
 from archonsim.show.terminal.text import heading
 from archonsim.spec.load import flat_items

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from archonsim.errors import OutputError
-from archonsim.network.workload import mask_origin
 from archonsim.result.files import write_bytes
 from archonsim.result.report import LayerReport, Report
 from archonsim.show.timeline.coarse import (
@@ -70,7 +69,7 @@ def write_trace(report: Report, timeline: Timeline, path: Path) -> None:
 
 def trace(report: Report, timeline: Timeline) -> dict[str, Any]:
     """Return the tree that Perfetto reads."""
-    image, _, layers = report.per_image[0]
+    image, layers = report.per_image[0].image, report.per_image[0].layers
     phases = timeline.phases
     if [(one.phase, one.cycles) for one in layers] != [
         (name, end - start)
@@ -98,7 +97,7 @@ def _masks(report: Report) -> str:
 
     Weights and flipped masks of a synthetic trace are synthetic, too.
     """
-    source = mask_origin(report.provenance)
+    source = report.provenance.masks_from
     said = {
         "synthetic": "SYNTHETIC",
         "untrained": "UNTRAINED network",
@@ -118,8 +117,8 @@ def _about(report: Report, image: int, total: int) -> dict[str, Any]:
         "digest": report.digest,
         "image": image,
         "masks": _masks(report),
-        "mask_source": report.provenance["mask_source"],
-        "note": report.provenance["note"],
+        "mask_source": report.provenance.mask_source,
+        "note": report.provenance.note,
         "clock_mhz": report.clock_mhz,
         "total_cycles": total,
         "time_unit": "1 us on screen is 1 cycle of the array",
