@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
-from archonsim.result.report import Number
+from archonsim.result.values import Number
 from archonsim.runs.simulate import simulate
 from archonsim.spec.dram_device import DramDevice, load_device
 from archonsim.spec.load import to_toml

@@ -17,7 +17,7 @@ from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.networks import network
 from archonsim.network.workload import Provenance, Workload
-from archonsim.result.report import Number
+from archonsim.result.values import Number
 from archonsim.result.waterfall import Bars, Waterfall
 from archonsim.runs.simulate import simulate
 from archonsim.trace.synthetic import synthesize

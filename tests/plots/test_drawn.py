@@ -83,7 +83,7 @@ def test_cycles_and_energy_by_run() -> None:
             run.total_cycles
         )
     chart = plots.plot_run(plots.run_frame([results.run("dense")]), quantity="energy")
-    picojoules = sum(layer.energy_pj for layer in results.run("dense").layers)
+    picojoules = sum(layer.energy_pj or 0.0 for layer in results.run("dense").layers)
     assert csv(chart)["energy_uj"].sum() == pytest.approx(picojoules / 1e6)
     assert sum(length for _, length in bars(chart.axes[0])["layer"]) == pytest.approx(
         picojoules / 1e6
@@ -94,7 +94,7 @@ def test_speedups() -> None:
     tree = results.comparison()
     chart = plots.plot_compare(plots.compare_frame(tree))
     table, drawn = csv(chart), bars(chart.axes[0])
-    times = {row.arch: row.time_ms for row in tree.rows}
+    times = {row.arch: row.time_ms or 0.0 for row in tree.rows}
     for arch in ("dense", "sparse"):
         mine = table.loc[table["over"] == arch, "speedup"].tolist()
         assert mine == [pytest.approx(times[arch] / times["archon"])]
