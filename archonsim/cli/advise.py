@@ -8,7 +8,7 @@ import typer
 
 from archonsim.cli.common import Format, emit
 from archonsim.cli.options import REQUIRED, Form, TracedWorkload, scenario_options
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile
+from archonsim.cli.progress import StepProgress
 from archonsim.explain.advise import advise, steps
 from archonsim.result.files import to_json
 from archonsim.runs.scenario import Scenario
@@ -26,7 +26,6 @@ from archonsim.show.terminal.advice_text import render_advice
 def advise_command(scenario: Scenario, form: Form = Format.table) -> None:
     """Estimate for each block whether fusing it pays on this machine, and check by simulating it both ways."""
     asked = scenario.prepare()
-    say_if_kernels_compile()
     with StepProgress(
         f"advise {asked.workload.name}", steps(asked.workload, asked.images)
     ) as progress:

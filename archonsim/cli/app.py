@@ -30,7 +30,9 @@ from archonsim.cli import (
     waterfall,
 )
 from archonsim.cli.faults import INTERRUPTED, fail
+from archonsim.cli.progress import say_compiling
 from archonsim.errors import ArchonsimError
+from archonsim.pe.compiling import on_first_compilation
 from archonsim.version import __version__
 
 #: Base of the errors of the option parser, wherever the installed typer keeps it.
@@ -91,7 +93,8 @@ def _one_line(error: Any) -> str:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code."""
     try:
-        code = int(app(args=list(arguments), standalone_mode=False) or 0)
+        with on_first_compilation(say_compiling):
+            code = int(app(args=list(arguments), standalone_mode=False) or 0)
         return (
             fail(INTERRUPTED, 130) if code == 130 else code
         )  # typer may turn Ctrl-C into an exit code of its own

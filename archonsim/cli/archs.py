@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from archonsim.cli.common import Format, emit
 from archonsim.cli.options import Form
@@ -72,7 +71,7 @@ def archs(
     flat = [{"key": key, "value": value} for key, value in flat_items(table)]
     emit(
         form,
-        lambda: Text(f"# {found.summary}\n{to_toml(table)}".rstrip()),
+        lambda: f"# {' '.join(found.summary.split())}\n{to_toml(table)}".rstrip(),
         lambda: to_json(table),
         lambda: rows_to_csv(flat),
     )

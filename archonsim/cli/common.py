@@ -57,12 +57,13 @@ def save(folder: Path, name: str, json: str, csv: str) -> None:
 
 def emit(
     form: Format,
-    table: Callable[[], RenderableType],
+    table: Callable[[], RenderableType | str],
     json: Callable[[], str],
     csv: Callable[[], str],
 ) -> None:
-    """Print a result in the format asked for."""
+    """Print a result in the format asked for; a plain text is printed as it is, never folded."""
     if form is Format.table:
-        show(table())
+        shown = table()
+        typer.echo(shown) if isinstance(shown, str) else show(shown)
     else:
         typer.echo((json if form is Format.json else csv)(), nl=False)

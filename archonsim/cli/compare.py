@@ -9,7 +9,7 @@ import typer
 
 from archonsim.cli.common import Format, emit, save
 from archonsim.cli.options import Form, comparison_options
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile
+from archonsim.cli.progress import StepProgress
 from archonsim.result.files import to_json
 from archonsim.runs.comparison import ComparisonScenario
 from archonsim.show.terminal.compare_text import render_comparison
@@ -33,8 +33,6 @@ def compare(
     Cycles, time, speedups, PEs, buffers and area in one table.
     """
     ready = asked.prepare()
-    if asked.fidelity == "cycle":
-        say_if_kernels_compile()
     with StepProgress("compare", ready.steps) as progress:
         comparison = ready.execute(progress.step)
     if output is not None:

@@ -9,7 +9,7 @@ import typer
 
 from archonsim.cli.common import Format, emit, save
 from archonsim.cli.options import REQUIRED, scenario_options
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile
+from archonsim.cli.progress import StepProgress
 from archonsim.explain.ledger import MASKS, keep_ledger
 from archonsim.result.files import to_json
 from archonsim.runs.scenario import Scenario
@@ -52,7 +52,6 @@ def ledger(
     ReLU.
     """
     asked = scenario.prepare()
-    say_if_kernels_compile()
     with StepProgress(f"ledger of {asked.workload.name}", asked.steps * len(MASKS)) as progress:
         book = keep_ledger(
             asked.workload, asked.machine, asked.spec, images=asked.images, on_step=progress.step

@@ -17,21 +17,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from archonsim.pe.warm import kernels_are_cached
-
 DELAY_SECONDS = 1.0
 
 #: For messages beside the result.
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def say_if_kernels_compile() -> None:
-    """Warn of the first run in ``cycle`` fidelity, which is slower."""
-    if not kernels_are_cached():
-        stderr.print(
-            "compiling kernels: the first run takes some 10 seconds longer, later ones do not",
-            style="dim",
-        )
+def say_compiling() -> None:
+    """Say why this run takes longer."""
+    stderr.print(
+        "compiling kernels: the first run takes some 10 seconds longer, later ones do not",
+        style="dim",
+    )
 
 
 class StepProgress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archonsim.cli.common import say_written
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
+from archonsim.cli.progress import StepProgress, stderr
 from archonsim.cli.results import Asked, asked_options, explained
 from archonsim.errors import ResultError
 from archonsim.version import __version__
@@ -80,7 +80,6 @@ def _simulated(ready: Run) -> Page:
 
     if ready.fidelity == "ideal":
         return run_page(ready.execute())
-    say_if_kernels_compile()
     recorder = Recorder()
     with StepProgress(f"{ready.machine.name} on {ready.workload.name}", ready.steps) as progress:
         result = ready.execute(progress.step, recorder)

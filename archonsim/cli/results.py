@@ -17,7 +17,7 @@ from archonsim.cli.options import (
     settings_options,
     with_options,
 )
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile
+from archonsim.cli.progress import StepProgress
 from archonsim.errors import ResultError
 from archonsim.result.compare import Comparison
 from archonsim.runs.comparison import ComparisonScenario, every_pair
@@ -64,8 +64,6 @@ class Asked:
         """Run it all."""
         assert self.scenario is not None
         ready = self.scenario.prepare()
-        if self.scenario.fidelity == "cycle":
-            say_if_kernels_compile()
         with StepProgress("simulate", ready.steps) as progress:
             return ready.execute(progress.step)
 
@@ -156,7 +154,6 @@ def explained(run: Run) -> Waterfall:
     from archonsim.explain.relax import runs as relaxed_runs
     from archonsim.machines.registry import words_of
 
-    say_if_kernels_compile()
     times = run.steps * relaxed_runs(run.spec, words_of(run.machine))
     with StepProgress(f"explain {run.machine.name} on {run.workload.name}", times) as progress:
         return explain(

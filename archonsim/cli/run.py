@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 
 from archonsim.cli.common import Format, emit, save, table_width
 from archonsim.cli.options import Form, scenario_options
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
+from archonsim.cli.progress import StepProgress, stderr
 from archonsim.engine.observer import SILENT, Recorder
 from archonsim.errors import OutputError
 from archonsim.network.workload import Workload
@@ -73,8 +73,6 @@ def run(
     short = {"mapping": mapping, "nnz": nnz}
     changes = {key: parse_value(value) for key, value in short.items() if value is not None}
     asked = replace(scenario, set=override_pairs(scenario.set) | changes).prepare()
-    if asked.fidelity == "cycle":
-        say_if_kernels_compile()
     with StepProgress(f"{asked.machine.name} on {asked.workload.name}", asked.steps) as progress:
         report = asked.execute(progress.step, recorder or SILENT)
     if output is not None:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from archonsim.cli.common import WORKLOAD_HELP, Format, emit, say_written
 from archonsim.cli.options import Form, unset_options, with_options
-from archonsim.cli.progress import StepProgress, say_if_kernels_compile, stderr
+from archonsim.cli.progress import StepProgress, stderr
 from archonsim.errors import SpecError
 from archonsim.result.files import to_json
 from archonsim.result.wording import microjoules, number, origin_line
@@ -117,8 +117,6 @@ def sweep(
     """
     question = _question(file, given)
     points, seen = len(question.grid), 0
-    if question.fidelity == "cycle":
-        say_if_kernels_compile()
     with StepProgress("sweep", points) as progress:
 
         def count(finished: int) -> None:

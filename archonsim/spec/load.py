@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -75,9 +77,10 @@ def override_pairs(overrides: Overrides) -> dict[str, Any]:
 def parse_value(text: str) -> Any:
     """Read a TOML value; what is none is taken as a string."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        read = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return read["value"] if len(read) == 1 else text  # more where lines follow that are TOML, too
 
 
 #: Faults of a value that is of the right type, yet makes no possible machine.
@@ -140,13 +143,9 @@ def resolve(
     Raises
     ------
     SpecError
-        Unknown or ill-typed keys, or an impossible machine: one line for each.
+        Unknown or ill-typed keys, or an impossible machine: one line for each, which names the
+        preset, file or change that the value comes from.
     """
-    table = preset
-    source = "preset"
-    if config is not None:
-        table = _merge(table, read_toml(config))
-        source = str(config)
     pairs = override_pairs(overrides)
     known = known_keys(spec_type)
     for key in pairs:
@@ -155,26 +154,70 @@ def resolve(
     over: Table = {}
     for key, value in pairs.items():
         _put(over, key, value)
+    file = {} if config is None else read_toml(config)
+    sources = _Sources(list(pairs), str(config), [key for key, _ in flat_items(file)])
     try:
-        return TypeAdapter(spec_type).validate_python(_merge(table, over))
+        return TypeAdapter(spec_type).validate_python(_merge(_merge(preset, file), over))
     except ValidationError as error:
-        raise SpecError("\n".join(_lines(error, source, pairs, known))) from error
+        raise SpecError("\n".join(_lines(error, sources, known))) from error
 
 
-def _lines(
-    error: ValidationError, source: str, set_keys: Iterable[str], known: Sequence[str]
-) -> list[str]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Sources:
+    """Which keys changes set, and which a file holds; all others are the preset's.
+
+    Attributes
+    ----------
+    changed : list of str
+    file : str
+    held : list of str
+    """
+
+    changed: list[str]
+    file: str
+    held: list[str]
+
+    def of_value(self, key: str) -> str:
+        """Say where one value stands."""
+        if any(_within(key, one) for one in self.changed):
+            return f"--set {key}"
+        held = any(_within(key, one) or _within(one, key) for one in self.held)
+        return f"{self.file if held else 'preset'}: {key}"
+
+    def of_rule(self, part: str, rule: str) -> str:
+        """Say where the values stand that break a rule about several keys of one part.
+
+        Those are to blame that the rule names and that the user gave: changes first.
+        """
+        named = set(re.findall(r"\w+", rule))
+
+        def guilty(keys: Iterable[str]) -> list[str]:
+            below = [key for key in keys if not part or _within(key, part)]
+            return [key for key in below if key.rpartition(".")[2] in named]
+
+        if changed := guilty(self.changed):
+            return " ".join(f"--set {key}" for key in changed)
+        source = self.file if guilty(self.held) else "preset"
+        return f"{source}: {part}" if part else source
+
+
+def _within(key: str, part: str) -> bool:
+    return key == part or key.startswith(f"{part}.")
+
+
+def _lines(error: ValidationError, sources: _Sources, known: Sequence[str]) -> list[str]:
     """Turn each fault into one line: where it stands, the value, the rule."""
     lines = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
-        set_here = any(key == one or key.startswith(f"{one}.") for one in set_keys)
-        where = f"--set {key}" if set_here else f"{source}: {key}" if key else source
+        where = sources.of_value(key)
         if fault["type"] == "unexpected_keyword_argument":
             sections = {known_key.rpartition(".")[0] for known_key in known} - {""}
             lines.append(f"{where}: unknown key{nearest(key, [*known, *sections])}")
         elif fault["type"] == "value_error":
-            lines.append(f"{where}: {fault['ctx']['error']}")
+            rule = str(fault["ctx"]["error"])
+            at = where if key in known else sources.of_rule(key, rule)
+            lines.append(f"{at}: {rule}")
         elif fault["type"] == "missing":
             lines.append(f"{where}: missing; the machine needs it")
         else:
@@ -200,18 +243,36 @@ def flat_items(table: Table, prefix: str = "") -> list[tuple[str, Any]]:
     return pairs
 
 
+#: What TOML escapes beyond what JSON does.
+_DELETE = {0x7F: "\\u007F"}
+
+
+def _toml_text(text: str) -> str:
+    """Write a basic string: JSON's escapes are TOML's."""
+    return json.dumps(text, ensure_ascii=False).translate(_DELETE)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_text(key)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return _toml_text(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return str(value)
+
+
 def to_toml(table: Table, prefix: str = "") -> str:
-    """Write nested plain data as TOML."""
+    """Write nested plain data as TOML, which reads back as the same data."""
     lines, inner = [], []
     for key, value in table.items():
+        name = _toml_key(key)
         if isinstance(value, dict):
-            inner.append(f"\n[{prefix}{key}]\n{to_toml(value, f'{prefix}{key}.')}")
-        elif isinstance(value, bool):
-            lines.append(f"{key} = {str(value).lower()}\n")
-        elif isinstance(value, str):
-            lines.append(f'{key} = "{value}"\n')
-        elif isinstance(value, tuple):
-            lines.append(f"{key} = {list(value)}\n")
+            inner.append(f"\n[{prefix}{name}]\n{to_toml(value, f'{prefix}{name}.')}")
         else:
-            lines.append(f"{key} = {value}\n")
+            lines.append(f"{name} = {_toml_value(value)}\n")
     return "".join(lines + inner)

@@ -50,7 +50,7 @@ def test_files_and_functions_fit_a_sitting_and_a_screen(path: Path) -> None:
 def test_numba_stands_in_kernels_and_references_stand_alone(path: Path) -> None:
     names = _imports(ast.parse(path.read_text("utf-8")))
     if any(name == "numba" or name.startswith("numba.") for name in names):
-        assert path.stem.endswith("_kernel")
+        assert path.stem.endswith("_kernel") or _name(path) == "pe/compiling.py"
     assert not any(part.endswith("_reference") for name in names for part in name.split(".")), (
         "references are for tests"
     )
