@@ -6,6 +6,7 @@
     └── UserError             exit code 2: the user can put it right
         ├── WorkloadError     a workload file or network that cannot be used
         ├── SpecError         an impossible machine, an unknown or ill-typed key
+        │   └── UndeclaredError   a plug-in's word that its vocabulary lacks
         ├── MaskError         masks asked for that the workload does not have
         ├── ResultError       results that cannot be read, or do not belong together
         └── OutputError       a result that cannot be written
@@ -38,6 +39,10 @@ class WorkloadError(UserError):
 
 class SpecError(UserError):
     """An impossible machine, or an unknown or ill-typed key."""
+
+
+class UndeclaredError(SpecError):
+    """A machine uses a word that it does not declare, or returns what no result may hold."""
 
 
 class MaskError(UserError):

@@ -18,7 +18,7 @@ from archonsim.network.layer import Layer, same_padding
 from archonsim.pe.beats import BeatStream, cut
 from archonsim.pe.survivor_kernel import survivor_table
 from archonsim.trace.fused_weight import FusedWeight, fuse_tensors
-from archonsim.trace.mask import Mask
+from archonsim.trace.image import ImageInputs
 from archonsim.trace.tensors import LayerTensors
 
 
@@ -31,9 +31,8 @@ def archon(*overrides: str) -> ArchonSpec:
 UNLIMITED = ("dram.model=unlimited", "glb.model=unlimited", "prediction_glb.model=unlimited")
 
 
-def without_masks(block: Block) -> tuple[Mask, Mask]:
-    """Masks for machines that must not ask for any."""
-    raise AssertionError(f"{block.name}: this machine needs no masks")
+#: An image for machines that must not ask for anything: masks are refused.
+NO_IMAGE = ImageInputs()
 
 
 def make_block(

@@ -11,7 +11,8 @@ from rich.table import Table
 from archonsim.cli.common import Format, emit
 from archonsim.cli.options import Form
 from archonsim.errors import SpecError
-from archonsim.machines.registry import Machine, machine, machine_names, machine_spec
+from archonsim.machines.protocol import Machine
+from archonsim.machines.registry import machine, machine_names, machine_spec
 from archonsim.network.networks import network, network_names
 from archonsim.network.workload import Workload
 from archonsim.result.files import rows_to_csv, to_json
@@ -40,6 +41,14 @@ def _print(form: Format, rows: list[dict[str, Any]]) -> None:
     emit(form, lambda: _table(rows), lambda: to_json(rows), lambda: rows_to_csv(rows))
 
 
+def _summary(name: str) -> str:
+    """Return a machine's summary, or why a plug-in is none: one must not hide the others."""
+    try:
+        return machine(name).summary
+    except SpecError as error:
+        return f"cannot be used: {error}"
+
+
 def archs(
     name: Annotated[
         str | None, typer.Argument(help="Show this architecture's resolved description.")
@@ -60,7 +69,7 @@ def archs(
             raise SpecError(
                 "--area: name an architecture, for example: archonsim archs archon --area"
             )
-        _print(form, [{"name": one, "summary": machine(one).summary} for one in machine_names()])
+        _print(form, [{"name": one, "summary": _summary(one)} for one in machine_names()])
         return
     found = machine(name)
     spec = machine_spec(found, config, set_ or [])

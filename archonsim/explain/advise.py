@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from archonsim.errors import SpecError, UserError, WorkloadError
 from archonsim.machines.archon.estimate import Densities, estimate_fused, estimate_plain
 from archonsim.machines.archon.spec import ArchonSpec
-from archonsim.machines.registry import Machine
+from archonsim.machines.protocol import Machine
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
 from archonsim.result.advice import Advice, BlockAdvice

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
+from archonsim.errors import ArchonsimError, SpecError
 from archonsim.explain.relax import chip_alone, steps
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import BlockMasks, Machine, Simulation, words_of
+from archonsim.machines.protocol import Machine, Simulation
+from archonsim.machines.registry import words_of
+from archonsim.machines.running import prepare
 from archonsim.network.workload import Workload
 from archonsim.result.waterfall import Bars, Waterfall, add_up
 from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
 from archonsim.stats.counts import PhaseStats
+from archonsim.trace.image import ImageInputs, image_inputs
 from archonsim.trace.kept_trace import keeping
 from archonsim.trace.what_if import MaskPolicy
 from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
@@ -91,6 +94,10 @@ def owners_of_phase(
             owners[owner] = owners.get(owner, 0) + step
             reached += step
     owners[DRAIN] = owners.get(DRAIN, 0) + total - reached
+    if sum(owners.values()) != total:
+        raise ArchonsimError(
+            f"{chip.name} {chip.phase}: owners have {sum(owners.values())} of {total} cycles"
+        )
     return {owner: cycles for owner, cycles in owners.items() if cycles}
 
 
@@ -115,23 +122,34 @@ class _Relatives:
         self._words = words_of(machine)
         self._ready: list[tuple[Any, Simulation]] = []
 
-    def _run(self, spec: Any, masks: BlockMasks) -> list[PhaseResult]:
+    def _run(self, spec: Any, image: ImageInputs) -> list[PhaseResult]:
         known = [simulation for other, simulation in self._ready if other == spec]
         if not known:
-            known = [self._machine.prepare(self._workload, spec)]
+            known = [prepare(self._machine, self._workload, spec)]
             self._ready.append((spec, known[0]))
-        return known[0].run(masks, self._on_step)
+        return known[0].run(image, self._on_step)
 
-    def bars(self, image: int) -> list[Bars]:
+    def _check_same(self, whole: list[PhaseResult], other: list[PhaseResult]) -> None:
+        """Refuse a machine whose phases depend on how long its memory takes."""
+        names = [[(one.name, one.phase) for one in results] for results in (whole, other)]
+        if names[0] != names[1]:
+            raise SpecError(
+                f"architecture {self._machine.name!r}: runs on relaxed memories have other phases"
+                f" than the machine itself ({len(names[1])}, not {len(names[0])}); no waterfall"
+            )
+
+    def bars(self, number: int) -> list[Bars]:
         """Return one waterfall for each phase of one image."""
-        masks = partial(self._policy.masks, self._workload, image=image)
-        whole = self._run(self._spec, masks)
+        image = image_inputs(self._workload, self._policy, number)
+        whole = self._run(self._spec, image)
         traffic = {key for one in whole for key in one.stats.traffic}
         runs = [
-            (owner, whole if spec is self._spec else self._run(spec, masks))
+            (owner, whole if spec is self._spec else self._run(spec, image))
             for owner, spec in steps(self._spec, traffic, self._words)
         ]
-        chip = self._run(chip_alone(self._spec, self._words), masks)
+        chip = self._run(chip_alone(self._spec, self._words), image)
+        for other in (chip, *(results for _, results in runs)):
+            self._check_same(whole, other)
         return [
             Bars(
                 name=one.name,
@@ -184,7 +202,7 @@ def explain(
     relatives = _Relatives(
         keeping(workload, sum(1 for _ in workload.blocks())), machine, spec, policy, on_step
     )
-    found = [relatives.bars(image) for image in numbers]
+    found = [relatives.bars(number) for number in numbers]
     return Waterfall(
         arch=machine.name,
         workload=workload.name,

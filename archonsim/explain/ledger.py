@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from archonsim.errors import MaskError
 from archonsim.explain.magnitudes import Magnitudes, relu_magnitudes
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import Machine, Simulation, words_of
+from archonsim.machines.protocol import Machine, Simulation
+from archonsim.machines.registry import words_of
+from archonsim.machines.running import prepare
 from archonsim.network.block import Block
 from archonsim.network.workload import Provenance, Workload
 from archonsim.result.files import rows_to_csv
 from archonsim.result.inspect import ReluContent, compare_masks
 from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
+from archonsim.trace.image import image_inputs
 from archonsim.trace.kept_trace import keeping
 from archonsim.trace.trace_parts import block_of, traced_blocks
 from archonsim.trace.what_if import MaskPolicy, no_masks
@@ -220,7 +222,7 @@ def _run_all(
 ) -> dict[str, list[PhaseResult]]:
     policies = {text: MaskPolicy.parse(text) for text in MASKS}
     return {
-        text: simulation.run(partial(policy.masks, workload, image=image), on_step)
+        text: simulation.run(image_inputs(workload, policy, image), on_step)
         for text, policy in policies.items()
     }
 
@@ -260,7 +262,7 @@ def keep_ledger(
             " book"
         )
     words = words_of(machine)
-    simulation = machine.prepare(work, spec)
+    simulation = prepare(machine, work, spec)
     runs: dict[str, Cost] = dict.fromkeys(MASKS, Cost())
     relus: dict[tuple[str, int], ReluLedger] = {}
     predicting = Cost()

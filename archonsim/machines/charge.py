@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
+from archonsim.errors import UndeclaredError
 from archonsim.machines.phases import Energy
 from archonsim.spec.resources import AreaPart
 from archonsim.spec.technology import Technology
 from archonsim.vocabulary.components import ACCESSES
+from archonsim.vocabulary.known import registered
 
 Actions = Mapping[tuple[str, str, str], int]
 
@@ -30,12 +32,27 @@ def charge(actions: Actions, technology: Technology, sizes: Mapping[str, int]) -
     Raises
     ------
     SpecError
-        The technology lacks a component or an action.
+        The technology lacks a component or an action, or no registered machine declares it.
     """
     energy: dict[tuple[str, str], float] = defaultdict(float)
     for (component, action, kind), times in sorted(actions.items()):
+        if component not in technology.memories and action not in technology.parts.get(
+            component, {}
+        ):
+            _check_word(component, action)
         energy[component, kind] += times * action_pj(component, action, technology, sizes)
     return dict(energy)
+
+
+def _check_word(component: str, action: str) -> None:
+    """Refuse what no machine declares, before its energy is asked for."""
+    words = registered()
+    words.demand("components", component)
+    known = words.component(component).actions
+    if action not in known:
+        raise UndeclaredError(
+            f"component {component!r} has no action {action!r}; it has {', '.join(known)}"
+        )
 
 
 def action_pj(

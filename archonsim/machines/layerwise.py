@@ -16,13 +16,14 @@ from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import BlockMasks
+from archonsim.machines.protocol import OnStep
 from archonsim.memory.system import MemorySystem
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
 from archonsim.spec.parts import DmaSpec, PrefetchSpec
 from archonsim.stats.counts import PhaseStats
+from archonsim.trace.image import ImageInputs
 
 DOUBLE_BUFFERED = PrefetchSpec(tile_buffers=2)
 
@@ -106,9 +107,9 @@ class LayerwiseSimulation:
         self._charged = charged or (lambda result: result)
 
     def run(
-        self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT
+        self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT
     ) -> list[PhaseResult]:
-        """Simulate one image; `masks` are not asked for."""
+        """Simulate one image; nothing is asked of it."""
         env = Clock()
         results: list[PhaseResult] = []
         env.process(self._run(env, on_step, observer, results))
@@ -118,7 +119,7 @@ class LayerwiseSimulation:
     def _run(
         self,
         env: Clock,
-        on_step: Callable[[str], None],
+        on_step: OnStep,
         observer: Observer,
         results: list[PhaseResult],
     ) -> Generator[Event, Any, None]:

@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 
-from archonsim.errors import SpecError, nearest
+from archonsim.errors import UndeclaredError, nearest
 from archonsim.memory.buffer_banks import BankedPort
 from archonsim.memory.dram_banks import BankServer
 from archonsim.memory.server import RateServer, Server, Slot
@@ -152,7 +152,7 @@ class MemorySystem:
         name = component if component == "dram" else f"{component}.{direction}"
         if name not in self._servers:
             known = dict.fromkeys(one.partition(".")[0] for one in self._servers)
-            raise SpecError(
+            raise UndeclaredError(
                 f"a transfer of {transfer.kind!r} goes to {component!r} ({direction}), which its"
                 f" memory system does not have{nearest(component, known)}"
             )

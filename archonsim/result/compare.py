@@ -39,8 +39,8 @@ class Entry:
     reason : str
         Why it is not.
     resources : Resources
-    rows, cols : int
-        The array.
+    rows, cols : int or None
+        The array; None where a plug-in's description has no ``pe.rows`` and ``pe.cols``.
     """
 
     workload: str
@@ -49,8 +49,8 @@ class Entry:
     report: Report | None
     reason: str
     resources: Resources
-    rows: int
-    cols: int
+    rows: int | None
+    cols: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +66,9 @@ class Row:
         Of one image; None where the run is not possible, or energy is not known.
     speedup : float or None
         Time of the base over the time of this row; above 1, this row is faster.
-    rows, cols, pes : int
-        The array.
+    rows, cols : int or None
+        The array; None where a plug-in's description has no ``pe.rows`` and ``pe.cols``.
+    pes : int
     buffer_kib : float
         Shared on-chip buffers.
     area_mm2 : float or None
@@ -91,8 +92,8 @@ class Row:
     time_ms: Amount | None
     energy_uj: Amount | None
     speedup: Amount | None
-    rows: Whole
-    cols: Whole
+    rows: Whole | None
+    cols: Whole | None
     pes: Whole
     buffer_kib: Amount
     area_mm2: Amount | None

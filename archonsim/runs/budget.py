@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from archonsim.errors import SpecError
-from archonsim.machines.registry import Machine
+from archonsim.machines.check import array_of
+from archonsim.machines.protocol import Machine
 
 #: Longest side over shortest side of a rescaled array (own decision).
 MAX_ASPECT = 2.0
@@ -43,8 +44,14 @@ def rescale(machine: Machine, spec: Any, base: tuple[Machine, Any], budget: str)
     Raises
     ------
     SpecError
-        An area is asked of a machine whose area is not published.
+        An area is asked of a machine whose area is not published, or a machine has no ``pe.rows``
+        and ``pe.cols``.
     """
+    if array_of(spec) is None:
+        raise SpecError(
+            f"--budget {budget}: the description of {machine.name!r} has no pe.rows and pe.cols to"
+            " rescale; use --budget none"
+        )
     target = _size(*base, budget)
     smallest, per_pe = _size(machine, _resized(spec, 1, 1), budget), 0.0
     per_pe = _size(machine, _resized(spec, 1, 2), budget) - smallest

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archonsim.errors import SpecError, UserError, WorkloadError, nearest
+from archonsim.machines.check import array_of
 from archonsim.machines.registry import machine_names
 from archonsim.network.networks import network_names
 from archonsim.network.workload import Workload
@@ -129,7 +130,7 @@ def _entry(run: Run, on_step: Callable[[str], None]) -> Entry:
         report = run.execute(on_step)
     except UserError as error:  # an infeasible point is a row with its reason
         reason = str(error)
-    pe = run.spec.pe
+    rows, cols = array_of(run.spec) or (None, None)
     return Entry(
         workload=run.workload.name,
         arch=run.machine.name,
@@ -137,8 +138,8 @@ def _entry(run: Run, on_step: Callable[[str], None]) -> Entry:
         report=report,
         reason=reason,
         resources=run.machine.resources(run.spec),
-        rows=pe.rows,
-        cols=pe.cols,
+        rows=rows,
+        cols=cols,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archonsim.engine.observer import SILENT, Observer
-from archonsim.machines.registry import Machine
+from archonsim.machines.protocol import Machine
 from archonsim.network.workload import Workload
 from archonsim.result.report import Report
 from archonsim.runs.simulate import Fidelity, simulate

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from inspect import signature
 from typing import Any, Literal
 
 from archonsim.engine.observer import SILENT, Observer
-from archonsim.errors import MaskError, SpecError, WorkloadError
+from archonsim.errors import MaskError, WorkloadError
+from archonsim.machines import running
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import BlockMasks, Machine, Simulation
-from archonsim.network.block import Block
+from archonsim.machines.protocol import Machine
 from archonsim.network.workload import Workload
 from archonsim.result.report import Report, build
 from archonsim.spec.load import to_table
-from archonsim.trace.mask import Mask
+from archonsim.trace.image import image_inputs
 from archonsim.trace.what_if import MaskPolicy
 
 Fidelity = Literal["ideal", "cycle"]
@@ -23,27 +21,6 @@ Fidelity = Literal["ideal", "cycle"]
 
 def _silent(name: str) -> None:
     """Ignore progress."""
-
-
-def _masks(policy: MaskPolicy, workload: Workload, image: int, block: Block) -> tuple[Mask, Mask]:
-    return policy.masks(workload, block, image)
-
-
-def _run_observed(
-    simulation: Simulation,
-    arch: str,
-    masks: BlockMasks,
-    on_step: Callable[[str], None],
-    observer: Observer,
-) -> list[PhaseResult]:
-    """Run an image; a plug-in whose `run` takes no observer can do so unobserved."""
-    if observer is SILENT:
-        return simulation.run(masks, on_step)
-    if "observer" not in signature(simulation.run).parameters:
-        raise SpecError(
-            f"architecture {arch!r} cannot be traced: its simulation's run takes no observer"
-        )
-    return simulation.run(masks, on_step, observer=observer)
 
 
 def check_sparsity(workload: Workload, machine: Machine) -> None:
@@ -129,21 +106,13 @@ def simulate(
     results: list[list[PhaseResult]] = []
     numbers: list[int] = []
     if fidelity == "ideal":
-        results.append(machine.ideal(workload, spec))
+        results.append(running.ideal(machine, workload, spec))
     else:
-        simulation = machine.prepare(workload, spec)
+        simulation = running.prepare(machine, workload, spec)
         numbers = choose_images(workload, images)
         for image in numbers:
             watching = SILENT if results else observer
-            results.append(
-                _run_observed(
-                    simulation,
-                    machine.name,
-                    partial(_masks, policy, workload, image),
-                    on_step,
-                    watching,
-                )
-            )
+            results.append(simulation.run(image_inputs(workload, policy, image), on_step, watching))
     ideal = fidelity == "ideal"
     return build(
         arch=machine.name,

@@ -35,6 +35,7 @@ class KeptTrace:
         self.layer = lru_cache(maxsize=KEPT_LAYERS)(trace.layer)
         self.predictors = lru_cache(maxsize=blocks)(trace.predictors)
         self.block = lru_cache(maxsize=blocks)(trace.block)
+        self.activations = lru_cache(maxsize=KEPT_LAYERS)(trace.activations)
 
 
 def keeping(workload: Workload, blocks: int = KEPT_BLOCKS) -> Workload:

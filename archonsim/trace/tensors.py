@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -104,6 +104,9 @@ class Trace(Protocol):
     def block(self, block: str, image: int) -> BlockTrace:
         """Masks and maps of one block for one image."""
 
+    def activations(self, layer: str, image: int) -> Mask | None:
+        """Which values of a layer's input (C, H, W) are not zero; None where that is not traced."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class MemoryTrace:
@@ -115,12 +118,16 @@ class MemoryTrace:
     predictor_pairs : dict of block name to (PredictorTensors, PredictorTensors)
     blocks : dict of (block name, image) to BlockTrace
     images : int
+    inputs : dict of (layer name, image) to Mask
+        Which values of a layer's input are not zero; may lack layers, but no image of one that it
+        has.
     """
 
     layers: dict[str, LayerTensors]
     predictor_pairs: dict[str, tuple[PredictorTensors, PredictorTensors]]
     blocks: dict[tuple[str, int], BlockTrace]
     images: int
+    inputs: dict[tuple[str, int], Mask] = field(default_factory=dict)
 
     def layer(self, name: str) -> LayerTensors:
         """Weights of one layer."""
@@ -133,3 +140,7 @@ class MemoryTrace:
     def block(self, block: str, image: int) -> BlockTrace:
         """Masks and maps of one block for one image."""
         return self.blocks[block, image]
+
+    def activations(self, layer: str, image: int) -> Mask | None:
+        """Which values of a layer's input (C, H, W) are not zero; None where that is not traced."""
+        return self.inputs.get((layer, image))

@@ -87,6 +87,10 @@ class FileTrace:
         with open_file(self.path) as root:
             return self._image(root, self._block(block), image)
 
+    def activations(self, layer: str, image: int) -> Mask | None:
+        """Which values of a layer's input are not zero; None: no file holds them yet."""
+        return None
+
     def _block(self, name: str) -> Block:
         if name not in self._blocks:
             raise WorkloadError(f"{self.path}: no block {name!r}{nearest(name, self._blocks)}")

@@ -26,7 +26,13 @@ def declared(arch: str) -> Vocabulary:
     except SpecError:
         return Vocabulary()
     words = getattr(found, "vocabulary", None)
-    return words if isinstance(words, Vocabulary) else Vocabulary()
+    if not isinstance(words, Vocabulary):
+        return Vocabulary()
+    try:
+        words.check()
+    except SpecError:  # said where the machine is used
+        return Vocabulary()
+    return words
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TypeVar
 
-from archonsim.errors import SpecError, nearest
+from archonsim.errors import SpecError, UndeclaredError, nearest
 from archonsim.vocabulary.components import COMPONENTS, Buffer, Component
 from archonsim.vocabulary.kinds import KINDS, Kind
 from archonsim.vocabulary.owners import OWNERS, Owner
@@ -130,12 +130,12 @@ class Vocabulary:
 
         Raises
         ------
-        SpecError
+        UndeclaredError
             One line that names the word.
         """
         if name not in self._known[sort]:
             what, kind = _SORTS[sort]
-            raise SpecError(
+            raise UndeclaredError(
                 f"{what} {name!r} is not declared: Machine.vocabulary needs {sort}="
                 f"({kind.__name__}(name={name!r}, ...),){nearest(name, self.names(sort))}"
             )

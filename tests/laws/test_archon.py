@@ -20,6 +20,7 @@ from archonsim.network.layer import Layer
 from archonsim.network.networks import network
 from archonsim.network.workload import Provenance, Workload
 from archonsim.trace.algebra import shuffle
+from archonsim.trace.image import image_inputs
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.what_if import MaskPolicy
 from tests.strategies import UNLIMITED, archon, make_block, replace_spec
@@ -43,10 +44,8 @@ def digits() -> Workload:
 
 
 def run(work: Workload, spec: ArchonSpec, masks: str = "trace") -> list[PhaseResult]:
-    policy = MaskPolicy.parse(masks)
-    return MACHINE.prepare(work, spec).run(
-        lambda block: policy.masks(work, block, 0), lambda name: None
-    )
+    image = image_inputs(work, MaskPolicy.parse(masks), 0)
+    return MACHINE.prepare(work, spec).run(image, lambda name: None)
 
 
 def total(results: list[PhaseResult]) -> int:

@@ -19,18 +19,21 @@ from hypothesis import strategies as st
 from archonsim.machines.archon import MACHINE
 from archonsim.machines.dense import MACHINE as DENSE
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import Machine, machine, machine_spec
+from archonsim.machines.protocol import Machine
+from archonsim.machines.registry import machine, machine_spec
 from archonsim.machines.row_stationary.layers import map_layers
 from archonsim.machines.sparse import MACHINE as SPARSE
 from archonsim.machines.systolic import MACHINE as SYSTOLIC
 from archonsim.network.block import Block
 from archonsim.network.networks import network, network_names
 from archonsim.trace.fused_weight import fuse
+from archonsim.trace.image import image_inputs
+from archonsim.trace.what_if import MaskPolicy
 from archonsim.vocabulary.vocabulary import COMMON
 from tests.laws.test_archon import BLOCKS, digits, run, workload_of
 from tests.present import present
 from tests.row_stationary import dense, sparse
-from tests.strategies import UNLIMITED, archon, make_block, without_masks
+from tests.strategies import NO_IMAGE, UNLIMITED, archon, make_block
 
 SETTINGS = settings(max_examples=30, deadline=None)
 SHIPPED = (resources.files("archonsim") / "data" / "technologies" / "45nm.toml").read_text("utf-8")
@@ -91,7 +94,7 @@ def test_energy_of_the_baselines_is_counts_times_energies(fidelity: str) -> None
         results = (
             found.ideal(digits(), spec)
             if fidelity == "ideal"
-            else found.prepare(digits(), spec).run(without_masks, lambda name: None)
+            else found.prepare(digits(), spec).run(NO_IMAGE, lambda name: None)
         )
         for one in results:
             check(one, EYERISS)
@@ -258,11 +261,7 @@ def test_dense_energy_is_the_nest_s_where_no_maps_are_shared() -> None:
 def test_skipped_products_cost_nothing() -> None:
     plain, skipping = (
         SPARSE.prepare(digits(), sparse(f"skip_zero_activations={skip}")).run(
-            lambda block: (
-                present(digits().trace).block(block.name, 0).keep1,
-                present(digits().trace).block(block.name, 0).keep2,
-            ),
-            lambda name: None,
+            image_inputs(digits(), MaskPolicy(), 0), lambda name: None
         )
         for skip in ("false", "true")
     )
@@ -296,7 +295,7 @@ def test_systolic_energy_needs_a_technology_that_has_its_parts(tmp_path: Path) -
 
     def results(*overrides: str) -> list[PhaseResult]:
         spec = machine_spec(SYSTOLIC, None, overrides)
-        return SYSTOLIC.prepare(work, spec).run(without_masks, lambda name: None)
+        return SYSTOLIC.prepare(work, spec).run(NO_IMAGE, lambda name: None)
 
     assert all(one.energy is None for one in results())
     for one in results(systolic_technology(tmp_path / "own.toml")):

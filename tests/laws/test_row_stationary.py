@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from archonsim.errors import MaskError, SpecError
 from archonsim.machines.dense import MACHINE as DENSE
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import Machine
+from archonsim.machines.protocol import Machine
 from archonsim.machines.row_stationary.layers import map_layers
 from archonsim.machines.sparse import MACHINE as SPARSE
 from archonsim.network.networks import network
 from archonsim.network.workload import Provenance, Workload
 from archonsim.pe.pass_kernel import pass_ends
 from archonsim.trace.algebra import shuffle
+from archonsim.trace.image import image_inputs
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.what_if import MaskPolicy
 from tests.present import present
@@ -42,10 +43,8 @@ def block_of(*, weights: float, alive: float = 0.5, stride: int = 1, groups: int
 
 
 def run(machine: Machine, work: Workload, spec: object, masks: str = "trace") -> list[PhaseResult]:
-    policy = MaskPolicy.parse(masks)
-    return machine.prepare(work, spec).run(
-        lambda block: policy.masks(work, block, 0), lambda name: None
-    )
+    image = image_inputs(work, MaskPolicy.parse(masks), 0)
+    return machine.prepare(work, spec).run(image, lambda name: None)
 
 
 def cycles(results: list[PhaseResult]) -> list[int]:

@@ -18,7 +18,7 @@ from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.layer import Layer
 from archonsim.network.networks import network
 from archonsim.network.workload import Provenance, Workload
-from archonsim.trace.what_if import no_masks
+from tests.strategies import NO_IMAGE
 
 FLOWS = st.sampled_from(["os", "ws", "is"])
 
@@ -78,10 +78,7 @@ def run(
     if fidelity == "ideal":
         return found.ideal(work, spec)
 
-    def masks(block: object) -> Any:
-        raise no_masks(work)
-
-    return found.prepare(work, spec).run(masks, lambda name: None)
+    return found.prepare(work, spec).run(NO_IMAGE, lambda name: None)
 
 
 @settings(max_examples=80, deadline=None)

@@ -23,7 +23,7 @@ from archonsim.cli.app import run_command
 from archonsim.engine.observer import Observer, Recorder
 from archonsim.errors import OutputError, SpecError
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import BlockMasks, machine, machine_names, machine_spec
+from archonsim.machines.registry import machine, machine_names, machine_spec
 from archonsim.network.networks import network
 from archonsim.network.workload import Workload
 from archonsim.result.report import Report
@@ -31,6 +31,7 @@ from archonsim.runs.simulate import simulate
 from archonsim.show.timeline.coarse import GRAINS, WINDOWS
 from archonsim.show.timeline.perfetto import trace, write_trace
 from archonsim.stats.timeline import Timeline
+from archonsim.trace.image import ImageInputs
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.what_if import MaskPolicy
 from archonsim.tracefile.writer import write_workload
@@ -344,14 +345,14 @@ class Unobserved:
         inner = self._dense.prepare(workload, spec)
 
         class Plain:
-            def run(self, masks: BlockMasks, on_step: Callable[[str], None]) -> list[PhaseResult]:
-                return inner.run(masks, on_step)
+            def run(self, image: ImageInputs, on_step: Callable[[str], None]) -> list[PhaseResult]:
+                return inner.run(image, on_step)
 
         class Mute:
             def run(
-                self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer
+                self, image: ImageInputs, on_step: Callable[[str], None], observer: Observer
             ) -> list[PhaseResult]:
-                return inner.run(masks, on_step)
+                return inner.run(image, on_step)
 
         return Mute() if self._takes else Plain()
 

@@ -9,6 +9,7 @@ import pytest
 
 from archonsim.errors import OutputError, WorkloadError
 from archonsim.network.workload import Provenance, Workload
+from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
 from archonsim.tracefile.writer import write_workload
 
@@ -31,6 +32,9 @@ class Interrupted:
         if image == 1:
             signal.raise_signal(signal.SIGINT)
         return self.trace.block(block, image)
+
+    def activations(self, layer: str, image: int) -> Mask | None:
+        return self.trace.activations(layer, image)
 
 
 def test_ctrl_c_leaves_the_old_file(tiny: Made, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from importlib import resources
 from typing import Any
 
@@ -25,16 +25,17 @@ from archonsim.machines.archon.rounds import layer_phase, prediction_phases
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.windows import check_window
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import BlockMasks
+from archonsim.machines.protocol import OnStep
 from archonsim.memory.system import MemorySystem
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources, area_parts
 from archonsim.stats.counts import PhaseStats
 from archonsim.trace.fused_weight import fuse
+from archonsim.trace.image import ImageInputs
 from archonsim.trace.what_if import no_masks
 from archonsim.vocabulary.components import Buffer
-from archonsim.vocabulary.vocabulary import Vocabulary
+from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
 
 class ArchonMachine:
@@ -133,7 +134,7 @@ class ArchonSimulation:
         self._steps = steps(workload, spec.glb.words)
 
     def run(
-        self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT
+        self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT
     ) -> list[PhaseResult]:
         """Simulate one image."""
         env = Clock()
@@ -142,7 +143,7 @@ class ArchonSimulation:
             spec.dram, {"glb": spec.glb, "prediction_glb": spec.prediction_glb}, spec.clock_mhz
         )
         results: list[PhaseResult] = []
-        env.process(self._run(env, memory, masks, on_step, observer, results))
+        env.process(self._run(env, memory, image, on_step, observer, results))
         env.run()
         return results
 
@@ -150,32 +151,32 @@ class ArchonSimulation:
         self,
         env: Clock,
         memory: MemorySystem,
-        masks: BlockMasks,
-        on_step: Callable[[str], None],
+        image: ImageInputs,
+        on_step: OnStep,
         observer: Observer,
         results: list[PhaseResult],
     ) -> Generator[Event, Any, None]:
         pe, idle = self._spec.pe, 0
         for step in self._steps:
-            phases = self._phases(step, masks)
+            phases = self._phases(step, image)
             hidden = hide(phases[0], idle) if self._spec.overlap_prediction else 0
             done: list[PhaseStats] = []
             yield env.process(run_phases(env, memory, self._spec.dma, phases, done, observer))
             done[0].activity["overlap.hidden_cycles"] += hidden
             idle = idle_adder_cycles(phases[-1], done[-1], pe)
             for phase, stats in zip(phases, done, strict=True):
-                adders = pe.beat_candidates if phase.name.startswith("predict") else 0
+                adders = pe.beat_candidates if COMMON.phase(phase.name).predicts else 0
                 result = PhaseResult(
                     step.item.name, step.block, phase.name, stats, pe.count, adders
                 )
                 results.append(with_energy(result, step.item, self._spec))
             on_step(step.item.name)
 
-    def _phases(self, step: Step, masks: BlockMasks) -> list[Phase]:
+    def _phases(self, step: Step, image: ImageInputs) -> list[Phase]:
         item, spec = step.item, self._spec
         if not isinstance(item, Block):
             return [fitting(layer_phase(step, item, spec), step, spec)]
-        keep1, keep2 = masks(item)
+        keep1, keep2 = image.masks(item)
         main = main_phase(step, item, spec, fuse(item, self._trace), keep1, keep2)
         predictions = prediction_phases(step, item, spec, self._nonzero(item))
         return [*(fitting(phase, step, spec) for phase in predictions), main]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
 
@@ -10,7 +9,7 @@ from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import BlockMasks
+from archonsim.machines.protocol import OnStep
 from archonsim.machines.row_stationary.energy import count_actions, energy_of
 from archonsim.machines.row_stationary.layers import MappedLayer, map_layers
 from archonsim.machines.row_stationary.run import ideal_result, row_stationary_resources, run_layers
@@ -18,6 +17,7 @@ from archonsim.machines.row_stationary.spec import RowStationarySpec
 from archonsim.machines.row_stationary.tiles import layer_phase, shares, tile_count
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
+from archonsim.trace.image import ImageInputs
 from archonsim.vocabulary.vocabulary import Vocabulary
 
 
@@ -97,7 +97,7 @@ class DenseSimulation:
             )
 
     def run(
-        self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT
+        self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT
     ) -> list[PhaseResult]:
         """Simulate one image."""
         results = run_layers(self._phases, self._spec, on_step, observer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import resources
 
 from archonsim.engine.contract import Phase
@@ -10,7 +9,7 @@ from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import MaskError
 from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.registry import BlockMasks
+from archonsim.machines.protocol import OnStep
 from archonsim.machines.row_stationary.layers import MappedLayer, map_layers
 from archonsim.machines.row_stationary.run import ideal_result, row_stationary_resources, run_layers
 from archonsim.machines.row_stationary.tiles import layer_phase, tile_count
@@ -27,6 +26,7 @@ from archonsim.machines.sparse.work import (
 )
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
+from archonsim.trace.image import ImageInputs
 from archonsim.vocabulary.vocabulary import Vocabulary
 
 
@@ -156,10 +156,10 @@ class SparseSimulation:
         self._fixed: dict[str, tuple[LayerWork, Phase]] = {}
 
     def run(
-        self, masks: BlockMasks, on_step: Callable[[str], None], observer: Observer = SILENT
+        self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT
     ) -> list[PhaseResult]:
         """Simulate one image."""
-        works = [self._work(mapped, masks) for mapped in self._mapped]
+        works = [self._work(mapped, image) for mapped in self._mapped]
         phases = [(mapped, phase) for mapped, (_, phase) in zip(self._mapped, works, strict=True)]
         results = run_layers(phases, self._spec, on_step, observer)
         return [
@@ -167,9 +167,9 @@ class SparseSimulation:
             for one, mapped, (work, _) in zip(results, self._mapped, works, strict=True)
         ]
 
-    def _work(self, mapped: MappedLayer, masks: BlockMasks) -> tuple[LayerWork, Phase]:
+    def _work(self, mapped: MappedLayer, image: ImageInputs) -> tuple[LayerWork, Phase]:
         name = mapped.layer.name
-        alive = self._alive(mapped, masks)
+        alive = self._alive(mapped, image)
         if alive is not None:
             return self._with_tiles(mapped, self._source.masked(mapped, alive))
         if name not in self._fixed:
@@ -184,7 +184,7 @@ class SparseSimulation:
             mapped, tiles, work.macs, weight_words(mapped, work, self._spec), work.phase, bounds
         )
 
-    def _alive(self, mapped: MappedLayer, masks: BlockMasks) -> Alive | None:
+    def _alive(self, mapped: MappedLayer, image: ImageInputs) -> Alive | None:
         """Inputs of a layer that are not zero, where the block's ReLU masks tell."""
         block = self._blocks.get(mapped.block) if mapped.block is not None else None
         if (
@@ -194,7 +194,7 @@ class SparseSimulation:
             or mapped.layer is block.pw1
         ):
             return None
-        keep1, keep2 = masks(block)
+        keep1, keep2 = image.masks(block)
         if mapped.layer is block.layers[2]:
             return keep2.unpack()
         return keep1.unpack()[list(block.pw2_reads)]

@@ -75,6 +75,12 @@ class _Description:
     dram: _Dram = field(default_factory=_Dram)
 
 
+def has_array(machine: Mapping[str, Any]) -> bool:
+    """Whether a resolved description says how many PEs there are."""
+    pe = machine.get("pe")
+    return isinstance(pe, Mapping) and {"rows", "cols"} <= pe.keys()
+
+
 def roofs(machine: Mapping[str, Any]) -> Roofs:
     """Read the bounds off a machine's resolved description.
 
@@ -83,6 +89,8 @@ def roofs(machine: Mapping[str, Any]) -> Roofs:
     ResultError
         It lacks the size of the array or the clock, or one of them is no number.
     """
+    if not has_array(machine):
+        raise ResultError("a roofline needs a machine with pe.rows and pe.cols; this one has none")
     found = from_tree(_Description, machine, "machine")
     count = found.pe.rows * found.pe.cols
     rate = channel_rate(dataclasses.asdict(found.dram))

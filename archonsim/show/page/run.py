@@ -21,7 +21,7 @@ from archonsim.show.figures import (
     run_frame,
     waterfall_frame,
 )
-from archonsim.show.figures.roofline import STREAM
+from archonsim.show.figures.roofline import STREAM, has_array
 from archonsim.show.figures.style import stall_fill
 from archonsim.show.page.model import Card, Interactive, Page, Picture, Table, grouped, table, trust
 from archonsim.show.page.timeline import run_timeline, title_of
@@ -200,7 +200,7 @@ def _pictures(
                 f"Energy of {name} by layer and phase",
             )
         )
-    if STREAM in frame and frame[STREAM].any():
+    if STREAM in frame and frame[STREAM].any() and has_array(run.machine):
         chart = plot_roofline(frame, run.machine, subtitle="")
         pictures.append(
             Picture(

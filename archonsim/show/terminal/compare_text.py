@@ -22,6 +22,11 @@ def _energy(value: float | None) -> str:
     return "unknown" if value is None else microjoules(value)
 
 
+def _array(row: Row) -> str:
+    pes = str(row.pes)
+    return pes if row.rows is None else f"{row.rows} x {row.cols} = {pes}"
+
+
 def render_comparison(comparison: Comparison) -> RenderableType:
     """Lay a comparison out as a table, warnings below."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
@@ -45,7 +50,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
             row.arch,
             *figures,
             "" if row.speedup is None else f"{row.speedup:.2f}x",
-            f"{row.rows} x {row.cols} = {row.pes}",
+            _array(row),
             f"{row.buffer_kib:.1f}",
             _area(row),
             style="bold" if at == comparison.base else "",

@@ -1,0 +1,136 @@
+"""What a machine is: the protocol of plug-ins, and of the machines that ship with archonsim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from archonsim.engine.observer import SILENT, Observer
+from archonsim.machines.phases import PhaseResult
+from archonsim.network.block import Block
+from archonsim.network.workload import Workload
+from archonsim.spec.resources import Resources
+from archonsim.trace.image import ImageInputs
+from archonsim.vocabulary.vocabulary import Vocabulary
+
+#: Called with the name of each layer or block that is done.
+OnStep = Callable[[str], None]
+
+
+class Simulation(Protocol):
+    """A workload made ready to run on one machine in ``cycle`` fidelity; reused for all images."""
+
+    def run(
+        self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT
+    ) -> list[PhaseResult]:
+        """Simulate one image.
+
+        `on_step` is called with the name of each layer or block that is done.
+
+        A simulation whose `run` takes no observer works, too, but cannot be traced.
+        """
+
+
+class Machine(Protocol):
+    """An accelerator.
+
+    Attributes
+    ----------
+    name : str
+        As in ``--arch``, and as registered.
+    summary : str
+        One line for ``archonsim archs``.
+    spec_type : type
+        Its description, a frozen dataclass with at least ``clock_mhz`` and ``dram``. With
+        ``pe.rows`` and ``pe.cols``, its array can be rescaled (``--budget``).
+    preset : str
+        TOML text of the default description.
+    includes, excludes : tuple of str
+        What its cycles contain and what they do not, in ``cycle`` fidelity; `ideal_includes` and
+        `ideal_excludes` likewise.
+    vocabulary : Vocabulary
+        Words of its own beside the common ones: causes of stalls, owners of cycles, components,
+        buffers, kinds of data. Optional in a plug-in that has none.
+    """
+
+    # Properties, so that a class attribute of a narrower type fits, too.
+    @property
+    def name(self) -> str:
+        """Name as in ``--arch``."""
+
+    @property
+    def summary(self) -> str:
+        """One line for ``archonsim archs``."""
+
+    @property
+    def spec_type(self) -> type:
+        """Frozen dataclass of the description."""
+
+    @property
+    def preset(self) -> str:
+        """TOML text of the default description."""
+
+    @property
+    def includes(self) -> tuple[str, ...]:
+        """What the cycles of ``cycle`` fidelity contain."""
+
+    @property
+    def excludes(self) -> tuple[str, ...]:
+        """What the cycles of ``cycle`` fidelity leave out."""
+
+    @property
+    def ideal_includes(self) -> tuple[str, ...]:
+        """What the cycles of ``ideal`` fidelity contain."""
+
+    @property
+    def ideal_excludes(self) -> tuple[str, ...]:
+        """What the cycles of ``ideal`` fidelity leave out."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Words of its own."""
+
+    def ideal(self, workload: Workload, spec: Any) -> list[PhaseResult]:
+        """Evaluate the machine's closed-form model."""
+
+    def prepare(self, workload: Workload, spec: Any) -> Simulation:
+        """Make a workload ready for ``cycle`` fidelity."""
+
+    def resources(self, spec: Any) -> Resources:
+        """PEs, buffers and area, for comparisons."""
+
+    def steps(self, workload: Workload) -> int:
+        """How many times one simulated image calls ``on_step``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Densities:
+    """Shares that are not zero in a fused block.
+
+    Attributes
+    ----------
+    pw1, dw, pw2 : float
+        Of the weights, in the order of the layers.
+    survival : float
+        Of the activations: both ReLUs keep them, on average (the product of their densities).
+    """
+
+    pw1: float
+    dw: float
+    pw2: float
+    survival: float
+
+
+@runtime_checkable
+class Fusing(Protocol):
+    """A machine that may run a block fused: what ``archonsim advise`` asks beside its runs."""
+
+    def estimate_fused(self, block: Block, spec: Any, densities: Densities) -> float:
+        """Estimate the cycles of a fused block in closed form."""
+
+    def estimate_plain(self, workload: Workload, block: Block, spec: Any) -> float:
+        """Estimate the cycles of a block run as three plain layers, in closed form.
+
+        In `workload`, the block is not fused.
+        """

@@ -1,0 +1,67 @@
+"""Laws of the baselines' descriptions: every key of theirs has an effect, and they do every MAC."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from archonsim.machines.registry import machine
+from archonsim.network.networks import network
+from archonsim.result.report import LayerReport
+from archonsim.spec.load import known_keys
+from tests.conformance.test_machines import WORK, run
+
+#: A change to every key of every machine but archon (tests/laws has its own) that must show in the
+#: figures of some workload.
+CHANGES: dict[str, Any] = {
+    "clock_mhz": 2000.0, "pe.rows": 4, "pe.cols": 4, "pe.ifmap_words": 4, "pe.weight_words": 8, "pe.psum_words": 2,
+    "pe.pad_writes_per_cycle": 1, "glb.model": "unlimited", "glb.words": 600, "glb.read_words_per_cycle": 1,
+    "glb.write_words_per_cycle": 1, "dram.model": "unlimited", "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7,
+    "dram.burst_words": 512, "dram.free": ["input"], "dram.turnaround_cycles": 50,
+    "dram.write_queue_words": 64, "dram.device": "hbm2", "glb.banks": 2, "glb.entry_words": 32, "dma.tile_buffers": 3,
+    "space": "free", "nnz": "density", "barrier": "fifo:3", "skip_zero_activations": "true",
+    "pointwise_density": 0.5, "depthwise_density": 0.5, "index_bits": 30, "value_bits": 30, "dataflow": "ws",
+    "ifmap_sram.words": 300, "filter_sram.words": 300, "ofmap_sram.words": 300, "energy_rules": "ics21",
+}  # fmt: skip
+TIMINGS = {"systolic": "drained", "fuse": "corrected"}
+#: Keys that only count beside another one.
+BESIDE = {
+    "pointwise_density": ("nnz=density",), "depthwise_density": ("nnz=density",), "dram.device": ("dram.model=banks",),
+    "glb.banks": ("glb.model=banks",), "glb.entry_words": ("glb.model=banks",),
+}  # fmt: skip
+#: Keys that name a file or a table, tested where those are.
+NAMED = {"mapping", "technology"}
+KEYS = [
+    (name, key)
+    for name in ("dense", "sparse", "systolic", "fuse")
+    for key in known_keys(machine(name).spec_type)
+    if key not in NAMED
+]
+LINES = network("mobilenet_v3_small-fuse-half")
+
+
+def _without_energy(layer: LayerReport) -> LayerReport:
+    return dataclasses.replace(layer, energy=None, energy_pj=None, actions={})
+
+
+@pytest.mark.parametrize(("name", "key"), KEYS)
+def test_every_key_has_an_effect(name: str, key: str) -> None:
+    """A flag without an effect is worse than no flag."""
+    beside = BESIDE.get(key, ())
+    works = [WORK, LINES] if name in TIMINGS else [WORK]
+
+    def figures(*overrides: str) -> list[object]:
+        layers = [run(name, *beside, *overrides, work=work).layers for work in works]
+        # Sizes change energies, too, but must show elsewhere.
+        if key == "energy_rules":
+            return [*layers]
+        return [_without_energy(one) for layer in layers for one in layer]
+
+    assert figures(f"{key}={TIMINGS[name] if key == 'timing' else CHANGES[key]}") != figures()
+
+
+@pytest.mark.parametrize("name", ["dense", "systolic", "fuse"])
+def test_machines_that_skip_nothing_do_every_mac(name: str) -> None:
+    assert run(name).total_macs == WORK.macs
