@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from archonsim.pe.accumulate_kernel import Accumulator
 from archonsim.pe.accumulate_reference import run_tile
 from archonsim.pe.beats import BeatStream
+from tests.examples import examples
 from tests.strategies import TileCase, tile_cases
 
 
@@ -21,7 +22,7 @@ def run_kernel(
     return array
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(case=tile_cases(), words=st.integers(1, 60), gap=st.integers(0, 3), data=st.data())
 def test_every_cycle_and_count_agrees(
     case: TileCase, words: int, gap: int, data: st.DataObject
@@ -46,14 +47,14 @@ def test_every_cycle_and_count_agrees(
     assert array.sums == reference.sums
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(case=tile_cases())
 def test_adds_are_the_survivors(case: TileCase) -> None:
     assume(case.stream.beats > 0)
     assert run_kernel(case).adds == int(np.bitwise_count(case.table[case.stream.column]).sum())
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(case=tile_cases(), seed=st.integers(0, 2**32 - 1))
 def test_packing_of_pes_into_words_does_not_matter(case: TileCase, seed: int) -> None:
     """Scatter the PEs over three times as many bit positions: nothing changes."""
@@ -73,14 +74,14 @@ def test_packing_of_pes_into_words_does_not_matter(case: TileCase, seed: int) ->
     )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(case=tile_cases(), deeper=st.integers(1, 8))
 def test_deeper_fifos_never_cost_cycles(case: TileCase, deeper: int) -> None:
     assume(case.stream.beats > 0)
     assert run_kernel(case, depth=case.depth + deeper).last_retire <= run_kernel(case).last_retire
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(case=tile_cases(), seed=st.integers(0, 2**32 - 1))
 def test_fewer_survivors_never_cost_cycles(case: TileCase, seed: int) -> None:
     assume(case.stream.beats > 0)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.memory.buffer_banks import BankedPort
 from archonsim.memory.buffer_reference import Access, step_ports
 from archonsim.memory.server import RateServer
+from tests.examples import examples
 
 ACCESSES = st.lists(
     st.tuples(
@@ -52,7 +53,7 @@ def spans(
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(ACCESSES, SIZES)
 def test_ports_move_each_word_when_the_definition_moves_it(
     drawn: Drawn, sizes: tuple[int, int, int, int]
@@ -64,7 +65,7 @@ def test_ports_move_each_word_when_the_definition_moves_it(
     )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(ACCESSES, SIZES, st.integers(1, 4))
 def test_wider_ports_and_twice_the_banks_never_delay_an_access(
     drawn: Drawn, sizes: tuple[int, int, int, int], factor: int

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from fractions import Fraction
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.memory.dram_banks import BankServer, Ticks
 from archonsim.memory.dram_reference import Asked, step_channel
 from archonsim.spec.dram_device import DramDevice, load_device
+from tests.examples import examples
 
 NANOSECONDS = st.integers(0, 12)
 DEVICES = st.builds(
@@ -61,7 +62,7 @@ def reserve(
     return server, spans, arrivals
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(DEVICES, st.sampled_from([250, 500, 750]), TRANSFERS)
 def test_every_burst_moves_when_the_stepped_channel_moves_it(
     device: DramDevice, clock: float, transfers: Transfers
@@ -74,7 +75,7 @@ def test_every_burst_moves_when_the_stepped_channel_moves_it(
     assert spans == step_channel(asked, ticks, device.banks, device.row_words // device.burst_words)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(DEVICES, TRANSFERS)
 def test_twice_the_banks_never_delay_a_transfer(device: DramDevice, transfers: Transfers) -> None:
     """And more of the bursts find their row open.
@@ -87,7 +88,7 @@ def test_twice_the_banks_never_delay_a_transfer(device: DramDevice, transfers: T
     assert many.counts["row_hits"] >= few.counts["row_hits"]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     DEVICES,
     TRANSFERS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.dataflow.mapper import divisors
@@ -15,10 +15,11 @@ from archonsim.pe.survivor_kernel import survivor_table
 from archonsim.trace.algebra import shuffle
 from archonsim.trace.fused_weight import NONE, FusedWeight, fuse_tensors
 from archonsim.trace.tensors import LayerTensors
+from tests.examples import examples
 from tests.strategies import TileCase, make_block, random_tensors, tile_cases, unpack_table
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(case=tile_cases(), bits=st.integers(4, 12), width=st.integers(4, 14))
 def test_overflows_are_counted_sum_by_sum(case: TileCase, bits: int, width: int) -> None:
     """Against plain integer sums over pixels, groups and candidates."""
@@ -59,7 +60,7 @@ def test_overflows_are_counted_sum_by_sum(case: TileCase, bits: int, width: int)
     assert (found.sums, found.overflows, found.bits) == (sums, overflows, farthest.bit_length() + 1)
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(case=tile_cases(), data=st.data())
 def test_survivor_table_is_what_each_pe_sees(case: TileCase, data: st.DataObject) -> None:
     """Each candidate, by its group and mid channel alone, against the masks."""
@@ -91,7 +92,7 @@ def _factors(one: LayerTensors) -> np.ndarray:
     return one.weight.reshape(len(one.weight), -1) * one.scale[:, None]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 4]), st.sampled_from([0.1, 0.4, 1.0]))
 def test_fused_weights_are_the_products_of_the_three_layers(
     seed: int, groups: int, density: float
@@ -122,7 +123,7 @@ def test_fused_weights_are_the_products_of_the_three_layers(
     )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([1, 2, 4]),
@@ -198,7 +199,7 @@ def test_a_shuffle_between_the_pointwise_layers_makes_every_output_depend_on_eve
     assert mixed.pw2_reads == (0, 3, 6, 1, 4, 7, 2, 5, 8)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([1, 2]),
@@ -234,7 +235,7 @@ def test_masked_fused_sum_is_the_unfused_network(
     )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([1, 2]),

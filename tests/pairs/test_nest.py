@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from archonsim.dataflow.mapper import TEMPLATE, constraint_broken, find_mapping, mapping_of
@@ -12,10 +12,11 @@ from archonsim.dataflow.nest import evaluate
 from archonsim.dataflow.nest_reference import step_counts
 from archonsim.dataflow.problem import Problem
 from archonsim.errors import SpecError
+from tests.examples import examples
 from tests.row_stationary import dense, factorizations, mapped_problems, roomy, small_problems
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(case=mapped_problems(), own_inputs=st.booleans())
 def test_counts_agree_with_stepping(case: tuple[Problem, Mapping], own_inputs: bool) -> None:
     problem, mapping = case
@@ -30,7 +31,7 @@ def test_counts_agree_with_stepping(case: tuple[Problem, Mapping], own_inputs: b
         assert counts.tile == tile, (level, kind)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(case=mapped_problems())
 def test_what_a_level_takes_its_parent_gives(case: tuple[Problem, Mapping]) -> None:
     problem, mapping = case
@@ -74,7 +75,7 @@ SMALL = (
 )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(problem=small_problems())
 def test_mapper_finds_the_optimum_of_its_space(problem: Problem) -> None:
     hierarchy = dense(*SMALL).hierarchy()

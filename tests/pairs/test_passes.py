@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.dataflow.mapping import Mapping
@@ -11,12 +11,13 @@ from archonsim.dataflow.passes import pass_grid
 from archonsim.dataflow.problem import Problem
 from archonsim.pe.pass_kernel import masked_work, pass_ends, weight_work
 from archonsim.pe.pass_reference import count_work, run_passes
+from tests.examples import examples
 from tests.row_stationary import mapped_problems
 
 PADDING = st.tuples(st.integers(0, 2), st.integers(0, 2))
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(
     case=mapped_problems(largest=4),
     seed=st.integers(0, 2**16),
@@ -34,7 +35,7 @@ def test_weight_work_agrees(case: tuple[Problem, Mapping], seed: int, density: f
     )
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(
     case=mapped_problems(largest=4),
     seed=st.integers(0, 2**16),
@@ -66,7 +67,7 @@ def test_masked_work_agrees(
     assert work.tolist() == count_work(mapping, useful)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(data=st.data(), pes=st.integers(1, 5), passes=st.integers(1, 8), ahead=st.integers(0, 5))
 def test_pass_ends_agree(data: st.DataObject, pes: int, passes: int, ahead: int) -> None:
     row = st.lists(st.integers(0, 6), min_size=passes, max_size=passes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.engine.clock import Clock
@@ -18,6 +18,7 @@ from archonsim.engine.pipeline_reference import StepPhase, StepTile
 from archonsim.memory.system import MemorySystem
 from archonsim.spec.parts import BufferSpec, DmaSpec, DramSpec
 from archonsim.stats.counts import PhaseStats, Transfer
+from tests.examples import examples
 
 
 class ChunkTile:
@@ -105,7 +106,7 @@ def phase_of(steps: list[StepTile]) -> Phase:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(TILES, DRAMS, BUFFERS, DMAS, st.booleans())
 def test_another_tile_buffer_never_costs_a_cycle(
     steps: list[StepTile], dram: DramSpec, glb: BufferSpec, dma: DmaSpec, banks: bool
@@ -119,7 +120,7 @@ def test_another_tile_buffer_never_costs_a_cycle(
     assert cycles == sorted(cycles, reverse=True)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(TILES, DRAMS, BUFFERS, DMAS)
 def test_the_event_model_takes_the_cycles_of_the_stepped_one(
     steps: list[StepTile], dram: DramSpec, glb: BufferSpec, dma: DmaSpec

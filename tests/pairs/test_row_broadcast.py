@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.dataflow.row_broadcast import fuse_cycles
 from archonsim.network.layer import Layer
 from archonsim.pe.row_broadcast_reference import step_lines
+from tests.examples import examples
 
 
 def line_layer(
@@ -67,7 +68,7 @@ def stepped(
     return (out.transpose(0, 2, 1) if upright else out), edges
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     channels=st.integers(1, 3),
     height=st.integers(3, 9),
@@ -101,7 +102,7 @@ def test_corrected_cycles_are_those_of_stepped_rows(
     assert fuse_cycles(layer, rows, cols, "corrected") == edges
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     channels=st.integers(1, 6),
     height=st.integers(3, 20),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.dataflow.systolic import Dataflow, Gemm, Timing, fold, layer_cycles
 from archonsim.network.layer import Layer
 from archonsim.pe.systolic_reference import Stepped, operand_stationary, output_stationary
+from tests.examples import examples
 
 SIZES = st.integers(1, 7)
 ARRAY = st.integers(1, 5)
@@ -73,7 +74,7 @@ KNOWN: list[Convention] = [("os", "fuseconv"), *itertools.product(FLOWS, DRAWN)]
 CONVENTIONS = st.sampled_from(KNOWN)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     convention=CONVENTIONS,
     m=SIZES,
@@ -94,7 +95,7 @@ def test_folds_take_the_cycles_that_a_stepped_array_takes_and_multiply_right(
     assert fold(Gemm(m, n, k), rows, cols, flow, timing).cycles == cycles
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     groups=st.integers(1, 3),
     per_group=st.integers(1, 3),

@@ -1,0 +1,15 @@
+"""How many examples a property test tries."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+#: Divides the numbers of examples, for runs in which kernels are slow.
+FEWER = "ARCHONSIM_FEWER_EXAMPLES"
+
+
+def examples(count: int) -> settings:
+    """Try `count` examples, or that many divided by ``$ARCHONSIM_FEWER_EXAMPLES``, but at least 5."""
+    return settings(max_examples=max(5, count // int(os.environ.get(FEWER, "1"))), deadline=None)
