@@ -8,7 +8,7 @@ TORCH  ?= torch==2.13.0
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: demo test check lint types bench studies readme docs tables digits clean
+.PHONY: demo test check lint types kernels coverage wheel bench studies readme docs tables digits clean
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -19,7 +19,9 @@ demo: $(STAMP)
 test: $(STAMP)-test
 	$(BIN)/python -m pytest
 
-check: lint types test
+# The one check command, which CI runs, too: lint, format, contracts, types; all tests with coverage; kernels with their
+# bounds checked; the wheel in an environment of its own.
+check: lint types coverage kernels wheel
 
 lint: $(STAMP)-test
 	$(BIN)/ruff check .
@@ -28,6 +30,24 @@ lint: $(STAMP)-test
 
 types: $(STAMP)-test
 	$(BIN)/mypy
+
+# All tests, and the tests of kernels once more as plain Python, in which coverage.py can count their lines. The floor is for
+# a machine with all extras and the shared reference data; see CONTRIBUTING.md.
+coverage: $(STAMP)-test
+	rm -rf build/coverage
+	mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest
+	NUMBA_DISABLE_JIT=1 ARCHONSIM_FEWER_EXAMPLES=10 $(BIN)/coverage run -m pytest tests/pairs
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# numba's cache does not distinguish code that checks bounds, hence a cache of its own.
+kernels: $(STAMP)-test
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck ARCHONSIM_FEWER_EXAMPLES=4 $(BIN)/python -m pytest tests/pairs
+
+# Build the wheel, install it into an environment of its own and run it from there.
+wheel:
+	PYTHON=$(PYTHON) .ci/wheel
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_run.py
