@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
-import numba
 import numpy as np
 import pytest
 
@@ -12,5 +12,5 @@ import pytest
 @pytest.fixture(autouse=True)
 def words_wrap() -> Iterator[None]:
     """Let words of 64 bits wrap in plain Python as they do in compiled kernels, without a warning."""
-    with np.errstate(over="ignore" if numba.config.DISABLE_JIT else "warn"):
+    with np.errstate(over="ignore" if os.environ.get("NUMBA_DISABLE_JIT") else "warn"):
         yield
