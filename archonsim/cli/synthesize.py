@@ -11,6 +11,7 @@ from archonsim.cli.common import PLAIN_HELP
 from archonsim.cli.progress import stderr
 from archonsim.network.networks import network
 from archonsim.trace.synthetic import synthesize
+from archonsim.trace.synthetic_inputs import with_inputs
 from archonsim.tracefile.writer import write_workload
 
 
@@ -33,6 +34,14 @@ def synthesize_command(
     spatial: Annotated[
         int, typer.Option(min=0, help="Correlate masks over this many pixels on either side.")
     ] = 0,
+    activations: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Add which inputs of every layer are not zero: this share of plain layers'.",
+        ),
+    ] = None,
     plain: Annotated[bool, typer.Option("--plain", help=PLAIN_HELP)] = False,
     agreement: Annotated[
         float,
@@ -50,5 +59,7 @@ def synthesize_command(
             spatial=spatial,
             agreement=agreement,
         )
+        if activations is not None:
+            work, trace = with_inputs(work, trace, activations)
         digest = write_workload(output, work, trace, plain=plain)
     stderr.print(f"wrote {output} (SYNTHETIC masks, digest {digest[:16]}…)")

@@ -23,7 +23,9 @@ from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors, Trace
 from archonsim.trace.trace_parts import (
     block_of,
+    input_of,
     layer_of,
+    layers_with_inputs,
     predictors_of,
     traced_blocks,
     traced_layers,
@@ -39,11 +41,14 @@ class PartDigests:
     layers : layer name -> digest
     predictors : block name -> digest of its two predictors
     blocks : block name -> one digest for each image
+    inputs : layer name -> one digest for each image
+        Of layers whose inputs' non-zero bits are traced.
     """
 
     layers: dict[str, str] = field(default_factory=dict)
     predictors: dict[str, str] = field(default_factory=dict)
     blocks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _sha256(
@@ -98,6 +103,11 @@ def block_digest(trace: BlockTrace) -> str:
     return _sha256([*arrays, ("input", trace.input), ("output", trace.output)], sizes)
 
 
+def input_digest(mask: Mask) -> str:
+    """Digest of the non-zero bits of one image's input of a layer."""
+    return _sha256([("input", mask.packed)], {"height": mask.height, "width": mask.width})
+
+
 def _told(item: Layer | Block) -> dict[str, Any]:
     """Return the fields that differ from their defaults, so that a field added later leaves old digests as they are."""
     told: dict[str, Any] = {"type": type(item).__name__}
@@ -120,6 +130,8 @@ def combine(workload: Workload, images: int, parts: PartDigests) -> str:
         "items": items,
         **asdict(parts),
     }
+    if not parts.inputs:  # so that a trace without them has the digest that it had before
+        del content["inputs"]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -136,6 +148,12 @@ def workload_digest(workload: Workload, trace: Trace | None) -> str:
                 block_digest(block_of(trace, block, image)) for image in range(trace.images)
             )
             for block in traced_blocks(workload, trace.images)
+        },
+        {
+            layer.name: tuple(
+                input_digest(input_of(trace, layer, image)) for image in range(trace.images)
+            )
+            for layer in layers_with_inputs(workload, trace)
         },
     )
     return combine(workload, trace.images, parts)

@@ -6,6 +6,7 @@ from archonsim.errors import MaskError, WorkloadError
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
+from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors, Trace
 
 
@@ -58,3 +59,29 @@ def block_of(trace: Trace, block: Block, image: int) -> BlockTrace:
             f"{block.name}: no masks for image {image}; a trace holds those of every predicted"
             " block"
         ) from None
+
+
+def layers_with_inputs(workload: Workload, trace: Trace) -> list[Layer]:
+    """Layers whose inputs' non-zero bits a trace holds: any of those that multiply, or none."""
+    if not trace.images:
+        return []
+    return [
+        layer for layer in traced_layers(workload) if trace.activations(layer.name, 0) is not None
+    ]
+
+
+def input_of(trace: Trace, layer: Layer, image: int) -> Mask:
+    """Return which values of a layer's input are not zero.
+
+    Raises
+    ------
+    WorkloadError
+        The trace lacks them.
+    """
+    found = trace.activations(layer.name, image)
+    if found is None:
+        raise WorkloadError(
+            f"{layer.name}: no activations for image {image}; a trace that holds a layer's holds"
+            " those of every image"
+        )
+    return found

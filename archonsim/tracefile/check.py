@@ -19,6 +19,7 @@ from archonsim.trace.digest import (
     PartDigests,
     block_digest,
     combine,
+    input_digest,
     layer_digest,
     predictors_digest,
 )
@@ -26,7 +27,9 @@ from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors, Trace
 from archonsim.trace.trace_parts import (
     block_of,
+    input_of,
     layer_of,
+    layers_with_inputs,
     predictors_of,
     traced_blocks,
     traced_layers,
@@ -136,8 +139,11 @@ def check_predictors(block: Block, pair: tuple[PredictorTensors, PredictorTensor
 
 def check_mask(where: str, mask: Mask, layer: Layer) -> None:
     """Check that a mask covers a layer's output, spare bits being 0."""
+    _check_bits(where, mask, (layer.out_channels, layer.out_h, layer.out_w))
+
+
+def _check_bits(where: str, mask: Mask, expected: tuple[int, int, int]) -> None:
     found = (mask.channels, mask.height, mask.width)
-    expected = (layer.out_channels, layer.out_h, layer.out_w)
     if found != expected:
         raise WorkloadError(
             f"{where}: covers {'x'.join(map(str, found))} activations; it must be"
@@ -146,6 +152,12 @@ def check_mask(where: str, mask: Mask, layer: Layer) -> None:
     spare = -mask.height * mask.width % 8
     if spare and (mask.packed[:, -1] & ((1 << spare) - 1)).any():
         raise WorkloadError(f"{where}: spare bits of a channel's last byte are set; they must be 0")
+
+
+def check_input(layer: Layer, image: int, mask: Mask) -> None:
+    """Check that non-zero bits cover a layer's input, spare bits being 0."""
+    shape = (layer.in_channels, layer.in_h, layer.in_w)
+    _check_bits(f"{layer.name} image {image} input_bits", mask, shape)
 
 
 def check_block(block: Block, image: int, trace: BlockTrace) -> None:
@@ -228,3 +240,10 @@ def _check_images(workload: Workload, trace: Trace, parts: PartDigests) -> None:
             check_block(block, image, one)
             digests.append(block_digest(one))
         parts.blocks[block.name] = tuple(digests)
+    for layer in layers_with_inputs(workload, trace):
+        digests = []
+        for image in range(trace.images):
+            bits = input_of(trace, layer, image)
+            check_input(layer, image, bits)
+            digests.append(input_digest(bits))
+        parts.inputs[layer.name] = tuple(digests)

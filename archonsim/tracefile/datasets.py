@@ -39,6 +39,18 @@ def layer_datasets(node: Node, layer: Layer) -> dict[str, Dataset]:
     return {name: node.dataset(name, shape, _FLOATS) for name, shape in shapes.items()}
 
 
+def input_dataset(node: Node, layer: Layer, images: int) -> Dataset | None:
+    """Dataset of the non-zero bits of a layer's input; None where the file has none."""
+    if "input_bits" not in node:
+        return None
+    shape = (images, layer.in_channels, Mask.packed_bytes(layer.in_h, layer.in_w))
+    dataset = node.dataset("input_bits", shape, ("uint8",))
+    for axis, size in (("height", layer.in_h), ("width", layer.in_w)):
+        if dataset.integer(axis) != size:
+            raise dataset.error(f"{axis} is {dataset.integer(axis)}; {layer.name} reads {size}")
+    return dataset
+
+
 def predictor_datasets(node: Node, layer: Layer) -> dict[str, Dataset]:
     """Datasets of a predictor's ternary, scale and shift."""
     channels = {
@@ -71,9 +83,9 @@ def map_datasets(node: Node, block: Block, images: int) -> dict[str, Dataset]:
     return {name: node.dataset(name, (images, *shape), _FLOATS) for name, shape in shapes.items()}
 
 
-def image_digests(node: Node, images: int) -> tuple[str, ...]:
-    """Digest of each image in a block."""
-    digests = node.dataset("sha256", (images,), ("bytes512",)).raw()
+def image_digests(node: Node, images: int, name: str = "sha256") -> tuple[str, ...]:
+    """Digest of each image in a block, or in a layer (``input_sha256``)."""
+    digests = node.dataset(name, (images,), ("bytes512",)).raw()
     return tuple(digest.decode("ascii", "replace") for digest in digests.tolist())
 
 
@@ -84,6 +96,8 @@ def noted_digests(root: Node, workload: Workload, images: int) -> PartDigests:
         node = layer_node(root, layer)
         layer_datasets(node, layer)
         parts.layers[layer.name] = node.text("sha256")
+        if images and input_dataset(node, layer, images) is not None:
+            parts.inputs[layer.name] = image_digests(node, images, "input_sha256")
     for block in workload.blocks():
         node = block_node(root, block)
         if "predictor1" in node:

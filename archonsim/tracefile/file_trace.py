@@ -9,15 +9,22 @@ from archonsim.errors import MaskError, WorkloadError, nearest
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
-from archonsim.trace.digest import block_digest, layer_digest, predictors_digest
+from archonsim.trace.digest import block_digest, input_digest, layer_digest, predictors_digest
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors
 from archonsim.trace.trace_parts import traced_blocks, traced_layers
-from archonsim.tracefile.check import check_block, check_layer, check_predictors, mask_layers
+from archonsim.tracefile.check import (
+    check_block,
+    check_input,
+    check_layer,
+    check_predictors,
+    mask_layers,
+)
 from archonsim.tracefile.codec import BlockTensors, decode
 from archonsim.tracefile.datasets import (
     block_node,
     image_digests,
+    input_dataset,
     layer_datasets,
     layer_node,
     map_datasets,
@@ -77,29 +84,49 @@ class FileTrace:
 
     def block(self, block: str, image: int) -> BlockTrace:
         """Masks and maps of one block for one image."""
-        if not 0 <= image < self.images:
-            raise WorkloadError(
-                f"{self.path}: image {image} is out of range; the file holds {self.images} (0 to"
-                f" {self.images - 1})"
-            )
+        self._check_image(image)
         if block not in self._traced:
             raise MaskError(f"{self.path}: block {block} has no masks")
         with open_file(self.path) as root:
             return self._image(root, self._block(block), image)
 
     def activations(self, layer: str, image: int) -> Mask | None:
-        """Which values of a layer's input are not zero; None: no file holds them yet."""
-        return None
+        """Which values of a layer's input are not zero; None where the file does not say."""
+        self._check_image(image)
+        with open_file(self.path) as root:
+            return self._input(root, layer, image)
+
+    def _check_image(self, image: int) -> None:
+        if not 0 <= image < self.images:
+            raise WorkloadError(
+                f"{self.path}: image {image} is out of range; the file holds {self.images} (0 to"
+                f" {self.images - 1})"
+            )
 
     def _block(self, name: str) -> Block:
         if name not in self._blocks:
             raise WorkloadError(f"{self.path}: no block {name!r}{nearest(name, self._blocks)}")
         return self._blocks[name]
 
-    def _layer(self, root: Node, name: str) -> LayerTensors:
+    def _compute_layer(self, name: str) -> Layer:
         if name not in self._layers:
             raise WorkloadError(f"no weights for a layer {name!r}{nearest(name, self._layers)}")
-        layer = self._layers[name]
+        return self._layers[name]
+
+    def _input(self, root: Node, name: str, image: int) -> Mask | None:
+        layer = self._compute_layer(name)
+        node = layer_node(root, layer)
+        dataset = input_dataset(node, layer, self.images)
+        if dataset is None:
+            return None
+        mask = Mask(dataset.bits(image), layer.in_h, layer.in_w)
+        check_input(layer, image, mask)
+        noted = image_digests(node, self.images, "input_sha256")[image]
+        _check_digest(node, f"input_bits of image {image}", noted, input_digest(mask))
+        return mask
+
+    def _layer(self, root: Node, name: str) -> LayerTensors:
+        layer = self._compute_layer(name)
         node = layer_node(root, layer)
         tensors = LayerTensors(
             **{name: dataset.floats() for name, dataset in layer_datasets(node, layer).items()}

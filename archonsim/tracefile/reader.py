@@ -54,13 +54,22 @@ def open_workload(path: Path) -> Workload:
                     f"digest is empty beside {images} images; it must be the SHA-256 of the content"
                 )
             return workload
-        digest = combine(workload, images, noted_digests(root, workload, images))
-        if digest != workload.digest:
-            raise root.error(
-                f"digest is {workload.digest}, but the parts give {digest}: damaged, or edited"
-                " after it was written"
-            )
+        parts = noted_digests(root, workload, images)
+        _check_digest(root, "digest", combine(workload, images, replace(parts, inputs={})))
+        if parts.inputs or root.has("digest_with_inputs"):
+            whole = combine(workload, images, parts)
+            _check_digest(root, "digest_with_inputs", whole)
+            workload = replace(workload, digest=whole)
     return replace(workload, trace=FileTrace.of(path, workload, images))
+
+
+def _check_digest(root: Node, name: str, found: str) -> None:
+    noted = root.text(name)
+    if noted != found:
+        raise root.error(
+            f"{name} is {noted}, but the parts give {found}: damaged, or edited after it was"
+            " written"
+        )
 
 
 def _check_version(root: Node) -> None:

@@ -18,6 +18,7 @@ _KINDS = {
     "true2": "masks",
     "input": "maps",
     "output": "maps",
+    "input_bits": "activations",
 }
 
 
@@ -33,5 +34,5 @@ def stored_bytes(path: Path) -> dict[str, int]:
         for where, size in root.dataset_bytes().items():
             kind = "predictors" if "/predictor" in where else _KINDS.get(where.rsplit("/", 1)[-1])
             if kind is not None:
-                sizes[kind] += size
+                sizes[kind] = sizes.get(kind, 0) + size
     return sizes | {"structure": path.stat().st_size - sum(sizes.values())}

@@ -21,6 +21,7 @@ from archonsim.trace.digest import (
     PartDigests,
     block_digest,
     combine,
+    input_digest,
     layer_digest,
     predictors_digest,
 )
@@ -28,7 +29,9 @@ from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import LayerTensors, PredictorTensors, Trace
 from archonsim.trace.trace_parts import (
     block_of,
+    input_of,
     layer_of,
+    layers_with_inputs,
     predictors_of,
     traced_blocks,
     traced_layers,
@@ -36,6 +39,7 @@ from archonsim.trace.trace_parts import (
 from archonsim.tracefile import schema
 from archonsim.tracefile.check import (
     check_block,
+    check_input,
     check_layer,
     check_predictors,
     check_provenance,
@@ -90,12 +94,12 @@ def write_workload(
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver=schema.LIBVER) as file:
         _write_structure(file, workload)
-        digest = (
-            ""
-            if trace is None
-            else combine(workload, images, _write_trace(file, workload, trace, plain))
-        )
-        put_attributes(file, {"images": images, "digest": digest})
+        put_attributes(file, {"images": images})
+        if trace is None:
+            digest = ""
+            put_attributes(file, {"digest": digest})
+        else:
+            digest = _write_trace(file, workload, trace, plain)
     _replace(path, memory.getbuffer())
     return digest
 
@@ -151,7 +155,8 @@ def _write_structure(file: h5py.File, workload: Workload) -> None:
         put_attributes(group, {name: getattr(block, name).name for name in ("pw1", "dw", "pw2")})
 
 
-def _write_trace(file: h5py.File, workload: Workload, trace: Trace, plain: bool) -> PartDigests:
+def _write_trace(file: h5py.File, workload: Workload, trace: Trace, plain: bool) -> str:
+    """Write all tensors, and the digests; return the workload's."""
     parts = PartDigests()
     for layer in traced_layers(workload):
         tensors = layer_of(trace, layer)
@@ -170,7 +175,33 @@ def _write_trace(file: h5py.File, workload: Workload, trace: Trace, plain: bool)
     for block in traced_blocks(workload, trace.images):
         before = _write_block(file["blocks"][block.name], block, trace, before, plain)
         parts.blocks[block.name] = before.digests
-    return parts
+    digest = combine(workload, trace.images, parts)
+    put_attributes(file, {"digest": digest})
+    for layer in layers_with_inputs(workload, trace):
+        group = file["layers"][schema.group_name(layer.name)]
+        parts.inputs[layer.name] = _write_inputs(group, layer, trace)
+    if parts.inputs:
+        digest = combine(workload, trace.images, parts)
+        put_attributes(file, {"digest_with_inputs": digest})
+    return digest
+
+
+def _write_inputs(group: h5py.Group, layer: Layer, trace: Trace) -> tuple[str, ...]:
+    """Write the non-zero bits of a layer's input; return the digest of each image's."""
+    size = (layer.in_channels, Mask.packed_bytes(layer.in_h, layer.in_w))
+    dataset = make_dataset(
+        group, "input_bits", (trace.images, *size), np.dtype(np.uint8), chunk=(1, *size)
+    )
+    about = {"height": layer.in_h, "width": layer.in_w, "unit": "1 bit per activation"}
+    put_attributes(dataset, about)
+    digests = []
+    for image in range(trace.images):
+        mask = input_of(trace, layer, image)
+        check_input(layer, image, mask)
+        dataset[image] = mask.packed
+        digests.append(input_digest(mask))
+    put_array(group, "input_sha256", np.array(digests, dtype="S64"))
+    return tuple(digests)
 
 
 def _write_layer(group: h5py.Group, tensors: LayerTensors, digest: str) -> None:
