@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 
-import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
+from archonsim.cli.console import PlainConsole
 from archonsim.cli.progress import stderr
 from archonsim.result.files import write_result
 
@@ -42,7 +42,7 @@ def table_width() -> int:
 
 def show(render: RenderableType) -> None:
     """Print for people: coloured on a terminal, plain in a pipe."""
-    Console(width=table_width(), highlight=False).print(render)
+    PlainConsole(width=table_width()).print(render)
 
 
 def say_written(paths: Iterable[Path]) -> None:
@@ -66,4 +66,4 @@ def emit(
         shown = table()
         typer.echo(shown) if isinstance(shown, str) else show(shown)
     else:
-        typer.echo((json if form is Format.json else csv)(), nl=False)
+        sys.stdout.write((json if form is Format.json else csv)())

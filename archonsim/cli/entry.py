@@ -6,6 +6,7 @@ Light, so that Ctrl-C is caught also while everything else is imported.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from typing import NoReturn
@@ -13,8 +14,28 @@ from typing import NoReturn
 from archonsim.cli.faults import INTERRUPTED, fail
 
 
+def prepare_streams() -> None:
+    """Make the three standard streams usable whatever the caller left of them.
+
+    A closed one is opened so that reading gives nothing, writing to stdout fails as on any closed
+    descriptor, and messages are lost; a file that a command opens would take its number otherwise.
+    What the terminal's encoding lacks is written as an escape.
+    """
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper) and mode == "w":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> NoReturn:
     """Run the command line."""
+    prepare_streams()
     try:
         from archonsim.cache import SETTLED
         from archonsim.cli.app import run_command

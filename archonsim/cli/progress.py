@@ -6,7 +6,6 @@ import sys
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,10 +16,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from archonsim.cli.console import PlainConsole
+
 DELAY_SECONDS = 1.0
 
 #: For messages beside the result.
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stderr = PlainConsole(stderr=True, soft_wrap=True)
 
 
 def say_compiling() -> None:
@@ -72,13 +73,13 @@ class StepProgress:
             and sys.stderr.isatty()
         ):
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[name]}"),
+                TextColumn("{task.fields[name]}", markup=False),
             )
             self._bar = Progress(*columns, console=stderr, transient=True)
             self._task = self._bar.add_task(self._what, total=self._steps, name="")

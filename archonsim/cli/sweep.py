@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -146,6 +147,23 @@ def sweep(
         lambda: to_json(list(read_rows(output))),
         lambda: paths[0].read_text("utf-8"),
     )
+    check_any_ran(read_rows(output), output)
+
+
+def check_any_ran(rows: Iterable[Row], folder: Path) -> None:
+    """Refuse a table in which nothing ran: a script would go on with nothing.
+
+    Raises
+    ------
+    SpecError
+        No point could run.
+    """
+    number_of, first = 0, ""
+    for row in rows:
+        if row["status"] == "ok":
+            return
+        number_of, first = number_of + 1, first or str(row["reason"])
+    raise SpecError(f"none of {number_of} points can run (all are in {folder}); the first: {first}")
 
 
 def _question(file: Path | None, given: dict[str, Any]) -> Question:

@@ -26,6 +26,7 @@ from archonsim.errors import WorkloadError, nearest
 from archonsim.network.csv_rows import Line, read_lines
 from archonsim.network.layer import Kind, Layer
 from archonsim.network.workload import Provenance, Workload
+from archonsim.visible import visible
 
 #: Column of SCALE-Sim to the other names under which it is read; case, blanks and signs do not
 #: count.
@@ -303,7 +304,7 @@ def _note(path: Path, rows: Sequence[_Row], layers: Sequence[Layer]) -> str:
                 f"Batch is {row.number('Batch', 1)}, and that of {rows[0].name!r} is {batch}; all"
                 " layers of a file are of one batch"
             )
-    note = f"imported from the SCALE-Sim topology {path.name}"
+    note = f"imported from the SCALE-Sim topology {visible(path.name)}"
     if batch > 1:
         note += (
             f"; batch {batch}: all figures are of one image, a batch takes {batch} times as much"
@@ -349,10 +350,11 @@ def read_topology(path: Path) -> Workload:
         if layer.macs >= MACS_LIMIT:
             raise row.error(f"has {layer.macs:.1e} multiplications; it must have less than 2^50")
         layers.append(layer)
+    name = visible(path.stem)
     return Workload(
-        name=path.stem,
+        name=name,
         items=tuple(layers),
-        provenance=Provenance(network=path.stem, note=_note(path, rows, layers)),
+        provenance=Provenance(network=name, note=_note(path, rows, layers)),
     )
 
 

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from archonsim.errors import OutputError
+from archonsim.visible import visible
+
+#: A spreadsheet takes a cell that begins so for a formula.
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_json(tree: Any) -> str:
@@ -26,7 +31,7 @@ def to_json(tree: Any) -> str:
 def rows_to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
     """Return one line for each row under its head: `columns`, or the keys of the first row.
 
-    What is None stays empty.
+    What is None stays empty; texts are written as :func:`csv_cell` says.
     """
     text = io.StringIO()
     writer = csv.DictWriter(
@@ -36,13 +41,32 @@ def rows_to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
         lineterminator="\n",
     )
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a value as a CSV cell: a text that a spreadsheet would run as a formula gets a quote before it.
+
+    Control characters are shown; numbers, and texts that are numbers, stay as they are.
+    """
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    return f"'{text}" if text[:1] in FORMULA_SIGNS and text and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file or nothing; raises as `write_bytes` does."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -68,6 +92,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         )
         with os.fdopen(handle, "wb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the new name without its content
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except OSError as error:
@@ -75,6 +101,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove what a kill left of files with these names that were being written."""
+    for name in names:
+        for path in folder.glob(f".{glob.escape(name)}.*.tmp"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def write_result(folder: Path, name: str, json: str, csv: str) -> list[Path]:

@@ -1,27 +1,33 @@
 """A sweep's folder: what was asked, and a journal with one line for each finished point.
 
-``sweep.json`` is written first, whole. ``journal.jsonl`` grows by one line for each point, forced
-to disk, so that a kill at any moment costs at most its last line, which is then cut off. The lines
-stand in the order in which points finished; where each stands is all that is kept in memory.
+The journal is locked before anything is read or written, so that a process which is refused leaves
+no trace. ``sweep.json`` is then written first, whole. ``journal.jsonl`` grows by one line for each
+point, ``[index, checksum, row]``, forced to disk, so that a kill at any moment costs at most its
+last line, which is then cut off. The checksum is over the manifest, the index and the row, and the
+row carries its key: a line that was changed, or that belongs to another sweep, is refused. The
+lines stand in the order in which points finished; where each stands is all that is kept in memory.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from archonsim.errors import OutputError
-from archonsim.result.files import to_json, write_text
+from archonsim.result.files import remove_leftovers, to_json, write_text
 from archonsim.spec.load import flat_items
-from archonsim.sweeps.table import Row
+from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME, Row
+from archonsim.user_files import check_regular
 
 MANIFEST_NAME, JOURNAL_NAME = "sweep.json", "journal.jsonl"
+TABLE_NAMES = (CSV_NAME, PARQUET_NAME)
 
 #: In place of a line's position: the point is not finished.
 MISSING = -1
@@ -40,6 +46,8 @@ class Store:
     points : int
     resume : bool
         Whether to go on where a folder's sweep ended.
+    key_of : function of a point's index
+        Gives the key that its row must carry.
 
     Raises
     ------
@@ -48,23 +56,36 @@ class Store:
         a damaged one; another process writes to it; or it cannot be written.
     """
 
-    def __init__(self, folder: Path, manifest: Tree, points: int, *, resume: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Tree,
+        points: int,
+        *,
+        resume: bool,
+        key_of: Callable[[int], str],
+    ) -> None:
         self.folder = folder
         self._at = array("q", [MISSING]) * points
+        self._key_of = key_of
         self.finished = 0
-        path, journal = folder / MANIFEST_NAME, folder / JOURNAL_NAME
-        begun = journal.exists() and journal.stat().st_size > 0
-        if begun and not resume:
-            raise OutputError(
-                f"{folder} holds a sweep already; add --resume to go on with it, or choose another"
-                " folder"
-            )
-        if begun:
-            _check_same(folder, _read_manifest(path), json.loads(to_json(manifest)))
-        else:
-            write_text(path, to_json(manifest))
-        self._journal = _open_journal(journal)
+        path = folder / MANIFEST_NAME
+        self._journal = _open_journal(folder / JOURNAL_NAME)
         try:
+            begun = os.fstat(self._journal.fileno()).st_size > 0
+            if begun and not resume:
+                raise OutputError(
+                    f"{folder} holds a sweep already; add --resume to go on with it, or choose"
+                    " another folder"
+                )
+            remove_leftovers(folder, (MANIFEST_NAME, *TABLE_NAMES))
+            if begun:
+                there = _read_manifest(path)
+                _check_same(folder, there, json.loads(to_json(manifest)))
+                manifest = there
+            else:
+                write_text(path, to_json(manifest))
+            self._seal = hashlib.sha256(to_json(manifest).encode()).hexdigest()
             self._read_journal()
         except BaseException:
             self._journal.close()
@@ -98,7 +119,8 @@ class Store:
         OutputError
             There is no space left.
         """
-        line = json.dumps([index, row], separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        row = json.loads(_compact(row))  # as it will be read: keys are texts, tuples are lists
+        line = _compact([index, self._checksum(index, row), row]).encode() + b"\n"
         try:
             at = self._journal.seek(0, os.SEEK_END)
             self._journal.write(line)
@@ -115,7 +137,11 @@ class Store:
         for at in self._at:
             if at != MISSING:
                 self._journal.seek(at)
-                yield json.loads(self._journal.readline())[1]
+                yield json.loads(self._journal.readline())[2]
+
+    def _checksum(self, index: int, row: Row) -> str:
+        content = f"{self._seal}{_compact([index, row])}"
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     def _note(self, index: int, at: int) -> None:
         self.finished += self._at[index] == MISSING
@@ -127,18 +153,30 @@ class Store:
         for number, line in enumerate(self._journal, start=1):
             if not line.endswith(b"\n"):
                 break
+            where = f"{self.folder / JOURNAL_NAME}: line {number}"
             try:
-                index, row = json.loads(line)
-                if not (0 <= index < len(self._at) and isinstance(row, dict)):
+                index, checksum, row = json.loads(line)
+                if not (type(index) is int and 0 <= index < len(self._at)):
                     raise ValueError
-            except (ValueError, TypeError) as error:
-                where = f"{self.folder / JOURNAL_NAME}: line {number}"
+                if not isinstance(row, dict) or checksum != self._checksum(index, row):
+                    raise ValueError
+            except (ValueError, TypeError, RecursionError) as error:
                 raise OutputError(
-                    f"{where} is damaged; delete that line, and its point runs again"
+                    f"{where} is damaged, or of another sweep; delete that line, and its point runs"
+                    " again"
                 ) from error
+            if row.get("key") != (key := self._key_of(index)):
+                raise OutputError(
+                    f"{where}: key is {row.get('key')!r}, and point {index} has {key!r}; delete"
+                    " that line, and its point runs again"
+                )
             self._note(index, at)
             at += len(line)
         self._journal.truncate(at)
+
+
+def _compact(tree: Any) -> str:
+    return json.dumps(tree, separators=(",", ":"), allow_nan=False)
 
 
 def mask_sources(folder: Path) -> dict[str, str]:
@@ -152,6 +190,9 @@ def mask_sources(folder: Path) -> dict[str, str]:
 
 def _open_journal(path: Path) -> BinaryIO:
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            check_regular(path, OutputError, "a journal is a file")
         journal = path.open("a+b")
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror}") from error
@@ -184,7 +225,9 @@ def _check_same(folder: Path, there: Tree, here: Tree) -> None:
     for key in dict.fromkeys([*before, *now]):
         if before.get(key) != now.get(key):
             what = (
-                "is of another version" if key in ("schema", "archonsim") else "holds another sweep"
+                "is of another version"
+                if key in ("schema", "journal", "archonsim")
+                else "holds another sweep"
             )
             told = [
                 "absent" if key not in tree else json.dumps(tree[key]) for tree in (before, now)

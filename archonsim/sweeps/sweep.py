@@ -31,6 +31,9 @@ from archonsim.version import __version__
 #: Version of the folder.
 SCHEMA = 1
 
+#: Version of the journal; 2: its lines have checksums.
+JOURNAL = 2
+
 #: Points that the forecast is measured on, at most, and seconds after which no other one is begun
 #: (own decision).
 SAMPLES = 4
@@ -101,6 +104,7 @@ class Sweep:
         self._sources = _sources(question)
         manifest = {
             "schema": SCHEMA,
+            "journal": JOURNAL,
             "archonsim": __version__,
             "question": (
                 question.to_dict()
@@ -112,7 +116,7 @@ class Sweep:
             ],
             "presets": {arch: _sha256(machine(arch).preset) for arch in question.archs},
         }
-        self.store = Store(folder, manifest, len(self.grid), resume=resume)
+        self.store = Store(folder, manifest, len(self.grid), resume=resume, key_of=self._key_of)
 
     def __enter__(self) -> Sweep:
         return self
@@ -222,22 +226,40 @@ class Sweep:
     def _add(self, task: Task, figures: Figures) -> None:
         self.store.add(task.index, self._row(self.grid[task.index], to_table(task.spec), figures))
 
-    def _row(self, point: Point, table: dict[str, Any], figures: Figures) -> Row:
-        """Put a row together; its key is a digest of all that its figures depend on."""
-        question, source = self.question, self._sources[point.workload]
-        same = {
+    def _asked(self, point: Point) -> dict[str, Any]:
+        """Return what a point asks for, but for its machine and workload."""
+        question = self.question
+        return {
             "arch": point.arch,
             "fidelity": question.fidelity,
             "masks": point.masks,
             "seed": question.seed,
             "images": question.images,
         }
-        content = same | {"archonsim": __version__, "workload": source.identity, "machine": table}
+
+    def _key(self, point: Point, table: dict[str, Any]) -> str:
+        """Return the digest of all that a point's figures depend on."""
+        identity = self._sources[point.workload].identity
+        content = {"archonsim": __version__, "workload": identity, "machine": table}
+        return _sha256(json.dumps(self._asked(point) | content, sort_keys=True))
+
+    def _key_of(self, index: int) -> str:
+        point = self.grid[index]
+        try:
+            source = self._sources[point.workload]
+            table = to_table(self.question.scenario(point, source.text).spec())
+        except SpecError:
+            table = {"impossible": point.overrides}
+        return self._key(point, table)
+
+    def _row(self, point: Point, table: dict[str, Any], figures: Figures) -> Row:
+        """Put a row together."""
+        question, source = self.question, self._sources[point.workload]
         return {
-            "key": _sha256(json.dumps(content, sort_keys=True)),
+            "key": self._key(point, table),
             "workload": source.name,
             "digest": source.digest,
-            **same,
+            **self._asked(point),
             **{
                 name: plain(point.varied[name]) if name in point.varied else None
                 for name in question.parameters

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archonsim.result.files import replacing
+from archonsim.result.files import csv_cell, replacing
 from archonsim.sweeps.evaluate import OTHERS, count_columns
 from archonsim.sweeps.question import Question
 from archonsim.sweeps.values import plain
+from archonsim.visible import visible
 
 if TYPE_CHECKING:
     from pyarrow import Schema
@@ -63,7 +64,7 @@ def csv_lines(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for row in rows:
-        writer.writerow(row)
+        writer.writerow([csv_cell(value) for value in row])
         yield text.getvalue()
         text.seek(0)
         text.truncate()
@@ -89,7 +90,7 @@ def write_tables(question: Question, rows: Iterable[Row], folder: Path) -> tuple
                 csv_file.writelines(line.encode() for line in csv_lines(values))
                 arrays = {
                     name: [
-                        str(value) if name in texts and value is not None else value
+                        visible(str(value)) if name in texts and value is not None else value
                         for value in column
                     ]
                     for name, column in zip(names, zip(*values, strict=True), strict=True)

@@ -18,6 +18,7 @@ from archonsim.tracefile.check import check_provenance, check_structure
 from archonsim.tracefile.datasets import noted_digests
 from archonsim.tracefile.file_trace import FileTrace
 from archonsim.tracefile.hdf5_in import Node, open_file
+from archonsim.visible import visible
 
 
 def open_workload(path: Path) -> Workload:
@@ -36,7 +37,7 @@ def open_workload(path: Path) -> Workload:
     with open_file(path) as root:
         _check_version(root)
         workload = Workload(
-            name=path.name,
+            name=visible(path.name),
             items=_items(root),
             provenance=_provenance(root),
             digest=root.text("digest"),
