@@ -16,6 +16,7 @@ from rich.console import RenderableType
 from archonsim.cli.console import PlainConsole
 from archonsim.cli.progress import stderr
 from archonsim.result.files import write_result
+from archonsim.visible import visible
 
 PLAIN_HELP = (
     "Store masks as they are: any HDF5 tool can decode them, and the file is several times as"
@@ -64,6 +65,9 @@ def emit(
     """Print a result in the format asked for; a plain text is printed as it is, never folded."""
     if form is Format.table:
         shown = table()
-        typer.echo(shown) if isinstance(shown, str) else show(shown)
+        if isinstance(shown, str):
+            sys.stdout.write(f"{visible(shown)}\n")
+        else:
+            show(shown)
     else:
         sys.stdout.write((json if form is Format.json else csv)())
