@@ -1,6 +1,6 @@
-"""Machines and networks are found through entry points.
+"""Machines, and networks of others, are found through entry points.
 
-The built-in ones take the same path as a plug-in.
+The built-in machines take the same path as a plug-in's.
 """
 
 from __future__ import annotations
@@ -32,6 +32,19 @@ def _group(group: str) -> dict[str, EntryPoint]:
 def plugin_names(group: str) -> list[str]:
     """Return the names registered in an entry-point group, sorted."""
     return sorted(_group(group))
+
+
+def plugin_sources(group: str) -> dict[str, str]:
+    """Return the names registered in a group, each with its distribution and entry point.
+
+    Entries of this package itself are left out: it lists its own where they stand.
+    """
+    sources = {}
+    for name, point in _group(group).items():
+        maker = "" if point.dist is None else f"{point.dist.name} {point.dist.version}: "
+        if point.dist is None or point.dist.name != "archonsim":
+            sources[name] = f"{maker}{point.value}"
+    return sources
 
 
 def load_plugin(group: str, name: str) -> Any:

@@ -13,7 +13,7 @@ from archonsim.cli.options import Form
 from archonsim.errors import SpecError
 from archonsim.machines.protocol import Machine
 from archonsim.machines.registry import machine, machine_names, machine_spec
-from archonsim.network.networks import network, network_names
+from archonsim.network.networks import find_network, network, network_sources
 from archonsim.network.workload import Workload
 from archonsim.result.files import rows_to_csv, to_json
 from archonsim.show.terminal.area_text import render_area
@@ -110,7 +110,7 @@ def _print_area(form: Format, found: Machine, spec: Any) -> None:
     emit(form, lambda: render_area(parts), lambda: to_json(tree), lambda: rows_to_csv(rows))
 
 
-def _network_row(work: Workload) -> dict[str, Any]:
+def _network_row(work: Workload, source: str) -> dict[str, Any]:
     return {
         "name": work.name,
         "dataset": work.provenance.dataset,
@@ -118,18 +118,23 @@ def _network_row(work: Workload) -> dict[str, Any]:
         "layers": sum(1 for _ in work.layers()),
         "macs": work.macs,
         "params": work.params,
+        "from": source,
     }
 
 
 def networks(
-    name: Annotated[str | None, typer.Argument(help="Show this network's layers.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show the layers of this network, or of a table (.toml).")
+    ] = None,
     form: Form = Format.table,
 ) -> None:
-    """List networks known by name, or one's layers."""
+    """List networks known by name and where each comes from, or one's layers."""
     if name is None:
-        _print(form, [_network_row(network(one)) for one in network_names()])
+        _print(
+            form, [_network_row(network(one), source) for one, source in network_sources().items()]
+        )
         return
-    work = network(name)
+    work = find_network(name)
     _print(
         form,
         [

@@ -9,7 +9,7 @@ import typer
 
 from archonsim.cli.common import PLAIN_HELP
 from archonsim.cli.progress import stderr
-from archonsim.network.networks import network
+from archonsim.network.networks import find_network
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.synthetic_inputs import with_inputs
 from archonsim.tracefile.writer import write_workload
@@ -19,7 +19,8 @@ def synthesize_command(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NETWORK", help="A network known by name; `archonsim networks` lists them."
+            metavar="NETWORK",
+            help="A network known by name, or a network table (.toml); `archonsim networks` lists names.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The workload file to write.")],
@@ -51,7 +52,7 @@ def synthesize_command(
     """Write a workload with synthetic weights and masks, for studies; it says so everywhere."""
     with stderr.status(f"making synthetic masks for {name}"):
         work, trace = synthesize(
-            network(name),
+            find_network(name),
             seed=seed,
             images=images,
             density1=density1,

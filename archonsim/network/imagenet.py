@@ -11,11 +11,11 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from importlib import resources
-from typing import Any
 
 from archonsim.network.layer import Layer
 from archonsim.network.table import MapCursor, Row, Table
 from archonsim.network.workload import Provenance, Workload
+from archonsim.spec.shipped import shipped_names
 
 
 def read_imagenet_table(network: str) -> Table:
@@ -152,6 +152,22 @@ def imagenet_layers(table: Table, variant: str) -> list[Layer]:
     return layers + [at.layer(**row) for row in table["tail"]]
 
 
+#: FuSe variants of every table; those of the second row need blocks marked `hybrid`.
+VARIANTS = ("full", "half")
+HYBRIDS = ("full-50", "half-50")
+
+
+@cache
+def imagenet_names() -> tuple[str, ...]:
+    """Return the names of all networks and variants."""
+    names: list[str] = []
+    for network in shipped_names("networks/imagenet"):
+        hybrid = any(row.get("hybrid") for row in read_imagenet_table(network)["blocks"])
+        variants = VARIANTS + (HYBRIDS if hybrid else ())
+        names += [network, *(f"{network}-fuse-{variant}" for variant in variants)]
+    return tuple(names)
+
+
 @cache
 def imagenet_network(name: str) -> Workload:
     """Return a network by name, ``mobilenet_v2`` or ``mobilenet_v2-fuse-half-50``."""
@@ -164,23 +180,3 @@ def imagenet_network(name: str) -> Workload:
         norm_params=2,
         unexecuted_params=table.get("unexecuted_params", 0) if variant in ("full", "half") else 0,
     )
-
-
-def __getattr__(name: str) -> Any:
-    """Make every network an entry point.
-
-    ``archonsim.network.imagenet:mobilenet_v2__fuse__half__50``.
-    """
-    network = name.replace("__", "-")
-    if (
-        not name.startswith("_")
-        and (
-            resources.files("archonsim")
-            / "data"
-            / "networks"
-            / "imagenet"
-            / f"{split_variant(network)[0]}.toml"
-        ).is_file()
-    ):
-        return lambda: imagenet_network(network)
-    raise AttributeError(name)

@@ -1,76 +1,86 @@
-"""Networks known by name, as shapes: tables in ``archonsim/data/networks``, one TOML file each.
+"""Networks known by name, as shapes: those that ship with the package, and those of plug-ins.
 
-A network is registered as an entry point of the group ``archonsim.networks``: a function without
-arguments that returns a :class:`Workload`. The built-in ones are listed in ``pyproject.toml`` like
-a plug-in's would be.
+A shipped network is one file, ``archonsim/data/networks/NAME.toml``; one of ImageNet (in
+``imagenet/``) comes with its FuSe variants. A plug-in registers a network as an entry point of the
+group ``archonsim.networks``: a function without arguments that returns a :class:`Workload`.
 """
 
 from __future__ import annotations
 
-import tomllib
+from dataclasses import replace
 from functools import cache
-from importlib import resources
-from typing import Any
+from pathlib import Path
 
 from archonsim.errors import WorkloadError, nearest
-from archonsim.network.table import table_items
-from archonsim.network.workload import Provenance, Workload
-from archonsim.plugins import load_plugin, plugin_names
+from archonsim.network.imagenet import imagenet_names, imagenet_network
+from archonsim.network.table import build_network, read_network, shipped_table
+from archonsim.network.table_schema import check_table
+from archonsim.network.workload import Workload
+from archonsim.plugins import load_plugin, plugin_sources
+from archonsim.spec.shipped import shipped_names
 
 GROUP = "archonsim.networks"
+SHIPPED = "shipped"
 
 
-def network_names() -> list[str]:
-    """Return the names of all registered networks, sorted."""
-    return plugin_names(GROUP)
+@cache
+def _shipped() -> frozenset[str]:
+    return frozenset(shipped_names("networks")) | frozenset(imagenet_names())
 
 
-def network(name: str) -> Workload:
-    """Return a registered network as a shape-only workload.
+def network_sources() -> dict[str, str]:
+    """Return the names of all networks, sorted, each with where it comes from.
 
     Raises
     ------
     WorkloadError
-        No network of that name is registered.
+        A plug-in registers the name of a shipped network.
     """
-    if name not in network_names():
+    sources = dict.fromkeys(_shipped(), SHIPPED)
+    for name, source in plugin_sources(GROUP).items():
+        if name in sources:
+            raise WorkloadError(
+                f"network {name!r} is shipped with archonsim, and {source} registers that name, too:"
+                " rename or uninstall that one"
+            )
+        sources[name] = source
+    return dict(sorted(sources.items()))
+
+
+def network_names() -> list[str]:
+    """Return the names of all networks, sorted."""
+    return list(network_sources())
+
+
+def network(name: str) -> Workload:
+    """Return a network as a shape-only workload.
+
+    Raises
+    ------
+    WorkloadError
+        No network has that name, or a plug-in's is none.
+    """
+    source = network_sources().get(name)
+    if source is None:
         raise WorkloadError(f"unknown network {name!r}{nearest(name, network_names())}")
+    if source == SHIPPED:
+        return _shipped_network(name)
     workload = load_plugin(GROUP, name)()
     if not isinstance(workload, Workload):
         raise WorkloadError(
             f"network {name!r}: its entry point returned {type(workload).__name__}, not a Workload"
         )
-    return workload
+    return replace(workload, name=name)
 
 
-def read_table(name: str) -> dict[str, Any]:
-    """Read a shipped table, laid over its ``base`` where it names one."""
-    text = (resources.files("archonsim") / "data" / "networks" / f"{name}.toml").read_text("utf-8")
-    table = tomllib.loads(text)
-    base = table.pop("base", None)
-    return table if base is None else {**read_table(base), **table}
+def find_network(text: str) -> Workload:
+    """Return a network by name, or read it from a table whose name ends in ``.toml``."""
+    return read_network(Path(text)) if text.endswith(".toml") else network(text)
 
 
 @cache
-def from_table(name: str) -> Workload:
-    """Read a shipped network table (``archonsim/data/networks/NAME.toml``)."""
-    table = read_table(name)
-    return Workload(
-        name=name,
-        items=table_items(table),
-        provenance=Provenance(network=name, dataset=table["dataset"], note=table.get("note", "")),
-    )
-
-
-def __getattr__(name: str) -> Any:
-    """Make every shipped table reachable as an entry point, ``archonsim.network.networks:fusionet_c10``.
-
-    A ``-`` in a table's name is ``__`` here.
-    """
-    table = name.replace("__", "-")
-    if (
-        not name.startswith("_")
-        and (resources.files("archonsim") / "data" / "networks" / f"{table}.toml").is_file()
-    ):
-        return lambda: from_table(table)
-    raise AttributeError(name)
+def _shipped_network(name: str) -> Workload:
+    if name in imagenet_names():
+        return imagenet_network(name)
+    where = f"archonsim/data/networks/{name}.toml"
+    return build_network(check_table(shipped_table(name), where), name, name, where)

@@ -2,7 +2,7 @@
 
 A table holds ``dataset``, ``input`` (channels, height, width), rows of ``head`` and ``tail`` (one
 layer each) and of ``blocks`` (one bottleneck each, ``repeat`` times), and maybe ``base``, another
-table whose keys it replaces. Keys of a block's row:
+table whose keys it replaces. :mod:`archonsim.network.table_schema` checks it. Keys of a block's row:
 
 ``mid, out, kernel, stride, groups, shuffle, residual, predicted, order``
     As in :class:`~archonsim.network.block.Block`.
@@ -20,11 +20,18 @@ table whose keys it replaces. Keys of a block's row:
 
 from __future__ import annotations
 
-from typing import Any
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
 
+from archonsim.errors import SpecError, WorkloadError, nearest
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer, same_padding
-from archonsim.network.workload import Item
+from archonsim.network.table_schema import NetworkTable, check_table, row_name
+from archonsim.network.workload import Item, Provenance, Workload
+from archonsim.spec.load import read_toml
+from archonsim.spec.shipped import shipped_names
 
 Row = dict[str, Any]
 Table = dict[str, Any]
@@ -218,13 +225,98 @@ def _block_items(at: MapCursor, index: int, row: Row) -> list[Item]:
     ]
 
 
-def table_items(table: Table) -> tuple[Item, ...]:
-    """Return the layers and blocks of a network table."""
+def table_items(table: NetworkTable, where: str) -> tuple[Item, ...]:
+    """Return the layers and blocks of a network table.
+
+    Raises
+    ------
+    WorkloadError
+        A layer or block is impossible; the message names `where` and the row.
+    """
     at = MapCursor(*table["input"])
-    items: list[Item] = [at.layer(**row) for row in table["head"]]
-    index = table.get("first_block", 1)
-    for row in table["blocks"]:
-        for _ in range(row.get("repeat", 1)):
-            items += _block_items(at, index, {**table.get("every_block", {}), **row})
-            index += 1
-    return (*items, *(at.layer(**row) for row in table["tail"]))
+    items: list[Item] = []
+    for part in ("head", "blocks", "tail"):
+        index = table.get("first_block", 1)
+        for number, row in enumerate(cast("list[Row]", table.get(part, [])), 1):
+            try:
+                if part != "blocks":
+                    items.append(at.layer(**{"role": row["kind"], **row}))
+                    continue
+                for _ in range(row.get("repeat", 1)):
+                    items += _block_items(at, index, {**table.get("every_block", {}), **row})
+                    index += 1
+            except WorkloadError as error:
+                raise WorkloadError(f"{where}: {row_name(part, number)}: {error}") from error
+    return tuple(items)
+
+
+def read_network(path: Path) -> Workload:
+    """Read a network of the user's own, as shapes.
+
+    Raises
+    ------
+    WorkloadError
+        The file is missing, no TOML, or no network; one line names file, field and value.
+    """
+    table = check_table(_own_table(path, ()), str(path))
+    return build_network(table, path.name, path.stem, str(path))
+
+
+def build_network(table: NetworkTable, name: str, network: str, where: str) -> Workload:
+    """Return a checked table's workload.
+
+    Parameters
+    ----------
+    table : NetworkTable
+    name : str
+        Of the workload.
+    network : str
+        Of its provenance.
+    where : str
+        Where the table stands, for errors.
+
+    Raises
+    ------
+    WorkloadError
+        As `table_items`; or two layers have one name.
+    """
+    return Workload(
+        name=name,
+        items=table_items(table, where),
+        provenance=Provenance(
+            network=network, dataset=table.get("dataset", ""), note=table.get("note", "")
+        ),
+    )
+
+
+def shipped_table(name: str) -> Table:
+    """Read a shipped table (``archonsim/data/networks/NAME.toml``), laid over its ``base`` if any."""
+    text = (resources.files("archonsim") / "data" / "networks" / f"{name}.toml").read_text("utf-8")
+    table = tomllib.loads(text)
+    base = table.pop("base", None)
+    return table if base is None else {**shipped_table(base), **table}
+
+
+def _own_table(path: Path, above: tuple[Path, ...]) -> Table:
+    """Read a user's table, laid over its ``base``: a file beside it, or a shipped table's name."""
+    try:
+        table = read_toml(path)
+    except SpecError as error:
+        raise WorkloadError(str(error)) from error
+    base = table.pop("base", None)
+    if base is None:
+        return table
+    names = shipped_names("networks")
+    if isinstance(base, str) and base.endswith(".toml"):
+        below = (path.parent / base).resolve()
+        above = (*above, path.resolve())
+        if below in above:
+            raise WorkloadError(f"{path}: base is {base!r}, which lies over this file")
+        return {**_own_table(below, above), **table}
+    if base not in names:
+        hint = nearest(base, names) if isinstance(base, str) else ""
+        raise WorkloadError(
+            f"{path}: base is {base!r}; it must be the name of a shipped table, or a file that ends"
+            f" in .toml{hint}"
+        )
+    return {**shipped_table(base), **table}

@@ -1,6 +1,6 @@
 """From what a user writes to a workload and its images.
 
-A file, a topology, or a network known by name.
+A file, a table or topology of layers, or a network known by name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from archonsim.errors import MaskError
 from archonsim.network.networks import network
 from archonsim.network.scalesim_csv import read_topology
+from archonsim.network.table import read_network
 from archonsim.network.workload import Workload
 from archonsim.tracefile.check import check_weights
 from archonsim.tracefile.reader import open_workload
@@ -30,6 +31,8 @@ def find_workload(text: str) -> Workload:
     path = Path(text)
     if path.suffix == ".csv":
         return read_topology(path)
+    if path.suffix == ".toml":
+        return read_network(path)
     if is_file(text):
         work = open_workload(path)
         if work.trace is not None:
