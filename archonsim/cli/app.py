@@ -20,7 +20,7 @@ from archonsim.cli import (
     export,
     inspect,
     ledger,
-    plot_sweep,
+    plot,
     report,
     reproduce,
     run,
@@ -55,7 +55,7 @@ app.command("sweep")(sweep.sweep)
 app.command("advise")(advise.advise_command)
 app.command("waterfall")(waterfall.waterfall)
 app.command("ledger")(ledger.ledger)
-app.add_typer(plot_sweep.app)
+app.add_typer(plot.app)
 app.command("report")(report.report)
 app.command("reproduce")(reproduce.reproduce_command)
 app.command("inspect")(inspect.inspect)

@@ -129,16 +129,29 @@ def asked_options(
     ResultError
         At run time: both are given, or neither.
     """
-    options = {
+    return with_options(asked_parameters(without=without, **other), "asked", asked_from)
+
+
+def asked_parameters(
+    *, without: Collection[str] = (), **other: tuple[Any, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Return the options that :func:`asked_from` takes; parameters as `asked_options`."""
+    return {
         "files": other.pop("files", (Files, None)),
         "workload": (Workloads, None),
         "arch": (Archs, None),
         **settings_options(without=["config", *without], **SEVERAL | other),
     }
-    return with_options(options, "asked", _asked)
 
 
-def _asked(given: dict[str, Any]) -> Asked:
+def asked_from(given: dict[str, Any]) -> Asked:
+    """Return what is asked for: files, or what to simulate.
+
+    Raises
+    ------
+    ResultError
+        Both are given, or neither.
+    """
     settings, files = plain_settings(given), given["files"] or []
     workload, arch = given["workload"], given["arch"]
     if bool(files) == bool(workload or arch) or bool(workload) != bool(arch):

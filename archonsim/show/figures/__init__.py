@@ -20,10 +20,24 @@ from archonsim.show.figures.frames import (
 )
 from archonsim.show.figures.heatmap import plot_heatmap
 from archonsim.show.figures.images import plot_images
+from archonsim.show.figures.kind import (
+    COMPARISON,
+    MASKS,
+    RUN,
+    RUNS,
+    SWEEP,
+    WATERFALL,
+    Figure,
+    NoOptions,
+    Option,
+    figure,
+    figure_names,
+)
+from archonsim.show.figures.masks import Masks
 from archonsim.show.figures.points import read_sweep, speedups, where
 from archonsim.show.figures.roofline import plot_roofline
 from archonsim.show.figures.speedup import plot_compare
-from archonsim.show.figures.style import Size
+from archonsim.show.figures.style import Size, look, machine_fill, phase_fill, stall_fill
 from archonsim.show.figures.survival import (
     density_frame,
     plot_density,
@@ -33,7 +47,17 @@ from archonsim.show.figures.survival import (
 from archonsim.show.figures.waterfall import plot_waterfall, waterfall_frame
 
 __all__ = [
+    "COMPARISON",
+    "MASKS",
+    "RUN",
+    "RUNS",
+    "SWEEP",
+    "WATERFALL",
     "Chart",
+    "Figure",
+    "Masks",
+    "NoOptions",
+    "Option",
     "Size",
     "SweepTable",
     "about_rows",
@@ -43,6 +67,11 @@ __all__ = [
     "check_alike",
     "compare_frame",
     "density_frame",
+    "figure",
+    "figure_names",
+    "look",
+    "machine_fill",
+    "phase_fill",
     "plot_compare",
     "plot_density",
     "plot_heatmap",
@@ -58,6 +87,7 @@ __all__ = [
     "run_frame",
     "runs_of",
     "speedups",
+    "stall_fill",
     "survival_frame",
     "waterfall_frame",
     "where",

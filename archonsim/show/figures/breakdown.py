@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
 from archonsim.errors import ResultError
+from archonsim.result.frames import run_frame
+from archonsim.result.report import Report
 from archonsim.show.figures.chart import Chart
-from archonsim.show.figures.frames import about_rows, check_alike, need_columns, shown
+from archonsim.show.figures.frames import about_rows, about_runs, check_alike, need_columns, shown
+from archonsim.show.figures.kind import RUNS, Figure, Option
 from archonsim.show.figures.style import Fill, Size, brief, look, phase_fill, scale, stall_fill
 from archonsim.vocabulary.known import in_order
 
@@ -188,3 +195,50 @@ def plot_run(
         axes.set_xlabel("cycles of an image" if quantity == "cycles" else "energy of an image (µJ)")
         chart.legend(loc="outside lower center", ncols=3 if size is Size.column else 4)
     return chart
+
+
+class Bars(StrEnum):
+    """What has a bar of its own."""
+
+    layer = "layer"
+    run = "run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakdownOptions:
+    """Options of ``archonsim plot cycles`` and ``energy``."""
+
+    by: Annotated[
+        Bars, Option("A bar for each layer or block of one run, or for each of several runs.")
+    ] = Bars.layer
+
+
+def _draw(
+    runs: Sequence[Report], options: BreakdownOptions, size: Size, quantity: Quantity
+) -> Chart:
+    if options.by is Bars.layer and len(runs) > 1:
+        raise ResultError(
+            f"this figure shows one run, and here are {len(runs)}; give one result.json, or one"
+            " --arch"
+        )
+    return plot_run(
+        run_frame(runs),
+        quantity=quantity,
+        by=options.by.value,
+        subtitle=about_runs(runs),
+        size=size,
+    )
+
+
+CYCLES = Figure(
+    summary="Cycles by phase and stall, stacked; by layer or run.",
+    source=RUNS,
+    options=BreakdownOptions,
+    draw=partial(_draw, quantity="cycles"),
+)
+ENERGY = Figure(
+    summary="Energy by phase, stacked; by layer or run.",
+    source=RUNS,
+    options=BreakdownOptions,
+    draw=partial(_draw, quantity="energy"),
+)

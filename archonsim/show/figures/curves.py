@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,9 +22,10 @@ from matplotlib.ticker import (
 )
 
 from archonsim.errors import ResultError
-from archonsim.result.sweep_table import INFEASIBLE
+from archonsim.result.sweep_table import INFEASIBLE, SweepTable
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.frames import about_rows, shown
+from archonsim.show.figures.kind import SWEEP, Figure, Option, listed
 from archonsim.show.figures.points import counts, label, points
 from archonsim.show.figures.style import MACHINES, Size, look, scale
 
@@ -265,3 +268,54 @@ def _legend(chart: Chart, axes: Axes, infeasible: bool, asymptote: bool) -> None
             loc="outside lower center",
             ncols=1 if longest > 34 else 2 if longest > 16 else 3,
         )
+
+
+class Logarithmic(StrEnum):
+    """Which axes are logarithmic."""
+
+    auto = "auto"
+    none = "none"
+    x = "x"
+    xy = "xy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveOptions:
+    """Options of ``archonsim plot curve``."""
+
+    x: Annotated[str, Option("Parameter on the axis, such as pe.adders.")]
+    y: Annotated[
+        str, Option("Column to draw, such as time_ms, energy_uj, stall.dram or speedup.")
+    ] = "cycles"
+    series: Annotated[
+        str | None,
+        Option("One or two columns, separated by a comma: a curve for each of their values."),
+    ] = None
+    asymptote: Annotated[bool, Option("Over DRAM bandwidth: draw the bound bytes / bandwidth.")] = (
+        False
+    )
+    log: Annotated[
+        Logarithmic, Option("Logarithmic axes; auto: x where its values are far apart.")
+    ] = Logarithmic.auto
+    title: Annotated[str | None, Option("Instead of one made of the columns' names.")] = None
+
+
+def _draw(table: SweepTable, options: CurveOptions, size: Size) -> Chart:
+    return plot_sweep(
+        table.frame,
+        options.x,
+        options.y,
+        listed(options.series),
+        asymptote=options.asymptote,
+        log=options.log.value,
+        title=options.title,
+        size=size,
+    )
+
+
+FIGURE = Figure(
+    summary="A sweep's points over one parameter, as curves.",
+    source=SWEEP,
+    options=CurveOptions,
+    draw=_draw,
+)

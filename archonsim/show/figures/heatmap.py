@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,11 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter
 
-from archonsim.result.sweep_table import INFEASIBLE
+from archonsim.result.sweep_table import INFEASIBLE, SweepTable
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.curves import value_name
 from archonsim.show.figures.frames import about_rows
+from archonsim.show.figures.kind import SWEEP, Figure, Option
 from archonsim.show.figures.points import counts, label, points
 from archonsim.show.figures.style import Size, look, scale
 
@@ -133,3 +135,27 @@ def _figures(axes: Axes, image: AxesImage, value: str, size: Size) -> None:
             "#111111" if bright else "#FEFEFE",
         )
         axes.text(col, row, text, ha="center", va="center", size=5.5 * scale(size), color=color)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatmapOptions:
+    """Options of ``archonsim plot heatmap``."""
+
+    x: Annotated[str, Option("Parameter to the right, such as pe.adders.")]
+    y: Annotated[str, Option("Parameter upwards, such as pe.fifo_depth.")]
+    value: Annotated[str, Option("Column to draw, such as time_ms or speedup.")] = "cycles"
+    title: Annotated[str | None, Option("Instead of one made of the columns' names.")] = None
+
+
+def _draw(table: SweepTable, options: HeatmapOptions, size: Size) -> Chart:
+    return plot_heatmap(
+        table.frame, options.x, options.y, options.value, title=options.title, size=size
+    )
+
+
+FIGURE = Figure(
+    summary="A sweep's points over two parameters, as cells.",
+    source=SWEEP,
+    options=HeatmapOptions,
+    draw=_draw,
+)

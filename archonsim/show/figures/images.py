@@ -5,15 +5,22 @@ The distribution of their times, and of their speedups against a baseline.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from archonsim.errors import ResultError
+from archonsim.result.frames import run_frame
+from archonsim.result.report import Report
 from archonsim.show.figures.bootstrap import RESAMPLES, SEED, Interval, speedup_interval
 from archonsim.show.figures.chart import Chart
-from archonsim.show.figures.frames import about_rows, check_alike, need_columns
+from archonsim.show.figures.frames import about_rows, about_runs, check_alike, need_columns
+from archonsim.show.figures.kind import RUNS, Figure, Option
 from archonsim.show.figures.style import INK, Size, look, machine_fill, scale
 
 MARKS = {"median": (0.5, "-"), "p95": (0.95, "--"), "p99": (0.99, ":")}
@@ -183,3 +190,40 @@ def _speedups(axes: Axes, table: pd.DataFrame, found: Interval, over: str, size:
     axes.set_ylim(-0.6, 1.9)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"speedup over {over}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesOptions:
+    """Options of ``archonsim plot images``."""
+
+    of: Annotated[str, Option("Machine whose images are shown, where there are several.")] = (
+        "archon"
+    )
+    over: Annotated[str | None, Option("Machine to beat: the baseline of speedups.")] = None
+
+
+def _draw(runs: Sequence[Report], options: ImagesOptions, size: Size) -> Chart:
+    alone = len(runs) == 1 and options.over is None
+    mine = runs[0] if alone else _the_run(runs, options.of)
+    base = None if options.over is None else run_frame([_the_run(runs, options.over)])
+    return plot_images(run_frame([mine]), base, subtitle=about_runs([mine]), size=size)
+
+
+def _the_run(runs: Sequence[Report], arch: str) -> Report:
+    found = [run for run in runs if run.arch == arch]
+    if len(found) != 1:
+        known = ", ".join(f"{run.arch} on {run.workload}" for run in runs)
+        raise ResultError(
+            f"one run of {arch!r} is needed, and here are {len(found)}: {known}; choose with --of"
+            " and --over"
+        )
+    return found[0]
+
+
+FIGURE = Figure(
+    summary="Times of images; speedups with a bootstrap interval.",
+    source=RUNS,
+    options=ImagesOptions,
+    draw=_draw,
+    images="all",
+)

@@ -13,11 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from archonsim.errors import ResultError
+from archonsim.result.frames import run_frame
 from archonsim.result.read import from_tree
+from archonsim.result.report import Report
 from archonsim.result.values import Extent, Positive
 from archonsim.show.figures.breakdown import images_of
 from archonsim.show.figures.chart import Chart
-from archonsim.show.figures.frames import about_rows, check_alike, need_columns
+from archonsim.show.figures.frames import about_rows, about_runs, check_alike, need_columns
+from archonsim.show.figures.kind import RUN, Figure, NoOptions
 from archonsim.show.figures.style import INK, Size, look, phase_fill, scale
 from archonsim.spec.dram_device import channel_rate
 from archonsim.spec.parts import WORD_BITS
@@ -249,3 +252,15 @@ def _roof(
         axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"{name} for each 16-bit weight word from DRAM")
     axes.set_ylabel(f"{name} a cycle")
+
+
+def _draw(run: Report, options: NoOptions, size: Size) -> Chart:
+    return plot_roofline(run_frame([run]), run.machine, subtitle=about_runs([run]), size=size)
+
+
+FIGURE = Figure(
+    summary="One run under MAC, adder and weight-stream bounds.",
+    source=RUN,
+    options=NoOptions,
+    draw=_draw,
+)

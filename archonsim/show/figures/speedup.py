@@ -6,13 +6,18 @@ The figure of the paper (ICS'21, figure of speedups over dense and sparse).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 
 from archonsim.errors import ResultError, nearest
+from archonsim.result.compare import Comparison
+from archonsim.result.frames import compare_frame
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.frames import about_rows, check_alike, need_columns, shown
+from archonsim.show.figures.kind import COMPARISON, Figure, Option, listed, pairs
 from archonsim.show.figures.style import INK, Size, brief, look, machine_fill, scale
 
 #: Height of a bar in inches, in a column.
@@ -176,3 +181,37 @@ def plot_compare(
             axes.axhline(len(workloads) - 1.5, color="black", linewidth=0.4 * scale(size))
         chart.legend(loc="outside lower center", ncols=min(len(over), 3))
     return chart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedupOptions:
+    """Options of ``archonsim plot speedup``."""
+
+    of: Annotated[str, Option("Machine whose speedup is shown.")] = "archon"
+    over: Annotated[
+        str | None, Option("Machines to beat, separated by commas; all others by default.")
+    ] = None
+    against: Annotated[
+        tuple[str, ...],
+        Option(
+            "Machines to beat run the second in the first's place.", metavar="WORKLOAD=WORKLOAD"
+        ),
+    ] = ()
+
+
+def _draw(comparison: Comparison, options: SpeedupOptions, size: Size) -> Chart:
+    return plot_compare(
+        compare_frame(comparison),
+        of=options.of,
+        over=listed(options.over),
+        baselines=pairs(options.against, "--against"),
+        size=size,
+    )
+
+
+FIGURE = Figure(
+    summary="Speedup over other machines, by network.",
+    source=COMPARISON,
+    options=SpeedupOptions,
+    draw=_draw,
+)

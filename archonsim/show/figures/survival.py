@@ -6,7 +6,8 @@ Maps over pixels, and densities by block with their spread over channels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from archonsim.errors import MaskError, ResultError, nearest
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
 from archonsim.show.figures.chart import Chart
+from archonsim.show.figures.frames import about_workload
+from archonsim.show.figures.kind import MASKS, Figure, NoOptions, Option
+from archonsim.show.figures.masks import Masks
 from archonsim.show.figures.style import INK, Size, look, scale, width
 from archonsim.trace.what_if import MaskPolicy, no_masks
 
@@ -275,3 +279,49 @@ def plot_density(frame: pd.DataFrame, *, subtitle: str = "", size: Size = Size.c
         axes.set_xlabel("share of activations that survive")
         chart.legend(loc="outside lower center", ncols=2 if size is Size.column else 5)
     return chart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurvivalOptions:
+    """Options of ``archonsim plot survival``."""
+
+    block: Annotated[
+        tuple[str, ...], Option("A block, such as b1; all by default. Repeatable.")
+    ] = ()
+
+
+def _draw_survival(masks: Masks, options: SurvivalOptions, size: Size) -> Chart:
+    frame = survival_frame(
+        masks.workload,
+        images=masks.images,
+        masks=masks.policy,
+        blocks=options.block,
+        on_step=masks.on_step,
+    )
+    return plot_survival(frame, subtitle=_about(masks), size=size)
+
+
+def _draw_density(masks: Masks, options: NoOptions, size: Size) -> Chart:
+    frame = density_frame(
+        masks.workload, images=masks.images, masks=masks.policy, on_step=masks.on_step
+    )
+    return plot_density(frame, subtitle=_about(masks), size=size)
+
+
+def _about(masks: Masks) -> str:
+    return about_workload(masks.workload, masks.images, masks.policy)
+
+
+SURVIVAL = Figure(
+    summary="Masks of a workload, pixel by pixel.",
+    source=MASKS,
+    options=SurvivalOptions,
+    draw=_draw_survival,
+    size=Size.page,
+)
+DENSITY = Figure(
+    summary="Masks of a workload, block by block.",
+    source=MASKS,
+    options=NoOptions,
+    draw=_draw_density,
+)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated
+
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
 from archonsim.errors import ResultError, nearest
 from archonsim.result.waterfall import Waterfall
 from archonsim.show.figures.chart import Chart
-from archonsim.show.figures.frames import need_columns
+from archonsim.show.figures.frames import about_waterfall, need_columns
+from archonsim.show.figures.kind import WATERFALL, Figure, Option
 from archonsim.show.figures.style import INK, Size, look, scale
 from archonsim.vocabulary import known
 
@@ -137,3 +141,23 @@ def plot_waterfall(
 def _figures(cycles: float, total: float) -> str:
     places = 0 if cycles < 1e3 else 1 if cycles < 1e6 else 2
     return f"{EngFormatter(places=places, sep='')(cycles)} ({100 * cycles / total:.1f} %)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaterfallOptions:
+    """Options of ``archonsim plot waterfall``."""
+
+    layer: Annotated[str, Option("A layer or block, such as b1; all: the network.")] = "all"
+
+
+def _draw(fall: Waterfall, options: WaterfallOptions, size: Size) -> Chart:
+    said = about_waterfall(fall)
+    return plot_waterfall(waterfall_frame(fall), name=options.layer, subtitle=said, size=size)
+
+
+FIGURE = Figure(
+    summary="From necessary work to cycles taken, owner by owner.",
+    source=WATERFALL,
+    options=WaterfallOptions,
+    draw=_draw,
+)
