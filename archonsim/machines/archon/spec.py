@@ -37,6 +37,10 @@ class PeSpec:
         Partial-sum pad in the main configuration: output channels beyond it are spilled to the GLB.
     prediction_buffer_words : int
         A PE's buffer for masks.
+    mask_links : bool
+        Whether PEs pass the masks of their windows on to their neighbours when the main phase moves
+        from one tap to the next, so that only the pixels of one column are new (a what-if: nothing
+        published names such wires).
     """
 
     rows: Count
@@ -48,6 +52,7 @@ class PeSpec:
     main_ifmap_words: Count
     psum_words: Count
     prediction_buffer_words: Count
+    mask_links: bool = False
 
     def __post_init__(self) -> None:
         if self.cols > 64:
