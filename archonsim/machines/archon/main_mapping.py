@@ -277,7 +277,8 @@ class GroupPlaces:
         by_size = order[np.lexsort((-self.sizes[order], step))]
         count, place = np.diff(first)[step], np.arange(len(order)) - first[step]
         source = np.where(place % 2 == 0, place // 2, count - 1 - place // 2)
-        return by_size[first[step] + source]
+        alternating: Ints = by_size[first[step] + source]
+        return alternating
 
 
 def tile_changes(
@@ -312,7 +313,8 @@ def tile_changes(
         return steps[:1]
     tiles = np.stack([loops[name][steps] for name in outer])
     moved = np.append(True, (tiles[:, 1:] != tiles[:, :-1]).any(axis=0))
-    return steps[moved]
+    fetches: Ints = steps[moved]
+    return fetches
 
 
 def orders() -> Iterator[tuple[Dimension, ...]]:
