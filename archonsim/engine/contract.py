@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from archonsim.engine.feed import Feed
 from archonsim.stats.counts import PhaseStats, Transfer
 
 
@@ -45,8 +46,8 @@ class Tile(Protocol):
     chunks : sequence of int
         16-bit words that stream in while the tile runs, chunk by chunk; a 0 for a chunk that needs
         none.
-    beside : Transfer or None
-        Read evenly with the stream's chunks, in time for each.
+    along : sequence of sequences of Transfer
+        Read with each chunk of the stream, in time for it; empty if there is nothing to read.
     stores : sequence of Transfer
         Written after the tile, while the next one runs.
     """
@@ -60,8 +61,8 @@ class Tile(Protocol):
         """Words of each chunk of the stream."""
 
     @property
-    def beside(self) -> Transfer | None:
-        """Transfer along with the stream."""
+    def along(self) -> Sequence[Sequence[Transfer]]:
+        """Transfers with each chunk."""
 
     @property
     def stores(self) -> Sequence[Transfer]:
@@ -69,6 +70,14 @@ class Tile(Protocol):
 
     def begin(self, start: int) -> RunningTile:
         """Start the tile in cycle `start`."""
+
+
+@runtime_checkable
+class FedTile(Tile, Protocol):
+    """A tile whose PEs fetch operands from on-chip buffers while it runs."""
+
+    def begin_fed(self, start: int, feed: Feed) -> RunningTile:
+        """Start the tile in cycle `start`; it reads through `feed`, in the order of its steps."""
 
 
 def no_bounds(stats: PhaseStats) -> dict[str, int]:
@@ -118,7 +127,7 @@ class FixedTile:
         self.loads = tuple(loads)
         self.stores = tuple(stores)
         self.chunks: tuple[int, ...] = (0,)
-        self.beside = None
+        self.along = ()
         self.cycles, self.macs, self.adds, self.adds_possible = cycles, macs, adds, adds_possible
 
     def split(self, parts: int) -> list[FixedTile]:

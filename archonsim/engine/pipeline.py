@@ -24,8 +24,9 @@ from typing import Any
 from simpy import Event
 
 from archonsim.engine.clock import Clock
-from archonsim.engine.contract import Phase
+from archonsim.engine.contract import FedTile, Phase
 from archonsim.engine.dma_order import Request, dma_order
+from archonsim.engine.feed import Feed
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.stream_buffer import StreamBuffer
 from archonsim.memory.server import Slot
@@ -121,10 +122,11 @@ class PhaseRun:
         fetch = Transfer(self._phase.stream_from[request.tile], "read", "weight", words)
         self.stats.move(fetch)
         arrival, source = self._reserve(fetch, words, self._now).arrival, fetch.component
-        beside = self._phase.tiles[request.tile].beside
-        if beside is not None:
-            slot = self._reserve(beside, request.share(beside.words), self._now)
-            arrival, source = max((arrival, source), (slot.arrival, beside.component))
+        along = self._phase.tiles[request.tile].along
+        for transfer in along[request.piece] if along else ():
+            self.stats.move(transfer)
+            slot = self._reserve(transfer, transfer.words, self._now)
+            arrival, source = max((arrival, source), (slot.arrival, transfer.component))
         self._stream.put(arrival, source)
 
     def _hold(self, event: Event, reason: str) -> Process:
@@ -205,10 +207,14 @@ class PhaseRun:
 
     def _compute(self) -> Process:
         """The array: tile after tile, each when its loads are in."""
+        feed = Feed(self._reserve, self.stats, self._now)
         for index, tile in enumerate(self._phase.tiles):
             yield from self._wait(self._loaded[index])
             self._observer.tile_begins(index, self._now, self.stats)
-            running = tile.begin(self._now)
+            if isinstance(tile, FedTile):
+                running = tile.begin_fed(self._now, feed)
+            else:
+                running = tile.begin(self._now)
             for chunk, words in enumerate(tile.chunks):
                 arrival, source = (
                     (yield from self._stream.get())

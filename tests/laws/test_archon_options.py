@@ -94,7 +94,7 @@ def test_refetched_masks_are_counted_always_and_take_time_when_asked_to(
     block: Block, seed: int
 ) -> None:
     work = workload_of(block, seed=seed)
-    once, again = (mains(run(work, archon(f"mask_fetch={how}"))) for how in ("once", "refetch"))
+    once, again = (mains(run(work, archon(f"mask_fetch={how}"))) for how in ("once", "charged"))
     for one, two in zip(once, again, strict=True):
         words = one.stats.activity["prediction_buffer.refetched_words"]
         assert two.stats.activity["prediction_buffer.refetched_words"] == words

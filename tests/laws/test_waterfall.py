@@ -103,7 +103,7 @@ def test_every_machine_s_runs_are_nested(name: str) -> None:
     banks=st.booleans(),
     queue=st.sampled_from([0, 64, 512]),
     buffers=st.integers(2, 4),
-    fetch=st.sampled_from(["once", "refetch"]),
+    fetch=st.sampled_from(["once", "charged"]),
 )
 def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
     block: Block,
@@ -263,7 +263,7 @@ def test_the_owner_is_who_can_be_blamed() -> None:
     slow = "dram.gigabytes_per_second=0.5"
     assert owned("weights", slow) > owned("weights", slow, "weights=cache")
     assert owned("masks") > owned("masks", "prediction_glb.words=1000000")
-    assert owned("masks", "mask_fetch=refetch") > owned("masks")
+    assert owned("masks", "mask_fetch=charged") > owned("masks")
 
 
 def test_baselines_own_what_they_are_known_for() -> None:

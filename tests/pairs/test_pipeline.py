@@ -28,7 +28,7 @@ class ChunkTile:
         self.loads, self.stores = step.loads, step.stores
         self.chunks = tuple(words for words, _ in step.chunks)
         self.cycles = tuple(cycles for _, cycles in step.chunks)
-        self.beside = None
+        self.along = ()
 
     def begin(self, start: int) -> RunningTile:
         return _RunningChunkTile(self, start)

@@ -56,7 +56,7 @@ def buffer_writes(stats: PhaseStats, block: Block, spec: ArchonSpec, pixels: int
     """
     window, own = mask_bits(block)
     bits = window * block.taps + own
-    if spec.mask_fetch == "refetch" and bits > spec.pe.prediction_buffer_words * WORD_BITS:
+    if spec.mask_fetch == "charged" and bits > spec.pe.prediction_buffer_words * WORD_BITS:
         kept = kept_pixels(block, spec.pe.prediction_buffer_words)
         again = block.out_channels // block.groups
         bits = (
@@ -70,8 +70,7 @@ def buffer_writes(stats: PhaseStats, block: Block, spec: ArchonSpec, pixels: int
 def multiply_actions(stats: PhaseStats, block: Block, *, pixels: int, macs: int, sums: int) -> None:
     """Count multipliers and pads of the main phase.
 
-    Taps run innermost, so a window of one input channel, or those of its rows that fit, stays in
-    its pad for all output channels of the group. Every sum, of a bias group too, is added to a
+    Inputs are read from their pads once for each product. Every sum, of a bias group too, is added to a
     partial sum in its pad.
 
     Parameters
@@ -83,7 +82,6 @@ def multiply_actions(stats: PhaseStats, block: Block, *, pixels: int, macs: int,
     macs, sums : int
         Products, and sums that reached a partial sum.
     """
-    stats.act("ifmap_spad", "write", "input", pixels * block.in_channels * block.taps)
     stats.act("ifmap_spad", "read", "input", macs)
     stats.act("mac", "multiply", "compute", macs)
     stats.act("adders", "add", "compute", sums - macs)

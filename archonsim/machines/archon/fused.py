@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from archonsim.dataflow.tile import Tile, output_tiles
 from archonsim.engine.contract import Phase
+from archonsim.engine.contract import Tile as EngineTile
 from archonsim.machines.archon.actions import accumulate_actions, buffer_writes, multiply_actions
 from archonsim.machines.archon.bounds import main_bounds
 from archonsim.machines.archon.capacity import buffered_words, check_capacity
@@ -68,19 +69,21 @@ class FusedTile:
         self.loads, self.stores = tuple(loads), tuple(stores)
         self.chunks = shared.chunk_words
         self.refetched = refetched_words(shared.block, tile, shared.spec)
-        charged = shared.spec.mask_fetch == "refetch"
-        self.beside = (
-            Transfer("prediction_glb", "read", "mask", self.refetched) if charged else None
-        )
+        self.along: Sequence[Sequence[Transfer]] = ()
+        if shared.spec.mask_fetch == "charged" and self.refetched:
+            shares = even_shares(self.refetched, len(self.chunks))
+            self.along = [(Transfer("prediction_glb", "read", "mask", one),) for one in shares]
 
     def begin(self, start: int) -> _RunningFusedTile:
         """Start the tile in cycle `start`."""
-        return _RunningFusedTile(self._shared, self._tile, self, start)
+        return _RunningFusedTile(self._shared, self._tile, self.refetched, start)
 
 
-class _RunningFusedTile:
-    def __init__(self, shared: FusedBlock, tile: Tile, whole: FusedTile, start: int) -> None:
-        self._shared, self._tile, self._whole = shared, tile, whole
+class RunningArray:
+    """A tile of output pixels in the array: what all orders of the groups have in common."""
+
+    def __init__(self, shared: FusedBlock, tile: Tile, start: int) -> None:
+        self._shared, self._tile = shared, tile
         self._waits: Counter[str] = Counter()
         pe = shared.spec.pe
         table = survivor_table(
@@ -94,6 +97,7 @@ class _RunningFusedTile:
         self._array = Accumulator(shared.stream, table, pe.fifo_depth, start)
 
     def run(self, chunk: int, arrival: int, source: str) -> int:
+        """Send a chunk's beats; see :class:`~archonsim.engine.contract.RunningTile`."""
         first, before = self._shared.first, self._array.weight_wait
         end = self._array.run(int(first[chunk]), int(first[chunk + 1]), arrival) + 1
         self._waits["dram" if source == "dram" else "glb"] += self._array.weight_wait - before
@@ -105,6 +109,7 @@ class _RunningFusedTile:
         return self._array.queued
 
     def finish(self, stats: PhaseStats) -> int:
+        """Count what the tile did; return the cycle after its last."""
         array, stream = self._array, self._shared.stream
         end = array.last_retire + 1
         stats.compute += stream.beats
@@ -115,19 +120,34 @@ class _RunningFusedTile:
         stats.macs += array.macs
         stats.adds += array.adds
         stats.adds_possible += len(stream.column) * self._tile.pixels
-        for direction in ("read", "write"):
-            stats.move(Transfer("glb", direction, "psum", self._spilled_psums()))
-            stats.act("psum_spad", direction, "psum", self._spilled_psums())
-        if self._whole.beside is not None:
-            stats.move(self._whole.beside)
-        stats.activity["prediction_buffer.refetched_words"] += self._whole.refetched
         candidates, pixels, block = len(stream.column), self._tile.pixels, self._shared.block
         accumulate_actions(
             stats, decoded=candidates, looked_up=candidates * pixels, adds=array.adds
         )
         multiply_actions(stats, block, pixels=pixels, macs=array.macs, sums=array.sums)
-        buffer_writes(stats, block, self._shared.spec, pixels)
+        self._count_operands(stats)
         return end
+
+    def _count_operands(self, stats: PhaseStats) -> None:
+        """Count what scratchpads take in while the tile runs."""
+
+
+class _RunningFusedTile(RunningArray):
+    """A tile in the published order: channel, output, tap; all masks and inputs once a tile."""
+
+    def __init__(self, shared: FusedBlock, tile: Tile, refetched: int, start: int) -> None:
+        super().__init__(shared, tile, start)
+        self._refetched = refetched
+
+    def _count_operands(self, stats: PhaseStats) -> None:
+        pixels, block = self._tile.pixels, self._shared.block
+        for direction in ("read", "write"):
+            stats.move(Transfer("glb", direction, "psum", self._spilled_psums()))
+            stats.act("psum_spad", direction, "psum", self._spilled_psums())
+        stats.activity["prediction_buffer.refetched_words"] += self._refetched
+        # The window of one input channel, or those of its rows that fit, stays in its pad.
+        stats.act("ifmap_spad", "write", "input", pixels * block.in_channels * block.taps)
+        buffer_writes(stats, block, self._shared.spec, pixels)
 
     def _spilled_psums(self) -> int:
         """Words of partial sums that leave the psum pads for the GLB and come back, once for each pass but one.
@@ -145,27 +165,10 @@ class _RunningFusedTile:
 def main_phase(
     step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, keep1: Mask, keep2: Mask
 ) -> Phase:
-    """Run the fused convolution of `block` under the given masks."""
+    """Run the fused convolution of `block` under the given masks, in the published order."""
     pe = spec.pe
-    stream = cut(
-        in_window_order(fused, block, pe.main_ifmap_words),
-        lanes=pe.adders,
-        per_lane=pe.candidates_per_adder,
-        lane_order=spec.lane_order,
-        skip_empty=spec.skip_empty_groups,
-        bias=spec.bias_terms == "timed",
-    )
-    first, sizes = stream.chunks(spec.index_bits + spec.value_bits, spec.dma.chunk_words)
-    shared = FusedBlock(
-        block=block,
-        spec=spec,
-        fused=fused,
-        stream=stream,
-        first=first,
-        chunk_words=tuple(sizes.tolist()),
-        keep1=keep1.unpack(),
-        keep2=keep2.unpack(),
-    )
+    ordered = in_window_order(fused, block, pe.main_ifmap_words)
+    shared = share(block, spec, ordered, keep1, keep2)
     mask_stays = masks_on_chip(block, spec)
     tiles: list[FusedTile] = []
     for tile in output_tiles(block.dw, pe.rows, pe.cols):
@@ -181,12 +184,56 @@ def main_phase(
             "write", "output", tile.pixels * block.out_channels, on_chip=step.output_on_chip
         )
         tiles.append(FusedTile(shared, tile, loads, stores))
+    return phase_of(tiles, shared, step)
+
+
+def share(
+    block: Block, spec: ArchonSpec, fused: FusedWeight, keep1: Mask, keep2: Mask
+) -> FusedBlock:
+    """Cut the groups, in the order in which they are streamed, into beats and chunks."""
+    stream = cut(
+        fused,
+        lanes=spec.pe.adders,
+        per_lane=spec.pe.candidates_per_adder,
+        lane_order=spec.lane_order,
+        skip_empty=spec.skip_empty_groups,
+        bias=spec.bias_terms == "timed",
+    )
+    first, sizes = stream.chunks(spec.index_bits + spec.value_bits, spec.dma.chunk_words)
+    return FusedBlock(
+        block=block,
+        spec=spec,
+        fused=fused,
+        stream=stream,
+        first=first,
+        chunk_words=tuple(sizes.tolist()),
+        keep1=keep1.unpack(),
+        keep2=keep2.unpack(),
+    )
+
+
+def phase_of(tiles: Sequence[EngineTile], shared: FusedBlock, step: Step) -> Phase:
+    """Put a main phase together: where its stream comes from, and whether its tiles fit the GLB.
+
+    Raises
+    ------
+    SpecError
+        They do not.
+    """
+    spec, dw = shared.spec, shared.block.dw
     left = step.free_words(spec.glb.words) - buffered_words(tiles, spec)
-    cached = spec.weights == "cache" and int(sizes.sum()) <= left
+    cached = spec.weights == "cache" and sum(shared.chunk_words) <= left
     again: str = "glb" if cached else "dram"
-    bounds = main_bounds(stream, pe, len(tiles), block.dw.out_h * block.dw.out_w)
     phase = Phase(
-        name="main", tiles=tiles, stream_from=["dram", *[again] * (len(tiles) - 1)], bounds=bounds
+        name="main",
+        tiles=tiles,
+        stream_from=["dram", *[again] * (len(tiles) - 1)],
+        bounds=main_bounds(shared.stream, spec.pe, len(tiles), dw.out_h * dw.out_w),
     )
     check_capacity(phase, step, spec)
     return phase
+
+
+def even_shares(total: int, parts: int) -> list[int]:
+    """Cut `total` into `parts` as even as integers allow; they add up to it exactly."""
+    return [total * (part + 1) // parts - total * part // parts for part in range(parts)]

@@ -19,6 +19,7 @@ from archonsim.machines.archon.capacity import fitting
 from archonsim.machines.archon.energy import with_energy
 from archonsim.machines.archon.fused import main_phase
 from archonsim.machines.archon.ideal import ideal
+from archonsim.machines.archon.mapped import mapped_phase
 from archonsim.machines.archon.overlap import hide, idle_adder_cycles
 from archonsim.machines.archon.residency import Step, steps
 from archonsim.machines.archon.rounds import layer_phase, prediction_phases
@@ -35,6 +36,7 @@ from archonsim.trace.fused_weight import fuse
 from archonsim.trace.image import ImageInputs
 from archonsim.trace.what_if import no_masks
 from archonsim.vocabulary.components import Buffer
+from archonsim.vocabulary.stalls import Stall
 from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
 
@@ -48,7 +50,17 @@ class ArchonMachine:
     spec_type = ArchonSpec
     preset = (resources.files("archonsim.machines.archon") / "preset.toml").read_text("utf-8")
     vocabulary = Vocabulary(
-        buffers=(Buffer(name="prediction_glb", title="pred. GLB", holds=("mask",), owner="masks"),)
+        buffers=(Buffer(name="prediction_glb", title="pred. GLB", holds=("mask",), owner="masks"),),
+        stalls=(
+            Stall(
+                name="masks",
+                title="masks",
+                meaning="a beat waited for the masks of its step, on their way to the PEs",
+                order=35,
+                colour="#56B4E9",
+                hatch="--",
+            ),
+        ),
     )
     includes = (
         (
@@ -66,7 +78,7 @@ class ArchonMachine:
             " transfers"
         ),
         (
-            "time for masks that the prediction buffers cannot keep, unless mask_fetch=refetch:"
+            "time for masks that the prediction buffers cannot keep, unless mask_fetch=charged:"
             " --stats counts their words"
         ),
     )
@@ -177,7 +189,11 @@ class ArchonSimulation:
         if not isinstance(item, Block):
             return [fitting(layer_phase(step, item, spec), step, spec)]
         keep1, keep2 = image.masks(item)
-        main = main_phase(step, item, spec, fuse(item, self._trace), keep1, keep2)
+        fused = fuse(item, self._trace)
+        if spec.main_order == "mapped":
+            main = mapped_phase(step, item, spec, fused, (keep1, keep2))
+        else:
+            main = main_phase(step, item, spec, fused, keep1, keep2)
         predictions = prediction_phases(step, item, spec, self._nonzero(item))
         return [*(fitting(phase, step, spec) for phase in predictions), main]
 

@@ -101,10 +101,18 @@ class ArchonSpec:
     weights : {"stream", "cache"}
         ``stream``: fused weights are read from DRAM for every tile; ``cache``: once a block when
         they fit in the GLB.
-    mask_fetch : {"once", "refetch"}
+    main_order : {"published", "mapped"}
+        Order of the main phase's groups. ``published``: input channel, output channel, tap.
+        ``mapped``: the loop nest that takes the fewest cycles on this machine, searched block by
+        block (:mod:`archonsim.machines.archon.main_search`).
+    group_order : {"published", "balanced"}
+        Order of the groups inside a step of a mapped main phase: output by output, or the largest
+        and the smallest in turn.
+    mask_fetch : {"once", "charged"}
         ``once``: every mask word reaches the array once a tile, as the authors account for it;
-        ``refetch``: what the PEs' prediction buffers cannot keep is read again for each output
-        channel, through the prediction GLB's port. The words of such reads are counted in both.
+        ``charged``: what the PEs' prediction buffers cannot keep is read again through the
+        prediction GLB's port whenever the order of the groups needs it, and beats wait for it. In
+        the published order its words are counted in both.
     windows : {"split", "refuse"}
         What to do with windows (5x5, say) over `pe.main_ifmap_words`: cut them into rows of taps,
         or refuse them; the authors' model has no mapping for them.
@@ -136,7 +144,9 @@ class ArchonSpec:
     bias_terms: Literal["timed", "untimed"] = "timed"
     prediction_order: Literal["layer", "channel"] = "layer"
     weights: Literal["stream", "cache"] = "stream"
-    mask_fetch: Literal["once", "refetch"] = "once"
+    main_order: Literal["published", "mapped"] = "published"
+    group_order: Literal["published", "balanced"] = "published"
+    mask_fetch: Literal["once", "charged"] = "once"
     windows: Literal["split", "refuse"] = "split"
     overlap_prediction: bool = False
     skip_zero_ternary: bool = False
