@@ -248,7 +248,8 @@ def test_skipping_zero_ternary_weights_saves_additions_and_cycles() -> None:
 CHANGES = {
     "clock_mhz": 2000.0, "pe.rows": 4, "pe.cols": 4, "pe.adders": 3, "pe.candidates_per_adder": 3, "pe.fifo_depth": 4,
     "pe.ifmap_words": 1, "pe.psum_words": 1, "pe.main_ifmap_words": 3,
-    "pe.prediction_buffer_words": 1, "mask_fetch": "charged", "glb.model": "unlimited", "glb.words": 5000,
+    "pe.prediction_buffer_words": 1, "pe.mask_links": True, "main_order": "mapped",
+    "group_order": "balanced", "mask_fetch": "charged", "glb.model": "unlimited", "glb.words": 5000,
     "glb.read_words_per_cycle": 1,
     "glb.write_words_per_cycle": 1, "prediction_glb.model": "unlimited", "prediction_glb.words": 10,
     "prediction_glb.read_words_per_cycle": 1, "prediction_glb.write_words_per_cycle": 1, "dram.model": "unlimited",
@@ -269,6 +270,14 @@ ELSEWHERE = {
     "energy_rules",
     "fused_density",
     "survival",
+}
+
+
+#: Keys that only count with others.
+BESIDE = {
+    "pe.prediction_buffer_words": ("mask_fetch=charged",),
+    "pe.mask_links": ("main_order=mapped", "mask_fetch=charged"),
+    "group_order": ("main_order=mapped",),
 }
 
 
@@ -300,8 +309,7 @@ def test_every_key_has_an_effect(key: str) -> None:
 
     part, _, name = key.rpartition(".")
     beside = (f"{part}.model=banks",) if name in ("banks", "entry_words", "device") else ()
-    if key == "pe.prediction_buffer_words":
-        beside = ("mask_fetch=charged",)
+    beside += BESIDE.get(key, ())
     assert figures(archon(*beside, f"{key}={CHANGES[key]}".lower())) != figures(archon(*beside))
 
 

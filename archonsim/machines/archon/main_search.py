@@ -75,7 +75,7 @@ def fetch_words(
     if window:  # neighbours share the pixels of the input map, which are read once
         count = units // extents.taps * pixels.halo
     elif links and operand in ("keep1", "keep2") and "k" in extents.relevant(operand):
-        count = units * -(-pixels.halo // extents.taps)
+        count = units * min(pixels.own, -(-pixels.halo // extents.taps))
     else:
         count = units * pixels.own
     return -(-count // WORD_BITS) if operand in ("keep1", "keep2") else count
