@@ -308,7 +308,9 @@ def test_every_key_has_an_effect(key: str) -> None:
         ]
 
     part, _, name = key.rpartition(".")
-    beside = (f"{part}.model=banks",) if name in ("banks", "entry_words", "device") else ()
+    beside: tuple[str, ...] = (
+        (f"{part}.model=banks",) if name in ("banks", "entry_words", "device") else ()
+    )
     beside += BESIDE.get(key, ())
     assert figures(archon(*beside, f"{key}={CHANGES[key]}".lower())) != figures(archon(*beside))
 

@@ -103,7 +103,7 @@ def test_costs_count_the_fetches_of_a_walk_through_the_groups(
 
 
 def _sums(nest: Nest, mapping: MainMapping, steps: np.ndarray) -> set[tuple[int, ...]]:
-    outer = [name for name in ("g", "o") if not mapping.spans("psum", name)]  # type: ignore[arg-type]
+    outer = [name for name in ("g", "o") if not mapping.spans("psum", name)]
     return {tuple(int(nest.loops[name][step]) for name in outer) for step in steps}  # type: ignore[index]
 
 
