@@ -65,8 +65,8 @@ SCALESIM = """
 import sys, time
 from scalesim.scale_sim import scalesim
 folder = sys.argv[1]
-run = scalesim(save_disk_space=True, verbose=False, config=folder + "/scale.cfg", topology=folder + "/bench.csv",
-               layout=folder + "/layout.csv")
+run = scalesim(save_disk_space=True, verbose=False, config=folder + "/scale.cfg",
+               topology=folder + "/bench.csv", layout=folder + "/layout.csv")
 since = time.perf_counter()
 run.run_scale(top_path=folder)
 sys.stderr.write(f"\\nseconds {time.perf_counter() - since}\\n")

@@ -25,20 +25,21 @@ DIGITS, CIFAR = (
 
 SWEEPS = {
     "1000 ideal points, fusionet_c10 on archon": [
-        "-a", "archon", "-w", "fusionet_c10", "--fidelity", "ideal", "--param", "pe.rows=4..13", "--param", "pe.cols=4..13",
-        "--param", "pe.adders=1..10",
+        "-a", "archon", "-w", "fusionet_c10", "--fidelity", "ideal", "--param", "pe.rows=4..13",
+        "--param", "pe.cols=4..13", "--param", "pe.adders=1..10",
     ],
     "1000 ideal points, 4 networks on 5 machines": [
-        "-a", "archon", "-a", "dense", "-a", "sparse", "-a", "systolic", "-a", "fuse", "-w", "fusionet_c10", "-w",
-        "mobilenetv2_c10", "-w", "mnasnet_c10", "-w", "shufflenet_c10", "--fidelity", "ideal", "--param", "clock_mhz=100..1080..20",
+        "-a", "archon", "-a", "dense", "-a", "sparse", "-a", "systolic", "-a", "fuse", "-w",
+        "fusionet_c10", "-w", "mobilenetv2_c10", "-w", "mnasnet_c10", "-w", "shufflenet_c10",
+        "--fidelity", "ideal", "--param", "clock_mhz=100..1080..20",
     ],
     "64 cycle points, fusionet_digits.h5": [
-        "-a", "archon", "-w", DIGITS, "--param", "pe.rows=4,8,16,32", "--param", "pe.adders=2..9", "--param",
-        "lane_order=rotate,fixed",
+        "-a", "archon", "-w", DIGITS, "--param", "pe.rows=4,8,16,32", "--param", "pe.adders=2..9",
+        "--param", "lane_order=rotate,fixed",
     ],
     "64 cycle points, fusionet_c10.h5": [
-        "-a", "archon", "-w", CIFAR, "--param", "pe.rows=4,8,16,32", "--param", "pe.adders=2..9", "--param",
-        "lane_order=rotate,fixed",
+        "-a", "archon", "-w", CIFAR, "--param", "pe.rows=4,8,16,32", "--param", "pe.adders=2..9",
+        "--param", "lane_order=rotate,fixed",
     ],
 }  # fmt: skip
 

@@ -1,8 +1,8 @@
-"""A mapping as data: which loops run at which level of a hierarchy, in which order, in time or across the array.
+"""A mapping as data: the loops of each storage level, their order, and what is spatial.
 
 A loop is written ``"Q8"`` (dimension and bound, in time), ``"M2x"`` or ``"C4y"`` (across the
-array's axis X or Y); a level
-lists its loops from the outermost to the innermost, and in a file a mapping is a table of levels (TOML or JSON)::
+array's axis X or Y). A level lists its loops from the outermost to the innermost; in a file a
+mapping is a table of levels (TOML or JSON)::
 
     dram = ["Q8"]
     glb = ["P32", "M2x", "Q4x"]

@@ -36,7 +36,7 @@ def _key(problem: Problem, hierarchy: Hierarchy, free: bool) -> dict[str, Any]:
 
 @lru_cache(maxsize=KEPT)
 def best_mapping(problem: Problem, hierarchy: Hierarchy, free: bool = False) -> Mapping:
-    """Return :func:`archonsim.dataflow.mapper.find_mapping`'s result, from the cache when it is there."""
+    """Return :func:`archonsim.dataflow.mapper.find_mapping`'s result, cached if possible."""
     key = _key(problem, hierarchy, free)
     table = disk.load(TOPIC, key)
     if table is not None:

@@ -234,7 +234,9 @@ def _check_capacity(hierarchy: Hierarchy, table: Ints, limits: Limits, where: st
 def costs(
     problem: Problem, dims: Ints, candidates: Ints, levels: Ints, axes: Ints, hierarchy: Hierarchy
 ) -> tuple[Ints, NDArray[np.float64]]:
-    """Return cycles (-1 where a tile does not fit) and energies of nests that differ in their bounds.
+    """Return cycles and energies of nests that differ in their bounds.
+
+    Cycles are -1 where a tile does not fit.
 
     Parameters
     ----------
@@ -265,7 +267,7 @@ def costs(
 
 
 def loop_columns(loops: Sequence[tuple[int, str, str]]) -> tuple[Ints, Ints, Ints]:
-    """Turn (level, dimension, axis) of a nest's loops into the kernel's ``dims``, ``levels`` and ``axes``."""
+    """Turn (level, dimension, axis) of a nest's loops into ``dims``, ``levels`` and ``axes``."""
     dims = np.array([DIMENSIONS.index(dimension) for _, dimension, _ in loops], np.int64)
     levels = np.array([level for level, _, _ in loops], np.int64)
     axes = np.array([_AXES[axis] for _, _, axis in loops], np.int64)

@@ -2,11 +2,12 @@
 
 The conventions are Timeloop's (the 2021 release, with which ICS'21 was evaluated):
 
-- A level fetches what its tile needs beyond the tile of the step before. A step that moves a tile forward along one axis by
-  less than its extent fetches the new part only; any other step fetches the whole tile (state is
-  not kept when a direction is reversed).
-- A word fetched by several PEs for the same indices is read once at the level above (multicast); windows that merely overlap
-  are not shared. Partial sums of PEs that differ in reduced indices are added up on their way.
+- A level fetches what its tile needs beyond the tile of the step before. A step that moves a tile
+  forward along one axis by less than its extent fetches the new part only; any other step fetches
+  the whole tile (state is not kept when a direction is reversed).
+- A word fetched by several PEs for the same indices is read once at the level above (multicast);
+  windows that merely overlap are not shared. Partial sums of PEs that differ in reduced indices are
+  added up on their way.
 - Operands of a MAC are read in every cycle; the first update of an output needs no read.
 
 Arrays: a nest has loops ``dims, bounds, levels, axes`` (outermost first); ``axes`` is 0 for time, 1
@@ -130,7 +131,7 @@ def _partition(kind, axis, distance, bounds, levels, axes, first, extents):  # t
 
 @njit(cache=True)
 def _copies(axis, bounds, levels, axes, above, first):  # type: ignore[no-untyped-def]
-    """Different tiles that the instances of level `first` under one of level `above` hold at a time."""
+    """Count the different tiles at level `first` under one instance of level `above`."""
     copies = 1
     for at in range(len(bounds)):
         if axes[at] and above <= levels[at] < first and axis[at] >= 0:

@@ -18,7 +18,7 @@ Indices = dict[str, int]
 
 
 def _box(kind: str, problem: Problem, low: Indices, high: Indices, own_inputs: bool) -> Box:
-    """Smallest box of a tensor around the elements that indices ``low`` to ``high`` (both included) touch."""
+    """Return a tensor's smallest box that indices ``low`` to ``high`` (inclusive) touch."""
     if kind == "weight":
         return tuple((low[d], high[d]) for d in "CMRS")
     if kind == "output":
@@ -55,7 +55,7 @@ def _new(before: Box | None, now: Box) -> int:
 
 
 def _walk(loops: list[tuple[int, Loop]]) -> Iterator[tuple[dict[int, int], Indices]]:
-    """Yield the index of each loop (by position) and the indices of the dimensions, step by step."""
+    """Yield, step by step, the index of each loop and the indices of the dimensions."""
     for values in itertools.product(*(range(loop.bound) for _, loop in loops)):
         at = dict.fromkeys(DIMENSIONS, 0)
         for (_, loop), value in zip(loops, values, strict=True):
@@ -66,7 +66,10 @@ def _walk(loops: list[tuple[int, Loop]]) -> Iterator[tuple[dict[int, int], Indic
 def step_counts(
     problem: Problem, mapping: Mapping, hierarchy: Hierarchy, *, own_inputs: bool = False
 ) -> dict[tuple[str, str], tuple[int, int, int]]:
-    """Count (words that the level below asks for, words fetched from above, words of a tile) of each level's first instance."""
+    """Count the accesses of each level's first instance, step by step.
+
+    A count is (words that the level below asks for, words fetched from above, words of a tile).
+    """
     names = hierarchy.names
     loops = [(names.index(level), loop) for level, loop in mapping.loops()]
     counts: dict[tuple[str, str], tuple[int, int, int]] = {}

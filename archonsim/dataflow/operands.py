@@ -2,7 +2,8 @@
 
 DRAM words in order, and accesses of the three on-chip buffers.
 
-Folds run in a fixed order (own decision): the operand of the outer loop is held while the inner loop sweeps the other one::
+Folds run in a fixed order (own decision): the operand of the outer loop is held while the inner
+loop sweeps the other one::
 
     os   for pixels: for filters         an output leaves after its fold
     ws   for filters: for terms          sums wait in the output buffer for the next terms
@@ -130,7 +131,10 @@ def _reads(layer: Layer, gemm: Gemm, folds: Folds, buffers: BufferSizes) -> tupl
 
 
 def _sums(words: Words, sweeps: int, ofmap_words: int) -> tuple[Words, Words, Words]:
-    """Finished outputs written, partial sums written and partial sums read of each column fold and sweep over the terms."""
+    """Count output words of each column fold and sweep over the terms.
+
+    Finished outputs written, partial sums written and partial sums read.
+    """
     sweep = np.arange(sweeps)
     spills = (2 * words > ofmap_words)[:, None]
     outputs = np.where(sweep == sweeps - 1, words[:, None], 0)

@@ -48,7 +48,7 @@ class PassGrid:
 
 
 def _indices(loops: list[tuple[Loop, int]]) -> Ints:
-    """First indices of every iteration of some loops (outermost first), each given with its step."""
+    """First indices of every iteration of some loops, outermost first, each with its step."""
     table = np.zeros((1, 7), np.int64)
     for loop, step in loops:
         moves = np.zeros((loop.bound, 7), np.int64)

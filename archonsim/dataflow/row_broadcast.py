@@ -1,4 +1,6 @@
-"""FuSe layers on a systolic array with one weight broadcast wire a row (DATE'21, FuSeConv), in three named conventions.
+"""FuSe layers on a systolic array with one weight broadcast wire a row, in three conventions.
+
+Source: FuSeConv (DATE'21).
 
 A 1xK (or Kx1) depthwise layer is a bundle of lines: channels x map rows (or columns). A line
 occupies an array row, a position of it a PE; inputs move in along the row, then the K taps are

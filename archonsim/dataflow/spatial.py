@@ -80,7 +80,7 @@ class SpatialMapping:
         )
 
     def channels_before(self, unit: int, per_group: int) -> int:
-        """Output channels that the first `unit` rounds cover, with `per_group` output channels in a group."""
+        """Output channels of the first `unit` rounds; a group has `per_group` of them."""
         group, rounds = divmod(unit, self.rounds[1])
         return group * per_group + min(rounds * self.extent[1], per_group)
 

@@ -24,7 +24,9 @@ class RunningTile(Protocol):
         """Entries in FIFOs."""
 
     def run(self, chunk: int, arrival: int, source: str) -> int:
-        """Compute chunk number `chunk`, whose stream data are there from cycle `arrival` on, the last of them from `source`.
+        """Compute chunk number `chunk`.
+
+        Its stream data have arrived in cycle `arrival`, the last of them from `source`.
 
         Returns the cycle after the last in which the chunk needed its data.
         """

@@ -36,7 +36,10 @@ class Request:
         return self.piece + 1 == self.of
 
     def share(self, words: int, grain: int = 1) -> int:
-        """Words of this piece when `words` are cut as evenly as integers allow, in multiples of `grain` but for the last."""
+        """Words of this piece when `words` are cut evenly.
+
+        All pieces but the last are multiples of `grain`.
+        """
 
         def before(piece: int) -> int:
             return words if piece == self.of else words * piece // self.of // grain * grain

@@ -12,7 +12,9 @@ from archonsim.engine.clock import Clock
 
 
 class StreamBuffer:
-    """Room for some chunks of the stream, between the DMA that fills it and the array that empties it.
+    """Room for some chunks of the stream, between the DMA and the array.
+
+    The DMA fills it, the array empties it.
 
     It makes an event of its own only when one side has to wait for the other to come that far: the
     end of a chunk in the array is what frees its place.
@@ -40,7 +42,7 @@ class StreamBuffer:
         self._sent += 1
 
     def put(self, arrival: int, source: str) -> None:
-        """Announce a chunk, whose data are there from cycle `arrival` on, the last of them from `source`."""
+        """Announce a chunk that has arrived in cycle `arrival`, the last words from `source`."""
         self._arrivals.append((arrival, source))
         self._rouse()
 

@@ -17,8 +17,8 @@ from archonsim.trace.tensors import Floats
 #: rearrangement of values, ``split`` a share of the channels, ``pass`` nothing, ``free`` what costs
 #: no multiplications and is none of the others.
 Op = Literal[
-    "input", "conv", "linear", "norm", "activation", "pad", "pool", "avgpool", "add", "multiply", "concat", "shuffle", "move",
-    "split", "pass", "free",
+    "input", "conv", "linear", "norm", "activation", "pad", "pool", "avgpool", "add", "multiply",
+    "concat", "shuffle", "move", "split", "pass", "free",
 ]  # fmt: skip
 
 

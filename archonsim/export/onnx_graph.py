@@ -390,6 +390,6 @@ def _other(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str
 
 
 _ARGUMENTS = {
-    "Conv": _conv, "Gemm": _gemm, "MatMul": _matmul, "BatchNormalization": _norm, "Clip": _clip, "MaxPool": _pool,
-    "AveragePool": _pool, "Pad": _pad,
+    "Conv": _conv, "Gemm": _gemm, "MatMul": _matmul, "BatchNormalization": _norm, "Clip": _clip,
+    "MaxPool": _pool, "AveragePool": _pool, "Pad": _pad,
 }  # fmt: skip

@@ -9,15 +9,11 @@ from archonsim.errors import WorkloadError
 from archonsim.export.graph import Op
 
 _BY_OP: Final[dict[Op, str]] = {
-    "conv": "conv2d conv",
-    "linear": "linear gemm matmul",
+    "conv": "conv2d conv", "linear": "linear gemm matmul",
     "norm": "batchnorm2d batchnorm1d batchnorm batchnormalization",
-    "pad": "pad zeropad2d constantpadnd",
-    "pool": "maxpool2d avgpool2d maxpool averagepool",
-    "avgpool": "adaptiveavgpool2d globalaveragepool mean reducemean",
-    "add": "add iadd",
-    "multiply": "mul imul",
-    "concat": "cat concat concatenate",
+    "pad": "pad zeropad2d constantpadnd", "pool": "maxpool2d avgpool2d maxpool averagepool",
+    "avgpool": "adaptiveavgpool2d globalaveragepool mean reducemean", "add": "add iadd",
+    "multiply": "mul imul", "concat": "cat concat concatenate",
     "move": "view reshape permute transpose contiguous flatten unflatten squeeze unsqueeze channelshuffle pixelshuffle viewcopy",
     "split": "chunk split splitwithsizes getitem narrow slice select gather",
     "pass": "dropout dropout2d featuredropout alphadropout identity stochasticdepth clone detach alias to cast",

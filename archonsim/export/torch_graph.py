@@ -183,8 +183,8 @@ def _replace_relu6(traced: fx.GraphModule, graph: Graph) -> None:
 
 #: Attributes of modules that are arguments of their operators.
 _ATTRIBUTES: Final = (
-    "weight", "bias", "stride", "padding", "dilation", "groups", "padding_mode", "running_mean", "running_var", "eps",
-    "kernel_size", "value", "min_val", "max_val",
+    "weight", "bias", "stride", "padding", "dilation", "groups", "padding_mode", "running_mean",
+    "running_var", "eps", "kernel_size", "value", "min_val", "max_val",
 )  # fmt: skip
 #: Operators whose result depends on no value of what they read.
 _SHAPE_ONLY: Final = ("ones_like", "zeros_like", "full_like")

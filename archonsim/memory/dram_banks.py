@@ -7,11 +7,11 @@ as the transfer is known and the bank is done with its old row, in the same orde
 
 For burst i, in bank b and row r, of a transfer asked for at time t:
 
-- its row is open, or is opened at ``max(t + RP if another row is open, activation of b + RAS + RP, end of b's data (+ WR after a
-  write) + RP, last activation of any bank + RRD)``; data of an open row is not precharged before
-  its last burst is done;
-- its data start at ``max(t, activation of b + RCD) + CL`` (CWL for writes), and not before the data of burst i - 1 are through
-  (``+ WTR`` or ``RTW`` where the direction changes).
+- its row is open, or is opened at ``max(t + RP if another row is open, activation of b + RAS + RP,
+  end of b's data (+ WR after a write) + RP, last activation of any bank + RRD)``; data of an open
+  row is not precharged before its last burst is done;
+- its data start at ``max(t, activation of b + RCD) + CL`` (CWL for writes), and not before the data
+  of burst i - 1 are through (``+ WTR`` or ``RTW`` where the direction changes).
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class _Bank:
 def step_channel(
     asked: Sequence[Asked], ticks: Ticks, banks: int, bursts_per_row: int
 ) -> list[tuple[int, int]]:
-    """Return, for each transfer, the ticks in which its first data start and its last are through."""
+    """Return the ticks in which each transfer's first data start and its last are through."""
     bursts = [
         _Burst(one, (one.first_burst + number) // bursts_per_row)
         for one in asked
@@ -104,7 +104,7 @@ def _bursts_that_open(bursts: Sequence[_Burst], banks: int) -> list[_Burst]:
 
 
 def _maybe_precharge(bank: _Bank, now: int, ticks: Ticks) -> None:
-    """Close a row that the bank's next burst does not want, once that burst is asked for and the row may be closed."""
+    """Close a row that the bank's next pending burst does not need, as soon as it may be closed."""
     if bank.row is None or not bank.waits_for:
         return
     wanted = bank.waits_for[0]

@@ -15,7 +15,9 @@ Residual = Literal["none", "add", "concat"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """PW1 (C -> M) -> ReLU -> DW (K x K, stride s) -> ReLU -> PW2 (M -> O), each with batch normalisation.
+    """PW1 (C -> M) -> ReLU -> DW (K x K, stride s) -> ReLU -> PW2 (M -> O).
+
+    Each layer has a batch normalisation.
 
     Attributes
     ----------
@@ -156,7 +158,7 @@ class Block:
 
     @property
     def reach(self) -> tuple[tuple[bool, ...], ...]:
-        """Whether the outputs of each group of PW2 depend on the inputs of each group of PW1, ``[PW2's][PW1's]``."""
+        """Whether a group of PW2 depends on a group of PW1, ``[PW2 group][PW1 group]``."""
         each = self.mid_channels // self.groups
         groups = [read // each for read in self.pw2_reads]
         return tuple(

@@ -1,4 +1,7 @@
-"""Rows of a user's table: separated by commas, semicolons or tabs, with quotes, blanks and comments."""
+"""Rows of a user's table, with quotes, blanks and comments.
+
+Commas, semicolons or tabs separate the columns.
+"""
 
 from __future__ import annotations
 

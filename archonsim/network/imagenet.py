@@ -1,4 +1,6 @@
-"""ImageNet networks of DATE'21 and their FuSe variants, from tables in ``archonsim/data/networks/imagenet``.
+"""ImageNet networks of DATE'21 and their FuSe variants.
+
+The tables are in ``archonsim/data/networks/imagenet``.
 
 A FuSe variant replaces a K x K depthwise layer on C channels by a 1xK and a Kx1 depthwise layer,
 whose outputs are concatenated: ``full`` gives both all C channels (2C into the pointwise layer
@@ -131,7 +133,10 @@ class _Unit:
 
 
 def imagenet_layers(table: Table, variant: str) -> list[Layer]:
-    """Return the layers of a table in one variant (``""``, ``"full"``, ``"half"``, ``"full-50"``, ``"half-50"``)."""
+    """Return the layers of a table in one variant.
+
+    The variant is ``""``, ``"full"``, ``"half"``, ``"full-50"`` or ``"half-50"``.
+    """
     at = MapCursor(3, 224, 224)
     layers = [at.layer("conv", "conv", **{"kernel": 3, "stride": 2, "padding": 1, **table["stem"]})]
     if "stem_pool" in table:

@@ -17,7 +17,7 @@ COMPUTE_KINDS: frozenset[str] = frozenset({"conv", "depthwise", "fc"})
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zero padding (before, after) along one axis so that the output has ``ceil(size / stride)`` pixels.
+    """Zero padding (before, after) along one axis for ``ceil(size / stride)`` output pixels.
 
     The odd pixel goes behind, as in TensorFlow, with which the networks of ICS'21 were trained.
     """
@@ -52,8 +52,8 @@ class Layer:
         Applied after the batch normalisation.
     batchnorm, bias : bool
     sparsity : (N, M) or None
-        N of every M consecutive weights of a filter may be non-zero, as SCALE-Sim 3's column ``N:M``
-        states; ``(1, 1)`` states a dense layer. None: the shape says nothing of its weights.
+        N of every M consecutive weights of a filter may be non-zero, as SCALE-Sim 3's column
+        ``N:M`` states; ``(1, 1)`` states a dense layer. None: the shape does not state it.
     """
 
     name: str
@@ -157,7 +157,10 @@ class Layer:
 
     @property
     def kept_weights(self) -> int:
-        """Weights that a stated N:M sparsity leaves; a filter's last, shorter run keeps at most N."""
+        """Weights that a stated N:M sparsity leaves.
+
+        A filter's last, shorter run keeps at most N.
+        """
         if self.sparsity is None or not self.is_compute:
             return self.weights
         kept, run = self.sparsity

@@ -128,7 +128,7 @@ class _Row:
 
 
 def _whole(digits: str) -> int:
-    """Read decimal digits; one beyond any limit stands for all of them that are too many to read."""
+    """Read decimal digits; too many digits give a number beyond any limit."""
     return int(digits) if len(digits) < 20 else SIZE_LIMIT
 
 

@@ -1,4 +1,4 @@
-"""A workload: the layers and blocks of a network in order, where they come from, and (maybe) its trace."""
+"""A workload: layers and blocks of a network in order, their provenance, and optionally a trace."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class Provenance:
 
     @property
     def masks_from(self) -> str:
-        """`mask_source`, or ``"untrained"`` where a network computed the masks that nobody trained."""
+        """`mask_source`, or ``"untrained"`` for masks that an untrained network computed."""
         return mask_origin({"mask_source": self.mask_source, "untrained": self.untrained})
 
 
 def mask_origin(provenance: Mapping[str, Any]) -> str:
-    """Return :attr:`Provenance.masks_from` of a provenance that is plain data, as results store it."""
+    """Return :attr:`Provenance.masks_from` of a provenance that is plain data, as in results."""
     source = str(provenance["mask_source"])
     return "untrained" if source == "trained" and provenance.get("untrained") else source
 

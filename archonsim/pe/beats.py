@@ -87,7 +87,9 @@ def cut(
     skip_empty: bool = False,
     bias: bool = True,
 ) -> BeatStream:
-    """Deal a block's candidates out to beats of at most ``lanes * per_lane`` candidates of one group.
+    """Deal a block's candidates out to beats.
+
+    A beat has at most ``lanes * per_lane`` candidates, all of one group.
 
     Parameters
     ----------

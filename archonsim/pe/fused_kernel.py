@@ -16,7 +16,7 @@ from archonsim.trace.fused_weight import FusedWeight
 def _fused(  # type: ignore[no-untyped-def]
     x, keep1, keep2, start, mid, value, out, channel, tap, window, late, output, limit, sums
 ):
-    """Add `output` up: for each pixel and group, first the survivors' weights, then one multiplication.
+    """Compute `output`: survivors' weights of each pixel and group, then one multiplication.
 
     `sums` counts sums with survivors, those that leave the range of +-`limit` on the way, and keeps
     the farthest that any goes.
@@ -111,7 +111,7 @@ def accumulator_use(
     value_bits: int,
     accumulator_bits: int,
 ) -> AccumulatorUse:
-    """Add the survivors up in fixed point, in the order in which they are streamed, and see how far the sums go.
+    """Add the survivors up in fixed point, in streaming order, and record the sums' range.
 
     Parameters
     ----------

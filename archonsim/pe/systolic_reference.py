@@ -65,7 +65,7 @@ class Array:
         self.edge = self.last_operand = self.last_sum = 0
 
     def cells(self) -> list[tuple[int, int, ProcessingElement]]:
-        """All PEs, last row and column first, so that a PE still sees its neighbours' old registers."""
+        """All PEs, last row and column first: a PE still sees its neighbours' old registers."""
         return [
             (i, j, self.grid[i][j])
             for i in reversed(range(self.rows))

@@ -100,7 +100,9 @@ class BufferSpec:
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class PrefetchSpec:
-    """How far the DMA, which moves data between DRAM and the chip in a fixed order, may run ahead of the array.
+    """The DMA, which moves data between DRAM and chip in a fixed order.
+
+    Its limits say how far it may run ahead of the array.
 
     Attributes
     ----------

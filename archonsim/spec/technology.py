@@ -215,7 +215,7 @@ class Technology:
 
 @cache
 def load_technology(name: str, words: Vocabulary | None = None) -> Technology:
-    """Return a shipped technology by name, or read one from a TOML file (``name`` ends in ``.toml``).
+    """Return a shipped technology by name, or read a TOML file (``name`` ends in ``.toml``).
 
     Parameters
     ----------

@@ -109,7 +109,10 @@ def input_digest(mask: Mask) -> str:
 
 
 def _told(item: Layer | Block) -> dict[str, Any]:
-    """Return the fields that differ from their defaults, so that a field added later leaves old digests as they are."""
+    """Return the fields that differ from their defaults.
+
+    A field that is added later leaves the digests of older files as they are.
+    """
     told: dict[str, Any] = {"type": type(item).__name__}
     for one in fields(item):
         value = getattr(item, one.name)

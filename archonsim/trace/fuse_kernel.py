@@ -1,4 +1,4 @@
-"""Numba kernels: which (o, c, k, m) have a non-zero fused weight, for either order of a block's layers."""
+"""Numba kernels: which (o, c, k, m) have a non-zero fused weight, for both layer orders."""
 
 from __future__ import annotations
 

@@ -219,7 +219,10 @@ def _branch(
 def _normalised(
     block: Block, layers: Tensors, masks: tuple[Mask, Mask, Mask, Mask], x: Floats
 ) -> Tensors:
-    """Return the last layer's tensors with a scale that keeps the block's output near variance 1, as trained ones do."""
+    """Scale the last layer's tensors so that the block's output has a variance near 1.
+
+    Outputs of trained networks have it, too.
+    """
     last = block.layers[-1].name
     spread = float(_branch(block, layers, masks, x).std())
     factor = 1 / spread if spread > 0 else 1.0

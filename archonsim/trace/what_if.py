@@ -1,4 +1,4 @@
-"""What-if masks: the trace's own, an oracle's, both or either, all ones, random ones, or the trace's with bits flipped."""
+"""What-if masks: traced, oracle, both, either, all ones, random, or traced with bits flipped."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class MaskPolicy:
 
 
 def no_masks(workload: Workload) -> MaskError:
-    """Return the error of a run that needs masks, or the weights they belong to, for a workload without.
+    """Return the error of a run that needs masks or weights which its workload lacks.
 
     The line names what is missing: everything but shapes, blocks that masks could be of, or images.
     """
@@ -137,10 +137,10 @@ def no_masks(workload: Workload) -> MaskError:
         )
     if not any(block.predicted for block in workload.blocks()):
         return MaskError(
-            f"workload {workload.name!r} has weights, but no block that fuses, so there are no masks"
-            " (archonsim export --list says why no block does)"
+            f"workload {workload.name!r} has weights, but no block that fuses, so there are no"
+            " masks (archonsim export --list says why no block does)"
         )
     return MaskError(
-        f"workload {workload.name!r} has weights, but masks of no image: export it with --images, or"
-        " use what-if masks (--masks all or random:P)"
+        f"workload {workload.name!r} has weights, but masks of no image: export it with --images,"
+        " or use what-if masks (--masks all or random:P)"
     )

@@ -60,7 +60,7 @@ def _takes(layer: Layer, made: MapShape) -> bool:
 
 
 def check_structure(workload: Workload) -> None:
-    """Check that blocks are possible, and that every layer and block can take some map that was made before it."""
+    """Check that blocks are possible and that every input is a map made before it."""
     names: set[str] = set()
     for block in workload.blocks():
         if block.name in names:

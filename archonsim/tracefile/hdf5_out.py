@@ -22,7 +22,10 @@ def make_group(parent: h5py.Group, name: str) -> h5py.Group:
 
 
 def put_attributes(node: h5py.Group, values: Mapping[str, object]) -> None:
-    """Write attributes: text as fixed-length UTF-8 (variable length has no checksum), None not at all."""
+    """Write attributes, except None.
+
+    Text is fixed-length UTF-8: HDF5 keeps no checksum of text of variable length.
+    """
     for name, value in values.items():
         if value is None:
             continue
@@ -88,7 +91,7 @@ def put_floats(group: h5py.Group, name: str, array: NDArray[np.float32]) -> None
 
 
 def put_images(group: h5py.Group, name: str, maps: NDArray[np.float32]) -> None:
-    """Write ``maps : (images, C, H, W)``, one chunk an image, as float16 where that loses nothing."""
+    """Write ``maps : (images, C, H, W)``, one chunk an image, as float16 if that loses nothing."""
     stored = narrow(maps)
     make_dataset(group, name, maps.shape, stored.dtype, chunk=(1, *maps.shape[1:]), shuffle=True)[
         ...

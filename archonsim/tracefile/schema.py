@@ -114,6 +114,9 @@ UNITS: Final = {**LAYER_SIZES, "padding": "pixels (top, bottom, left, right)"}
 
 
 def group_name(name: str) -> str:
-    """Return `name` as an HDF5 link name, in which ``/`` would open a group and ``.`` is the group itself."""
+    """Return `name` as an HDF5 link name.
+
+    In a link ``/`` would open a group, and ``.`` is the group itself.
+    """
     link = name.replace("%", "%25").replace("/", "%2F")
     return link.replace(".", "%2E") if set(link) == {"."} else link

@@ -193,11 +193,23 @@ def test_archs_prints_what_config_reads(
 ON_SHAPES = ["run", "-a", "archon", "-w", "fusionet_c10"]
 BAD = {
     "missing file": (["run", "-a", "archon", "-w", "nowhere.h5"], ["nowhere.h5", "no such file"]),
-    "unknown network": (["run", "-a", "archon", "-w", "fusionet_c11"], ["fusionet_c11", "did you mean"]),
-    "unknown arch": (["run", "-a", "archn", "-w", "fusionet_c10"], ["unknown architecture 'archn'", "'archon'"]),
-    "shape-only in cycle": (ON_SHAPES, ["shapes only", "archonsim export", "synthesize", "--fidelity ideal"]),
+    "unknown network": (
+        ["run", "-a", "archon", "-w", "fusionet_c11"],
+        ["fusionet_c11", "did you mean"],
+    ),
+    "unknown arch": (
+        ["run", "-a", "archn", "-w", "fusionet_c10"],
+        ["unknown architecture 'archn'", "'archon'"],
+    ),
+    "shape-only in cycle": (
+        ON_SHAPES,
+        ["shapes only", "archonsim export", "synthesize", "--fidelity ideal"],
+    ),
     "unknown key": ([*ON_SHAPES, "--set", "pe.ader=1"], ["pe.ader", "did you mean 'pe.adders'"]),
-    "zero adders": ([*ON_SHAPES, "--set", "pe.adders=0"], ["pe.adders is 0", "greater than or equal to 1"]),
+    "zero adders": (
+        [*ON_SHAPES, "--set", "pe.adders=0"],
+        ["pe.adders is 0", "greater than or equal to 1"],
+    ),
     "ill-typed": ([*ON_SHAPES, "--set", "pe.adders=x"], ["pe.adders is 'x'", "integer"]),
     "missing option": (["run"], ["--arch"]),
     "unknown option": (["run", "--arc", "x"], ["--arc"]),
@@ -206,7 +218,7 @@ BAD = {
     "bad images": ([*ON_SHAPES, "--images", "x"], ["--images is 'x'"]),
     "bad masks": ([*ON_SHAPES, "--masks", "x"], ["--masks is 'x'", "oracle"]),
     "verify without masks": (["verify", "-w", "fusionet_c10"], ["shapes only"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -20,31 +20,116 @@ COMPARE = ("compare", "-a", "hostile,dense", "-w", "fusionet_digits")
 #: The second machine of the page with one thing changed, and what is said of it.
 REFUSED: list[tuple[str, str, str, tuple[str, ...]]] = [
     # Seen when it is loaded.
-    ("ideal_includes = (\"compute\",)", "", "ideal_includes is missing", COMPARE),
-    ("excludes = (\"everything else\",)", "excludes = \"everything else\"", "excludes is 'everything else'; it must be a tuple of texts", RUN),
-    ("def steps(self, workload):", "def steps(self):", "steps takes (); it must take (workload)", RUN),
-    ("name = \"hostile\"", "name = \"other\"", "name is 'other'; it must be the name that it is registered as", RUN),
-    ("MACHINE = GatherMachine()", "MACHINE = GatherMachine", "the entry point is the class GatherMachine; it must be an object of it", RUN),
+    ('ideal_includes = ("compute",)', "", "ideal_includes is missing", COMPARE),
+    (
+        'excludes = ("everything else",)',
+        'excludes = "everything else"',
+        "excludes is 'everything else'; it must be a tuple of texts",
+        RUN,
+    ),
+    (
+        "def steps(self, workload):",
+        "def steps(self):",
+        "steps takes (); it must take (workload)",
+        RUN,
+    ),
+    (
+        'name = "hostile"',
+        'name = "other"',
+        "name is 'other'; it must be the name that it is registered as",
+        RUN,
+    ),
+    (
+        "MACHINE = GatherMachine()",
+        "MACHINE = GatherMachine",
+        "the entry point is the class GatherMachine; it must be an object of it",
+        RUN,
+    ),
     ("decodes_per_cycle = 4\n", "decodes_per_cycle = 0\n", "preset: ", RUN),
     ("clock_mhz = 500", "clock_mhz = [", "preset is no TOML", RUN),
-    ("owner=\"unpacking\"),)", "owner=\"unpackers\"),)", "stall cause 'unpack': owner is 'unpackers'; it must be an owner of cycles; did you mean 'unpacking'?", RUN),
-    ("letter=\"L\"", "letter=\"M\"", "owner 'ragged': letter is 'M', which 'macs' has; it must be one letter of its own", RUN),
-    ("Component(name=\"decoder\"", "Component(name=\"mac\"", "component 'mac' is a common one that every machine may use", RUN),
-    ("holds=(\"input\",)", "holds=(\"inputs\",)", "buffer 'line_buffer' holds 'inputs', which is no kind of data; did you mean 'input'?", RUN),
-    ("Kind(name=\"index\"", "Kind(name=\"my index\"", "kind of data 'my index': a name is lower-case letters, digits and underscores", RUN),
+    (
+        'owner="unpacking"),)',
+        'owner="unpackers"),)',
+        "stall cause 'unpack': owner is 'unpackers'; it must be an owner of cycles; did you mean 'unpacking'?",
+        RUN,
+    ),
+    (
+        'letter="L"',
+        'letter="M"',
+        "owner 'ragged': letter is 'M', which 'macs' has; it must be one letter of its own",
+        RUN,
+    ),
+    (
+        'Component(name="decoder"',
+        'Component(name="mac"',
+        "component 'mac' is a common one that every machine may use",
+        RUN,
+    ),
+    (
+        'holds=("input",)',
+        'holds=("inputs",)',
+        "buffer 'line_buffer' holds 'inputs', which is no kind of data; did you mean 'input'?",
+        RUN,
+    ),
+    (
+        'Kind(name="index"',
+        'Kind(name="my index"',
+        "kind of data 'my index': a name is lower-case letters, digits and underscores",
+        RUN,
+    ),
     ("kinds=(Kind(", "kinds=(Stall(", "vocabulary.kinds holds Stall(", RUN),
     # Seen where it is first used.
-    ("bounds=lambda stats: {\"ragged\"", "bounds=lambda stats: {\"rugged\"", "head_conv layer: owner 'rugged' is not declared: Machine.vocabulary needs owners=(Owner(name='rugged', ...),); did you mean 'ragged'?", WATERFALL),
-    ("stats.wait(\"unpack\"", "stats.wait(\"unpacking\"", "stall cause 'unpacking' is not declared: Machine.vocabulary needs stalls=(Stall(name='unpacking', ...),)", RUN),
-    ("stats.act(\"decoder\", \"decode\"", "stats.act(\"coder\", \"decode\"", "component 'coder' is not declared", RUN),
-    ("stats.act(\"decoder\", \"decode\"", "stats.act(\"decoder\", \"unpack\"", "component 'decoder' has no action 'unpack'; it has decode", RUN),
-    ("\"read\", \"index\"", "\"read\", \"indices\"", "kind of data 'indices' is not declared", RUN),
-    ("Transfer(\"line_buffer\", \"write\"", "Transfer(\"lime_buffer\", \"write\"", "a transfer of 'input' goes to 'lime_buffer' (write), which its memory system does not have; did you mean 'line_buffer'?", RUN),
-    ("Transfer(\"line_buffer\", \"write\", \"input\"", "Transfer(\"line_buffer\", \"write\", \"weight\"", "a transfer of 'weight' passes buffer 'line_buffer', which holds input", RUN),
-    ("        stats.wait(\"unpack\", self.tile.unpack)\n", "", "every cycle needs one cause", RUN),
-    ("macs=layer.macs // layer.out_channels,\n        unpack", "macs=layer.macs / layer.out_channels,\n        unpack", "macs is ", RUN),
-    ("        return LayerwiseSimulation(", "        return None\n        return LayerwiseSimulation(", "prepare returns None; it must return a simulation", RUN),
-]  # fmt: skip
+    (
+        'bounds=lambda stats: {"ragged"',
+        'bounds=lambda stats: {"rugged"',
+        "head_conv layer: owner 'rugged' is not declared: Machine.vocabulary needs owners=(Owner(name='rugged', ...),); did you mean 'ragged'?",
+        WATERFALL,
+    ),
+    (
+        'stats.wait("unpack"',
+        'stats.wait("unpacking"',
+        "stall cause 'unpacking' is not declared: Machine.vocabulary needs stalls=(Stall(name='unpacking', ...),)",
+        RUN,
+    ),
+    (
+        'stats.act("decoder", "decode"',
+        'stats.act("coder", "decode"',
+        "component 'coder' is not declared",
+        RUN,
+    ),
+    (
+        'stats.act("decoder", "decode"',
+        'stats.act("decoder", "unpack"',
+        "component 'decoder' has no action 'unpack'; it has decode",
+        RUN,
+    ),
+    ('"read", "index"', '"read", "indices"', "kind of data 'indices' is not declared", RUN),
+    (
+        'Transfer("line_buffer", "write"',
+        'Transfer("lime_buffer", "write"',
+        "a transfer of 'input' goes to 'lime_buffer' (write), which its memory system does not have; did you mean 'line_buffer'?",
+        RUN,
+    ),
+    (
+        'Transfer("line_buffer", "write", "input"',
+        'Transfer("line_buffer", "write", "weight"',
+        "a transfer of 'weight' passes buffer 'line_buffer', which holds input",
+        RUN,
+    ),
+    ('        stats.wait("unpack", self.tile.unpack)\n', "", "every cycle needs one cause", RUN),
+    (
+        "macs=layer.macs // layer.out_channels,\n        unpack",
+        "macs=layer.macs / layer.out_channels,\n        unpack",
+        "macs is ",
+        RUN,
+    ),
+    (
+        "        return LayerwiseSimulation(",
+        "        return None\n        return LayerwiseSimulation(",
+        "prepare returns None; it must return a simulation",
+        RUN,
+    ),
+]
 
 
 def hostile(folder: Path, old: str, new: str) -> None:

@@ -16,20 +16,23 @@ from tests.conformance.test_machines import WORK, run
 #: A change to every key of every machine but archon (tests/laws has its own) that must show in the
 #: figures of some workload.
 CHANGES: dict[str, Any] = {
-    "clock_mhz": 2000.0, "pe.rows": 4, "pe.cols": 4, "pe.ifmap_words": 4, "pe.weight_words": 8, "pe.psum_words": 2,
-    "pe.pad_writes_per_cycle": 1, "glb.model": "unlimited", "glb.words": 600, "glb.read_words_per_cycle": 1,
-    "glb.write_words_per_cycle": 1, "dram.model": "unlimited", "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7,
-    "dram.burst_words": 512, "dram.free": ["input"], "dram.turnaround_cycles": 50,
-    "dram.write_queue_words": 64, "dram.device": "hbm2", "glb.banks": 2, "glb.entry_words": 32, "dma.tile_buffers": 3,
+    "clock_mhz": 2000.0, "pe.rows": 4, "pe.cols": 4, "pe.ifmap_words": 4, "pe.weight_words": 8,
+    "pe.psum_words": 2, "pe.pad_writes_per_cycle": 1, "glb.model": "unlimited", "glb.words": 600,
+    "glb.read_words_per_cycle": 1, "glb.write_words_per_cycle": 1, "dram.model": "unlimited",
+    "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7, "dram.burst_words": 512,
+    "dram.free": ["input"], "dram.turnaround_cycles": 50, "dram.write_queue_words": 64,
+    "dram.device": "hbm2", "glb.banks": 2, "glb.entry_words": 32, "dma.tile_buffers": 3,
     "space": "free", "nnz": "density", "barrier": "fifo:3", "skip_zero_activations": "true",
-    "pointwise_density": 0.5, "depthwise_density": 0.5, "index_bits": 30, "value_bits": 30, "dataflow": "ws",
-    "ifmap_sram.words": 300, "filter_sram.words": 300, "ofmap_sram.words": 300, "energy_rules": "ics21",
+    "pointwise_density": 0.5, "depthwise_density": 0.5, "index_bits": 30, "value_bits": 30,
+    "dataflow": "ws", "ifmap_sram.words": 300, "filter_sram.words": 300, "ofmap_sram.words": 300,
+    "energy_rules": "ics21",
 }  # fmt: skip
 TIMINGS = {"systolic": "drained", "fuse": "corrected"}
 #: Keys that only count beside another one.
 BESIDE = {
-    "pointwise_density": ("nnz=density",), "depthwise_density": ("nnz=density",), "dram.device": ("dram.model=banks",),
-    "glb.banks": ("glb.model=banks",), "glb.entry_words": ("glb.model=banks",),
+    "pointwise_density": ("nnz=density",), "depthwise_density": ("nnz=density",),
+    "dram.device": ("dram.model=banks",), "glb.banks": ("glb.model=banks",),
+    "glb.entry_words": ("glb.model=banks",),
 }  # fmt: skip
 #: Keys that name a file or a table, tested where those are.
 NAMED = {"mapping", "technology"}

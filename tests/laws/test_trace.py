@@ -41,7 +41,8 @@ MACHINES = machine_names()
 CASES = [
     *((name, ()) for name in MACHINES), *((name, ("dram.model=unlimited",)) for name in MACHINES),
     *((name, ("dram.gigabytes_per_second=0.7", "dram.latency_cycles=7")) for name in MACHINES),
-    ("archon", ("weights=cache", "dma.stream_chunks=5", "dram.burst_words=64")), ("dense", ("clock_mhz=333",)),
+    ("archon", ("weights=cache", "dma.stream_chunks=5", "dram.burst_words=64")),
+    ("dense", ("clock_mhz=333",)),
 ]  # fmt: skip
 each_case = pytest.mark.parametrize(
     ("name", "overrides"), CASES, ids=lambda part: part if isinstance(part, str) else ",".join(part)

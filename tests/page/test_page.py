@@ -27,8 +27,10 @@ from archonsim.tracefile.writer import write_workload
 from tests import results
 
 PAGES = {
-    "run": lambda: run_page(results.run()), "comparison": lambda: comparison_page(results.comparison()),
-    "sweep": lambda: sweep_page(results.fifo_sweep()), "dram": lambda: sweep_page(results.dram_sweep()),
+    "run": lambda: run_page(results.run()),
+    "comparison": lambda: comparison_page(results.comparison()),
+    "sweep": lambda: sweep_page(results.fifo_sweep()),
+    "dram": lambda: sweep_page(results.dram_sweep()),
 }  # fmt: skip
 
 

@@ -62,11 +62,25 @@ def saved(tmp_path: Path) -> dict[str, Path]:
 
 
 KINDS: dict[str, list[str]] = {
-    "speedup": ["{compare}"], "cycles": ["{archon}"], "energy": ["{dense}"], "roofline": ["{archon}"],
+    "speedup": ["{compare}"],
+    "cycles": ["{archon}"],
+    "energy": ["{dense}"],
+    "roofline": ["{archon}"],
     "images": ["{archon}", "{sparse}", "--over", "sparse"],
-    "curve": ["{dram}", "--x", "dram.gigabytes_per_second", "--y", "time_ms", "--series", "arch", "--asymptote", "--log", "xy"],
+    "curve": [
+        "{dram}",
+        "--x",
+        "dram.gigabytes_per_second",
+        "--y",
+        "time_ms",
+        "--series",
+        "arch",
+        "--asymptote",
+        "--log",
+        "xy",
+    ],
     "heatmap": ["{sweep}", "--x", "pe.fifo_depth", "--y", "pe.adders"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -185,16 +199,37 @@ REFUSED: list[tuple[list[str], str]] = [
     (["images", "{archon}", "--over", "sparse"], "one run of 'sparse' is needed"),
     (["curve", "{sweep}", "--x", "pe.fifo_dept"], "did you mean 'pe.fifo_depth'"),
     (["curve", "{sweep}", "--x", "pe.fifo_depth"], "also varying: pe.adders (2, 4, 6)"),
-    (["curve", "{sweep}", "--x", "pe.fifo_depth", "--where", "pe.adders=5"], "no point has pe.adders = 5; there are 2, 4, 6"),
-    (["curve", "{sweep}", "--x", "pe.fifo_depth", "--where", "pe.fifo_depth=3", "--series", "pe.adders"], "no point is feasible"),
-    (["curve", "{sweep}", "--x", "pe.adders", "--where", "pe.fifo_depth=5", "--asymptote"], "needs --x dram.gigabytes_per_second"),
+    (
+        ["curve", "{sweep}", "--x", "pe.fifo_depth", "--where", "pe.adders=5"],
+        "no point has pe.adders = 5; there are 2, 4, 6",
+    ),
+    (
+        [
+            "curve",
+            "{sweep}",
+            "--x",
+            "pe.fifo_depth",
+            "--where",
+            "pe.fifo_depth=3",
+            "--series",
+            "pe.adders",
+        ],
+        "no point is feasible",
+    ),
+    (
+        ["curve", "{sweep}", "--x", "pe.adders", "--where", "pe.fifo_depth=5", "--asymptote"],
+        "needs --x dram.gigabytes_per_second",
+    ),
     (["curve", "{archon}", "--x", "pe.adders"], "not a sweep's table"),
     (["curve", "{columns}", "--x", "pe.adders"], "column 'status' is missing"),
     (["cycles", "{sweep}"], "not JSON"),
     (["cycles", "nowhere.json"], "cannot read: No such file"),
     (["cycles"], "give either result files, or what to simulate"),
-    (["cycles", "{archon}", "-a", "archon", "-w", "fusionet_digits"], "give either result files, or what to simulate"),
-]  # fmt: skip
+    (
+        ["cycles", "{archon}", "-a", "archon", "-w", "fusionet_digits"],
+        "give either result files, or what to simulate",
+    ),
+]
 
 
 @pytest.mark.parametrize(

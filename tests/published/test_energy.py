@@ -28,13 +28,14 @@ NETWORKS = {
 
 #: The parts of the published overhead, as our (component, kind).
 OVERHEAD = {
-    "weight_DRAM": ("dram", "weight"), "pred_DRAM": ("dram", "mask"), "binary_decoder": ("binary_decoder", "weight"),
-    "pred_buffer": ("prediction_buffer", "mask"), "zero_replace_flag_mux_": ("mux_", "mask"),
-    "zero_replacing_mux": ("mux", "weight"), "adders": ("adders", "compute"), "masks_and": ("bit_masks_and", "mask"),
+    "weight_DRAM": ("dram", "weight"), "pred_DRAM": ("dram", "mask"),
+    "binary_decoder": ("binary_decoder", "weight"), "pred_buffer": ("prediction_buffer", "mask"),
+    "zero_replace_flag_mux_": ("mux_", "mask"), "zero_replacing_mux": ("mux", "weight"),
+    "adders": ("adders", "compute"), "masks_and": ("bit_masks_and", "mask"),
 }  # fmt: skip
 NEST = {
-    ("mac", "compute"), ("ifmap_spad", "input"), ("psum_spad", "psum"), ("glb", "input"), ("glb", "output"), ("dram", "input"),
-    ("dram", "output"),
+    ("mac", "compute"), ("ifmap_spad", "input"), ("psum_spad", "psum"), ("glb", "input"),
+    ("glb", "output"), ("dram", "input"), ("dram", "output"),
 }  # fmt: skip
 #: ShuffleNet's blocks whose main cycles, and with them the overhead, are those of the block before.
 COPIED = {("shufflenet", "b3"), ("shufflenet", "b7")}

@@ -19,14 +19,14 @@ from archonsim.spec.technology import load_technology
 from tests.row_stationary import DATA, SHARED, dense, rows
 
 LEVEL = {
-    "DRAM": "dram", "shared_glb": "glb", "DummyBuffer": "array", "ifmap_spad": "ifmap_spad", "weights_spad": "weight_spad",
-    "psum_spad": "psum_spad",
+    "DRAM": "dram", "shared_glb": "glb", "DummyBuffer": "array", "ifmap_spad": "ifmap_spad",
+    "weights_spad": "weight_spad", "psum_spad": "psum_spad",
 }  # fmt: skip
 KIND = {"Weights": "weight", "Inputs": "input", "Outputs": "output"}
 AXIS = {"temporal": "", "spatial-X": "x", "spatial-Y": "y"}
 FIELDS = (
-    "scalar_reads", "scalar_updates", "scalar_fills", "temporal_reductions", "partition_words", "utilized_capacity_words",
-    "utilized_instances",
+    "scalar_reads", "scalar_updates", "scalar_fills", "temporal_reductions", "partition_words",
+    "utilized_capacity_words", "utilized_instances",
 )  # fmt: skip
 
 #: Energies are printed to a hundredth of a pJ; a whole layer's is the sum of nine such figures,

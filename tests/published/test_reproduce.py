@@ -40,8 +40,8 @@ HEAD = {
 MOBILENET_HEAD = {"conv1": "head_conv", "PW1": "b0.pw1", "DW1": "b0.dw", "PW2": "b0.pw2"}
 TAIL = {"PW1": "tail_pw", "GPW1": "tail_pw", "last_PW": "tail_pw", "FC1": "fc"}
 PHASES = {
-    "decom": "pw1", "conv": "dw", "comp": "pw2", "pred_decom": "predict_pw1", "pred_conv": "predict_dw",
-    "pred_comp": "predict_pw2", "main": "main",
+    "decom": "pw1", "conv": "dw", "comp": "pw2", "pred_decom": "predict_pw1",
+    "pred_conv": "predict_dw", "pred_comp": "predict_pw2", "main": "main",
 }  # fmt: skip
 #: What the columns say whose labels are swapped; the reference has put the values right.
 LABELS = {"sparse_DW_c": "dw", "sparse_PW2_c": "pw2"}

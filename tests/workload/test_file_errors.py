@@ -57,39 +57,114 @@ def without(where: str) -> Edit:
 
 
 EDITS: dict[str, tuple[Edit, str]] = {
-    "no workload": (without_attribute("/", "filetype"), "is HDF5, but no workload: attribute 'filetype' is missing"),
-    "another file type": (attribute("/", "filetype", "openmc"), "'filetype' is 'openmc'; it must be 'archonsim-workload'"),
-    "newer version": (attribute("/", "version", [2, 0]), r"format version is 2\.0; this archonsim reads 1\.1: upgrade archonsim"),
-    "older version": (attribute("/", "version", [0, 9]), r"format version is 0\.9; .* export it again"),
-    "retyped version": (attribute("/", "version", "new"), "version is 'new'; it must be 2 integers"),
-    "unknown mask source": (attribute("/", "mask_source", "guessed"), "mask_source is 'guessed'; it must be one of"),
+    "no workload": (
+        without_attribute("/", "filetype"),
+        "is HDF5, but no workload: attribute 'filetype' is missing",
+    ),
+    "another file type": (
+        attribute("/", "filetype", "openmc"),
+        "'filetype' is 'openmc'; it must be 'archonsim-workload'",
+    ),
+    "newer version": (
+        attribute("/", "version", [2, 0]),
+        r"format version is 2\.0; this archonsim reads 1\.1: upgrade archonsim",
+    ),
+    "older version": (
+        attribute("/", "version", [0, 9]),
+        r"format version is 0\.9; .* export it again",
+    ),
+    "retyped version": (
+        attribute("/", "version", "new"),
+        "version is 'new'; it must be 2 integers",
+    ),
+    "unknown mask source": (
+        attribute("/", "mask_source", "guessed"),
+        "mask_source is 'guessed'; it must be one of",
+    ),
     "no mask source": (without_attribute("/", "mask_source"), "attribute 'mask_source' is missing"),
-    "silent about masks": (attribute("/", "mask_source", "none"), "mask_source is 'none' beside masks of 2 images"),
-    "another mask source": (attribute("/", "mask_source", "trained"), "digest is .* damaged, or edited"),
-    "accuracy": (attribute("/", "test_accuracy", 94.1), r"test_accuracy is 94\.1; it must be a share between 0 and 1"),
-    "text for a number": (attribute("/", "test_accuracy", "high"), "test_accuracy is 'high'; it must be a number"),
-    "image count": (attribute("/", "images", 3), r"blocks/b1: keep1 has shape \(2, 12, 4\); it must be \(3, 12, 4\)"),
+    "silent about masks": (
+        attribute("/", "mask_source", "none"),
+        "mask_source is 'none' beside masks of 2 images",
+    ),
+    "another mask source": (
+        attribute("/", "mask_source", "trained"),
+        "digest is .* damaged, or edited",
+    ),
+    "accuracy": (
+        attribute("/", "test_accuracy", 94.1),
+        r"test_accuracy is 94\.1; it must be a share between 0 and 1",
+    ),
+    "text for a number": (
+        attribute("/", "test_accuracy", "high"),
+        "test_accuracy is 'high'; it must be a number",
+    ),
+    "image count": (
+        attribute("/", "images", 3),
+        r"blocks/b1: keep1 has shape \(2, 12, 4\); it must be \(3, 12, 4\)",
+    ),
     "negative images": (attribute("/", "images", -1), "images is -1; it must be at least 0"),
     "no digest": (attribute("/", "digest", ""), "digest is empty beside 2 images"),
-    "unknown item": (attribute("/", "items", np.array([b"nets/x"])), "items holds 'nets/x'; it must begin with"),
+    "unknown item": (
+        attribute("/", "items", np.array([b"nets/x"])),
+        "items holds 'nets/x'; it must begin with",
+    ),
     "items as number": (attribute("/", "items", 4), "items is 4; it must be a list of texts"),
     "item without group": (without("layers/head_conv"), "layers: group 'head_conv' is missing"),
     "no layers": (without("layers"), "group 'layers' is missing"),
-    "stride 0": (attribute("layers/b1.dw", "stride_h", 0), "layer 'b1.dw': stride_h is 0; it must be an integer of at least 1"),
-    "fractional stride": (attribute("layers/b1.dw", "stride_h", 1.5), r"layers/b1\.dw: stride_h is 1\.5; it must be an integer"),
-    "three pads": (attribute("layers/b1.dw", "padding", [1, 1, 1]), r"padding is \[1, 1, 1\]; it must be 4 integers"),
-    "negative pad": (attribute("layers/b1.dw", "padding", [-1, 1, 1, 1]), "four numbers of at least 0"),
-    "unknown kind": (attribute("layers/head_conv", "kind", "conv3d"), "kind is 'conv3d'; it must be one of conv, depthwise, fc"),
-    "integer for a boolean": (attribute("layers/head_conv", "bias", 2), "bias is 2; it must be true or false"),
+    "stride 0": (
+        attribute("layers/b1.dw", "stride_h", 0),
+        "layer 'b1.dw': stride_h is 0; it must be an integer of at least 1",
+    ),
+    "fractional stride": (
+        attribute("layers/b1.dw", "stride_h", 1.5),
+        r"layers/b1\.dw: stride_h is 1\.5; it must be an integer",
+    ),
+    "three pads": (
+        attribute("layers/b1.dw", "padding", [1, 1, 1]),
+        r"padding is \[1, 1, 1\]; it must be 4 integers",
+    ),
+    "negative pad": (
+        attribute("layers/b1.dw", "padding", [-1, 1, 1, 1]),
+        "four numbers of at least 0",
+    ),
+    "unknown kind": (
+        attribute("layers/head_conv", "kind", "conv3d"),
+        "kind is 'conv3d'; it must be one of conv, depthwise, fc",
+    ),
+    "integer for a boolean": (
+        attribute("layers/head_conv", "bias", 2),
+        "bias is 2; it must be true or false",
+    ),
     "kind as a number": (attribute("layers/head_conv", "kind", 7), "kind is 7; it must be text"),
-    "no role": (without_attribute("layers/head_conv", "role"), "layers/head_conv: attribute 'role' is missing"),
-    "layers of a block do not chain": (attribute("layers/b1.pw2", "in_h", 4), "b1.pw2 takes 12x4x5, but b1.dw makes 12x5x5"),
-    "blocks do not chain": (attribute("layers/a%2Fb %252F", "in_channels", 9), "a/b %2F: input is 9x1x1, but no layer"),
+    "no role": (
+        without_attribute("layers/head_conv", "role"),
+        "layers/head_conv: attribute 'role' is missing",
+    ),
+    "layers of a block do not chain": (
+        attribute("layers/b1.pw2", "in_h", 4),
+        "b1.pw2 takes 12x4x5, but b1.dw makes 12x5x5",
+    ),
+    "blocks do not chain": (
+        attribute("layers/a%2Fb %252F", "in_channels", 9),
+        "a/b %2F: input is 9x1x1, but no layer",
+    ),
     "a layer too large": (attribute("layers/head_conv", "out_channels", 2**62), "head_conv"),
-    "unknown order": (attribute("blocks/b1", "order", "dw-pw-pw"), "order is 'dw-pw-pw'; it must be one of pw-dw-pw, pw-pw-dw"),
-    "negative shuffle": (attribute("blocks/b1", "shuffle", -2), r"shuffle is -2; it must be 0 \(none\) or a divisor of b1\.pw2"),
-    "shuffle that does not divide": (attribute("blocks/b1", "shuffle", 3), "block b1: shuffle is 3; it must be"),
-    "two blocks of a name": (attribute("blocks/b2", "index", 1), "blocks/b2: holds 'b1'; a group is called as what it holds"),
+    "unknown order": (
+        attribute("blocks/b1", "order", "dw-pw-pw"),
+        "order is 'dw-pw-pw'; it must be one of pw-dw-pw, pw-pw-dw",
+    ),
+    "negative shuffle": (
+        attribute("blocks/b1", "shuffle", -2),
+        r"shuffle is -2; it must be 0 \(none\) or a divisor of b1\.pw2",
+    ),
+    "shuffle that does not divide": (
+        attribute("blocks/b1", "shuffle", 3),
+        "block b1: shuffle is 3; it must be",
+    ),
+    "two blocks of a name": (
+        attribute("blocks/b2", "index", 1),
+        "blocks/b2: holds 'b1'; a group is called as what it holds",
+    ),
     "no weight": (without("layers/b1.pw1/weight"), "layers/b1.pw1: dataset 'weight' is missing"),
     "weight of another shape": (
         instead("layers/b1.pw1/weight", np.zeros((12, 3, 1, 1), np.float16)),
@@ -99,40 +174,83 @@ EDITS: dict[str, tuple[Edit, str]] = {
         instead("layers/b1.pw1/weight", np.zeros((12, 2, 1, 1), np.int64)),
         "weight has type int64; it must be float16 or float32",
     ),
-    "NaN": (element("layers/b1.pw1/weight", (3, 1, 0, 0), np.nan), r"b1\.pw1 weight: value at \(3, 1, 0, 0\) is nan"),
-    "infinity": (element("layers/b1.pw1/shift", 2, np.inf), r"b1\.pw1 shift: value at \(2,\) is inf"),
-    "another weight": (element("layers/b1.pw1/weight", (3, 1, 0, 0), 77), r"layers/b1\.pw1: content does not match its SHA-256"),
+    "NaN": (
+        element("layers/b1.pw1/weight", (3, 1, 0, 0), np.nan),
+        r"b1\.pw1 weight: value at \(3, 1, 0, 0\) is nan",
+    ),
+    "infinity": (
+        element("layers/b1.pw1/shift", 2, np.inf),
+        r"b1\.pw1 shift: value at \(2,\) is inf",
+    ),
+    "another weight": (
+        element("layers/b1.pw1/weight", (3, 1, 0, 0), 77),
+        r"layers/b1\.pw1: content does not match its SHA-256",
+    ),
     "a group for a dataset": (
-        lambda file: (file.__delitem__("layers/b1.pw1/weight"), file.create_group("layers/b1.pw1/weight")),
+        lambda file: (
+            file.__delitem__("layers/b1.pw1/weight"),
+            file.create_group("layers/b1.pw1/weight"),
+        ),
         "dataset 'weight' is missing",
     ),
-    "ternary": (element("blocks/b1/predictor1/ternary", (0, 0, 0, 0), 2), "b1 predictor1 ternary: holds 2"),
+    "ternary": (
+        element("blocks/b1/predictor1/ternary", (0, 0, 0, 0), 2),
+        "b1 predictor1 ternary: holds 2",
+    ),
     "one predictor": (without("blocks/b1/predictor2"), "blocks/b1: group 'predictor2' is missing"),
     "no predictors": (
-        lambda file: (file.__delitem__("blocks/b1/predictor1"), file.__delitem__("blocks/b1/predictor2")),
+        lambda file: (
+            file.__delitem__("blocks/b1/predictor1"),
+            file.__delitem__("blocks/b1/predictor2"),
+        ),
         "damaged, or edited",
     ),
-    "step": (attribute("blocks/b1/predictor1", "step", 0.0), r"b1 predictor1 step: is 0\.0; it must be greater than 0"),
+    "step": (
+        attribute("blocks/b1/predictor1", "step", 0.0),
+        r"b1 predictor1 step: is 0\.0; it must be greater than 0",
+    ),
     "levels": (attribute("blocks/b1/predictor1", "low", 9), "low and high are 9 and 7"),
     "mask of another length": (
         instead("blocks/b1/keep1", np.zeros((2, 12, 3), np.uint8)),
         r"keep1 has shape \(2, 12, 3\); it must be \(2, 12, 4\)",
     ),
-    "mask of another type": (instead("blocks/b1/keep1", np.zeros((2, 12, 4), np.int8)), "keep1 has type int8; it must be uint8"),
-    "mask height": (attribute("blocks/b1/keep1", "height", 4), r"blocks/b1/keep1: height is 4; b1\.pw1 makes 5"),
-    "unknown encoding": (attribute("blocks/b1/keep1", "encoding", "zip"), "encoding is 'zip'; it must be one of packed"),
+    "mask of another type": (
+        instead("blocks/b1/keep1", np.zeros((2, 12, 4), np.int8)),
+        "keep1 has type int8; it must be uint8",
+    ),
+    "mask height": (
+        attribute("blocks/b1/keep1", "height", 4),
+        r"blocks/b1/keep1: height is 4; b1\.pw1 makes 5",
+    ),
+    "unknown encoding": (
+        attribute("blocks/b1/keep1", "encoding", "zip"),
+        "encoding is 'zip'; it must be one of packed",
+    ),
     "spare bits": (
-        lambda file: file["blocks/b1/keep1"].__setitem__((0, 0, 3), file["blocks/b1/keep1"][0, 0, 3] ^ 1),
+        lambda file: file["blocks/b1/keep1"].__setitem__(
+            (0, 0, 3), file["blocks/b1/keep1"][0, 0, 3] ^ 1
+        ),
         "b1 image 0 keep1: spare bits of a channel's last byte are set",
     ),
     "one bit": (
-        lambda file: file["blocks/b5/true2"].__setitem__((1, 0, 0), file["blocks/b5/true2"][1, 0, 0] ^ 1),
+        lambda file: file["blocks/b5/true2"].__setitem__(
+            (1, 0, 0), file["blocks/b5/true2"][1, 0, 0] ^ 1
+        ),
         "blocks/b5: image 1 does not match its SHA-256",
     ),
-    "a map's value": (element("blocks/b3/output", (0, 0, 0, 0), 99), "blocks/b3: image 0 does not match its SHA-256"),
-    "NaN in a map": (element("blocks/b3/output", (0, 0, 0, 0), np.nan), "b3 image 0 output: value at"),
-    "digests of another type": (instead("blocks/b1/sha256", np.zeros(2)), "sha256 has type float64"),
-}  # fmt: skip
+    "a map's value": (
+        element("blocks/b3/output", (0, 0, 0, 0), 99),
+        "blocks/b3: image 0 does not match its SHA-256",
+    ),
+    "NaN in a map": (
+        element("blocks/b3/output", (0, 0, 0, 0), np.nan),
+        "b3 image 0 output: value at",
+    ),
+    "digests of another type": (
+        instead("blocks/b1/sha256", np.zeros(2)),
+        "sha256 has type float64",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", EDITS)

@@ -81,9 +81,10 @@ MNASNET = Constants(prune=0.013, lanes={6: 24, 5: 20}, two_bit_blocks=3)
 SHUFFLENET = Constants(prune=0.010, lanes={6: 6}, glb_words=OLD_GLB_WORDS, grouped=True)
 
 NETWORKS = {
-    "fusionet_c10": FUSIONET, "fusionet_c10-ics21": FUSIONET, "fusionet_c100": FUSIONET, "fusionet_c100-ics21": FUSIONET,
-    "mobilenetv2mod_c10": MOBILENET, "mnasnetmod_c10": MNASNET, "mnasnetmod_c10-ics21": MNASNET,
-    "shufflenetmod_c10": SHUFFLENET, "shufflenetmod_c10-ics21": SHUFFLENET,
+    "fusionet_c10": FUSIONET, "fusionet_c10-ics21": FUSIONET, "fusionet_c100": FUSIONET,
+    "fusionet_c100-ics21": FUSIONET, "mobilenetv2mod_c10": MOBILENET, "mnasnetmod_c10": MNASNET,
+    "mnasnetmod_c10-ics21": MNASNET, "shufflenetmod_c10": SHUFFLENET,
+    "shufflenetmod_c10-ics21": SHUFFLENET,
 }  # fmt: skip
 
 

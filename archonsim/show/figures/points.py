@@ -14,13 +14,14 @@ from archonsim.result.sweep_table import COUNTED, HEAD, INFEASIBLE, SweepTable, 
 from archonsim.show.figures.frames import check_alike, need_columns, shown
 
 LABELS = {
-    "pe.adders": "adders of a PE", "pe.rows": "rows of PEs", "pe.cols": "columns of PEs", "pe.fifo_depth": "FIFO depth (entries)",
-    "pe.candidates_per_adder": "candidates per adder",
-    "dram.gigabytes_per_second": "DRAM bandwidth (GB/s)", "dram.latency_cycles": "DRAM latency (cycles)",
-    "glb.words": "GLB (16-bit words)", "clock_mhz": "clock (MHz)", "cycles": "cycles of an image",
-    "time_ms": "time of an image (ms)", "energy_uj": "energy of an image (µJ)", "dram_words": "DRAM traffic (16-bit words)",
-    "stall.dram": "cycles stalled for DRAM", "stall.broadcast": "cycles stalled by full FIFOs", "macs": "MACs", "adds": "additions",
-    "speedup": "speedup", "pes": "PEs",
+    "pe.adders": "adders of a PE", "pe.rows": "rows of PEs", "pe.cols": "columns of PEs",
+    "pe.fifo_depth": "FIFO depth (entries)", "pe.candidates_per_adder": "candidates per adder",
+    "dram.gigabytes_per_second": "DRAM bandwidth (GB/s)",
+    "dram.latency_cycles": "DRAM latency (cycles)", "glb.words": "GLB (16-bit words)",
+    "clock_mhz": "clock (MHz)", "cycles": "cycles of an image", "time_ms": "time of an image (ms)",
+    "energy_uj": "energy of an image (µJ)", "dram_words": "DRAM traffic (16-bit words)",
+    "stall.dram": "cycles stalled for DRAM", "stall.broadcast": "cycles stalled by full FIFOs",
+    "macs": "MACs", "adds": "additions", "speedup": "speedup", "pes": "PEs",
 }  # fmt: skip
 
 

@@ -40,10 +40,11 @@ MOST_LETTERS = 34
 #: No slide is taller: 16:9.
 SLIDE_HEIGHT = 5.625
 _SCALED = (
-    "font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize",
-    "legend.title_fontsize", "axes.linewidth", "grid.linewidth", "xtick.major.width", "ytick.major.width", "xtick.minor.width",
-    "ytick.minor.width", "xtick.major.size", "ytick.major.size", "xtick.minor.size", "ytick.minor.size", "lines.linewidth",
-    "lines.markersize", "patch.linewidth", "hatch.linewidth", "errorbar.capsize",
+    "font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize",
+    "legend.fontsize", "legend.title_fontsize", "axes.linewidth", "grid.linewidth",
+    "xtick.major.width", "ytick.major.width", "xtick.minor.width", "ytick.minor.width",
+    "xtick.major.size", "ytick.major.size", "xtick.minor.size", "ytick.minor.size",
+    "lines.linewidth", "lines.markersize", "patch.linewidth", "hatch.linewidth", "errorbar.capsize",
 )  # fmt: skip
 
 

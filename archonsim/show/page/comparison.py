@@ -21,8 +21,9 @@ TIMELINE_HELP = (
 )
 
 _COLUMNS = {
-    "workload": "workload", "arch": "machine", "cycles": "cycles", "time_ms": "time ms", "energy_uj": "energy µJ",
-    "speedup": "speedup", "pes": "PEs", "buffer_kib": "buffers KiB", "area_mm2": "area mm²", "reason": "not possible because",
+    "workload": "workload", "arch": "machine", "cycles": "cycles", "time_ms": "time ms",
+    "energy_uj": "energy µJ", "speedup": "speedup", "pes": "PEs", "buffer_kib": "buffers KiB",
+    "area_mm2": "area mm²", "reason": "not possible because",
 }  # fmt: skip
 
 

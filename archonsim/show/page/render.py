@@ -13,8 +13,9 @@ from archonsim.version import __version__
 
 #: Colours that follow the reader's scheme.
 _THEMED = {
-    "#000000": "currentColor", "#222222": "currentColor", "#ffffff": "var(--card)", "#d0d0d0": "var(--grid)",
-    "#5f5f5f": "var(--quiet)", "#4d4d4d": "var(--work)", "#eeeeee": "var(--grid)",
+    "#000000": "currentColor", "#222222": "currentColor", "#ffffff": "var(--card)",
+    "#d0d0d0": "var(--grid)", "#5f5f5f": "var(--quiet)", "#4d4d4d": "var(--work)",
+    "#eeeeee": "var(--grid)",
 }  # fmt: skip
 
 

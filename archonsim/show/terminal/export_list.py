@@ -11,8 +11,8 @@ from rich.text import Text
 from archonsim.result.files import rows_to_csv
 
 COLUMNS = (
-    "block", "window", "fusable", "reason", "order", "layers", "channels", "kernel", "stride", "groups", "shuffle", "residual",
-    "relu6",
+    "block", "window", "fusable", "reason", "order", "layers", "channels", "kernel", "stride",
+    "groups", "shuffle", "residual", "relu6",
 )  # fmt: skip
 
 
