@@ -15,10 +15,10 @@ from archonsim.errors import SpecError
 from archonsim.result.advice import Advice
 from archonsim.result.compare import Comparison
 from archonsim.result.report import Report
+from archonsim.result.sweep_table import CSV_NAME, PARQUET_NAME
 from archonsim.result.values import Number
 from archonsim.result.wording import microjoules, number, origin_line
 from archonsim.sweeps.store import mask_sources
-from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME
 from archonsim.sweeps.values import plain
 
 if TYPE_CHECKING:

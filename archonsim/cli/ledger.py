@@ -10,8 +10,9 @@ import typer
 from archonsim.cli.common import Format, emit, save
 from archonsim.cli.options import REQUIRED, scenario_options
 from archonsim.cli.progress import StepProgress
-from archonsim.explain.ledger import MASKS, keep_ledger
+from archonsim.explain.ledger import keep_ledger
 from archonsim.result.files import to_json
+from archonsim.result.ledger import MASKS
 from archonsim.runs.scenario import Scenario
 from archonsim.show.terminal.ledger_text import render_ledger
 

@@ -2,180 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from archonsim.errors import MaskError
-from archonsim.explain.magnitudes import Magnitudes, relu_magnitudes
+from archonsim.explain.magnitudes import relu_magnitudes
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import Machine, Simulation
 from archonsim.machines.registry import words_of
 from archonsim.machines.running import prepare
 from archonsim.network.block import Block
-from archonsim.network.workload import Provenance, Workload
-from archonsim.result.files import rows_to_csv
-from archonsim.result.inspect import ReluContent, compare_masks
+from archonsim.network.workload import Workload
+from archonsim.result.inspect import compare_masks
+from archonsim.result.ledger import MASKS, Cost, Ledger, ReluLedger
 from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
 from archonsim.trace.image import image_inputs
 from archonsim.trace.kept_trace import keeping
 from archonsim.trace.trace_parts import block_of, traced_blocks
 from archonsim.trace.what_if import MaskPolicy, no_masks
-from archonsim.version import __version__
-
-#: Version of the JSON form.
-SCHEMA = 1
-
-#: From the predicted masks to the true ones, one class of errors of one ReLU at a time: first false
-#: alarms are taken away, then misses restored. The cost of a class is the difference of two
-#: neighbours.
-MASKS = ("trace", "hits/trace", "hits", "oracle/hits", "oracle")
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a class of errors costs, or a run takes.
-
-    Attributes
-    ----------
-    cycles, adds, macs : int
-    """
-
-    cycles: int = 0
-    adds: int = 0
-    macs: int = 0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.cycles + other.cycles, self.adds + other.adds, self.macs + other.macs)
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.cycles - other.cycles, self.adds - other.adds, self.macs - other.macs)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReluLedger:
-    """One predicted ReLU, or several; all figures are sums over the images.
-
-    Attributes
-    ----------
-    block : str
-        ``all`` for sums over blocks.
-    relu : int
-        1 or 2; 0 for both.
-    counts : ReluContent
-    wasted : Cost
-        What false alarms cost.
-    saved : Cost
-        What misses saved, wrongly: an oracle would have spent it.
-    values : Magnitudes
-        Of the pre-activations behind each class.
-    """
-
-    block: str
-    relu: int
-    counts: ReluContent
-    wasted: Cost
-    saved: Cost
-    values: Magnitudes
-
-    def __add__(self, other: ReluLedger) -> ReluLedger:
-        return ReluLedger(
-            block=self.block if self.block == other.block else "all",
-            relu=self.relu if self.relu == other.relu else 0,
-            counts=self.counts + other.counts,
-            wasted=self.wasted + other.wasted,
-            saved=self.saved + other.saved,
-            values=self.values + other.values,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form, flat."""
-        return {
-            "block": self.block,
-            "relu": self.relu,
-            "activations": self.counts.activations,
-            "hits": self.counts.hits,
-            "false_alarms": self.counts.false_alarms,
-            "misses": self.counts.misses,
-            "correct_zeros": self.counts.correct_zeros,
-            "adds_wasted": self.wasted.adds,
-            "adds_saved": self.saved.adds,
-            "macs_wasted": self.wasted.macs,
-            "macs_saved": self.saved.macs,
-            "cycles_wasted": self.wasted.cycles,
-            "cycles_saved": self.saved.cycles,
-            **self.values.to_dict(),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """The ledger of a workload on a machine; all figures are sums over the images.
-
-    Attributes
-    ----------
-    arch, workload : str
-    image_numbers : tuple of int
-    clock_mhz : float
-    relus : tuple of ReluLedger
-        Two for each predicted block.
-    runs : dict of masks to Cost
-        The whole network under each of :data:`MASKS`.
-    prediction_cycles : int
-        Cycles of the prediction phases.
-    provenance : Provenance
-    digest : str
-    machine : dict
-        Resolved description.
-    """
-
-    arch: str
-    workload: str
-    image_numbers: tuple[int, ...]
-    clock_mhz: float
-    relus: tuple[ReluLedger, ...]
-    runs: dict[str, Cost]
-    prediction_cycles: int
-    provenance: Provenance
-    digest: str
-    machine: dict[str, Any]
-
-    @property
-    def totals(self) -> tuple[ReluLedger, ReluLedger, ReluLedger]:
-        """All first ReLUs, all second ones, and all."""
-        first, second = (_sum([one for one in self.relus if one.relu == place]) for place in (1, 2))
-        return first, second, first + second
-
-    def to_csv(self) -> str:
-        """Return one row for each ReLU of each block."""
-        return rows_to_csv([one.to_dict() for one in self.relus])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "schema": SCHEMA,
-            "archonsim": __version__,
-            "arch": self.arch,
-            "workload": self.workload,
-            "image_numbers": self.image_numbers,
-            "clock_mhz": self.clock_mhz,
-            "prediction_cycles": self.prediction_cycles,
-            "runs": {masks: dataclasses.asdict(cost) for masks, cost in self.runs.items()},
-            "relus": [one.to_dict() for one in self.relus],
-            "totals": [one.to_dict() for one in self.totals],
-            "provenance": dataclasses.asdict(self.provenance),
-            "digest": self.digest,
-            "machine": self.machine,
-        }
-
-
-def _sum(relus: Sequence[ReluLedger]) -> ReluLedger:
-    total = relus[0]
-    for one in relus[1:]:
-        total += one
-    return dataclasses.replace(total, block="all")
 
 
 def _cost(results: Sequence[PhaseResult]) -> Cost:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from archonsim.result.files import rows_to_csv
-from archonsim.result.values import Number
+from archonsim.result.read import check_schema, from_tree
+from archonsim.result.values import Amount, Count, Number, Plain, Whole
 
-SCHEMA = 1
+SCHEMA: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +38,14 @@ class BlockAdvice:
     """
 
     block: str
-    density: float
-    survival: float | None
-    estimated_fused: float | None
-    estimated_plain: float
-    fused_cycles: Number | None
-    plain_cycles: Number | None
-    fused_total: Number | None
-    plain_total: Number | None
+    density: Amount
+    survival: Amount | None
+    estimated_fused: Amount | None
+    estimated_plain: Amount
+    fused_cycles: Count | None
+    plain_cycles: Count | None
+    fused_total: Count | None
+    plain_total: Count | None
     reason: str
 
     @property
@@ -109,11 +111,23 @@ class Advice:
     digest: str
     masks: str
     mask_source: str
-    seed: int
-    image_numbers: tuple[int, ...]
-    total_cycles: Number
-    machine: dict[str, Any]
+    seed: Whole
+    image_numbers: tuple[Whole, ...]
+    total_cycles: Count
+    machine: dict[str, Plain]
     blocks: tuple[BlockAdvice, ...]
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any], source: str = "the advice") -> Advice:
+        """Read the JSON form; `source` names it in messages.
+
+        Raises
+        ------
+        ResultError
+            It is of another form, a key is missing, or a value is not what it must be.
+        """
+        check_schema(tree, (SCHEMA,), source)
+        return from_tree(cls, tree, source)
 
     @property
     def disagreements(self) -> tuple[str, ...]:

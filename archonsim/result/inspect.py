@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Provenance, Workload
+from archonsim.result.read import check_schema, from_tree
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import LayerTensors, Trace
 from archonsim.trace.trace_parts import block_of, layer_of, traced_blocks
 from archonsim.tracefile.sizes import stored_bytes
 
 #: Version of the JSON form.
-SCHEMA = 1
+SCHEMA: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +175,18 @@ class Inspection:
     layers: tuple[LayerContent, ...]
     blocks: tuple[BlockContent, ...]
     bytes: dict[str, int]
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any], source: str = "the inspection") -> Inspection:
+        """Read the JSON form; `source` names it in messages.
+
+        Raises
+        ------
+        ResultError
+            It is of another form, a key is missing, or a value is not what it must be.
+        """
+        check_schema(tree, (SCHEMA,), source)
+        return from_tree(cls, tree, source)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, rates included."""

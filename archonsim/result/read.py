@@ -7,7 +7,6 @@ names the file, the field, its value and what would be right.
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -15,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from archonsim.errors import ResultError
+from archonsim.user_files import check_regular
 
 Tree = TypeVar("Tree")
 
@@ -49,17 +49,14 @@ def read_bytes(path: Path, what: str) -> bytes:
         There is no such file, it is none, or it is far too large.
     """
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
-            raise ResultError(f"{path}: not a regular file; give {what}")
-        if about.st_size > MOST_BYTES:
+        size = check_regular(path, ResultError, f"give {what}")
+        if size > MOST_BYTES:
             raise ResultError(
-                f"{path}: {about.st_size} bytes; a result has at most {MOST_BYTES}; give {what}"
+                f"{path}: {size} bytes; a result has at most {MOST_BYTES}; give {what}"
             )
         return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        said = getattr(error, "strerror", None) or error
-        raise ResultError(f"{path}: cannot read: {said}; give {what}") from error
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error.strerror}; give {what}") from error
 
 
 def parse_json(data: bytes, source: str, what: str) -> dict[str, Any]:

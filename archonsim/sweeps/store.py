@@ -22,11 +22,12 @@ from typing import Any, BinaryIO
 
 from archonsim.errors import OutputError
 from archonsim.result.files import remove_leftovers, to_json, write_text
+from archonsim.result.sweep_table import CSV_NAME, MANIFEST_NAME, PARQUET_NAME, read_manifest
 from archonsim.spec.load import flat_items
-from archonsim.sweeps.table import CSV_NAME, PARQUET_NAME, Row
+from archonsim.sweeps.table import Row
 from archonsim.user_files import check_regular
 
-MANIFEST_NAME, JOURNAL_NAME = "sweep.json", "journal.jsonl"
+JOURNAL_NAME = "journal.jsonl"
 TABLE_NAMES = (CSV_NAME, PARQUET_NAME)
 
 #: In place of a line's position: the point is not finished.
@@ -180,12 +181,16 @@ def _compact(tree: Any) -> str:
 
 
 def mask_sources(folder: Path) -> dict[str, str]:
-    """Return where the masks of a sweep's workloads come from, by the names that the table gives them."""
-    tree = _read_manifest(folder / MANIFEST_NAME)
-    return {
-        name: origin["mask_source"]
-        for name, origin in zip(tree["question"]["workloads"], tree["origins"], strict=True)
-    }
+    """Return where the masks of a sweep's workloads come from, by the names that the table gives them.
+
+    Raises
+    ------
+    ResultError
+        The folder's manifest is damaged.
+    """
+    manifest = read_manifest(folder / MANIFEST_NAME)
+    found = {} if manifest is None else manifest.origin_of
+    return {name: origin.mask_source for name, origin in found.items()}
 
 
 def _open_journal(path: Path) -> BinaryIO:

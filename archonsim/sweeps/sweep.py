@@ -15,6 +15,7 @@ from typing import Any
 
 from archonsim.errors import SpecError, WorkloadError
 from archonsim.machines.registry import machine
+from archonsim.result.sweep_table import SCHEMA
 from archonsim.runs.scenario import as_images
 from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
@@ -27,9 +28,6 @@ from archonsim.sweeps.table import Row, write_tables
 from archonsim.sweeps.values import plain
 from archonsim.tracefile.find import find_workload, is_file
 from archonsim.version import __version__
-
-#: Version of the folder.
-SCHEMA = 1
 
 #: Version of the journal; 2: its lines have checksums.
 JOURNAL = 2

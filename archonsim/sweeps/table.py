@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archonsim.result.files import csv_cell, replacing
+from archonsim.result.sweep_table import CSV_NAME, HEAD, PARQUET_NAME, STATUS
 from archonsim.sweeps.evaluate import OTHERS, count_columns
 from archonsim.sweeps.question import Question
 from archonsim.sweeps.values import plain
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-CSV_NAME, PARQUET_NAME = "results.csv", "results.parquet"
-HEAD = ("key", "arch", "workload", "digest", "fidelity", "masks", "seed", "images")
 
 #: Rows that are in memory at once.
 BATCH = 1024
@@ -44,7 +43,7 @@ def _schema(question: Question) -> Schema:
     import pyarrow as pa
 
     number = pa.int64() if question.one_image else pa.float64()
-    types = dict.fromkeys((*HEAD, "status", "reason"), pa.string()) | {"seed": pa.int64()}
+    types = dict.fromkeys((*HEAD, *STATUS), pa.string()) | {"seed": pa.int64()}
     types |= dict.fromkeys((*count_columns(question.archs), "dram_words"), number) | dict.fromkeys(
         ("time_ms", "energy_uj"), pa.float64()
     )

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archonsim.errors import MaskError
-from archonsim.explain.ledger import MASKS, Cost, Ledger, keep_ledger
+from archonsim.explain.ledger import keep_ledger
 from archonsim.machines.archon import MACHINE
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.block import Block
 from archonsim.network.networks import network
 from archonsim.network.workload import Provenance, Workload
 from archonsim.result.inspect import inspect_workload
+from archonsim.result.ledger import MASKS, Cost, Ledger
 from archonsim.runs.simulate import simulate
 from archonsim.trace.fused_weight import fuse
 from archonsim.trace.synthetic import synthesize

@@ -19,9 +19,13 @@ from hypothesis import strategies as st
 
 from archonsim.cli.app import run_command
 from archonsim.errors import ResultError, UserError
+from archonsim.result.advice import Advice
 from archonsim.result.compare import Comparison
 from archonsim.result.files import to_json
 from archonsim.result.frames import compare_frame, run_frame
+from archonsim.result.inspect import Inspection
+from archonsim.result.ledger import Ledger
+from archonsim.result.read import parse_json
 from archonsim.result.report import Report
 from archonsim.result.stored import read_any, read_result, read_waterfall
 from archonsim.result.sweep_table import SweepTable
@@ -32,14 +36,19 @@ from archonsim.show.page.run import run_page
 from archonsim.show.page.sweep import sweep_page
 from tests import results
 
+Tree = Report | Comparison | Waterfall | Ledger | Advice | Inspection
+
 OUTPUTS = Path(__file__).parents[1] / "golden" / "outputs"
 #: Results as version 0.1.0 wrote them.
-EARLIER: dict[str, Callable[[dict[str, Any]], Report | Comparison | Waterfall]] = {
+EARLIER: dict[str, Callable[[dict[str, Any]], Tree]] = {
     "run-archon-digits-json": Report.from_dict,
     "run-systolic-digits-json": Report.from_dict,
     "compare-json": Comparison.from_dict,
     "waterfall-json": Waterfall.from_dict,
     "waterfall-fusionet": Waterfall.from_dict,
+    "ledger-json": Ledger.from_dict,
+    "advise-json": Advice.from_dict,
+    "inspect-json": Inspection.from_dict,
 }
 
 #: What stands in the place of a value. Each is wrong in some places, and right in others.
@@ -161,6 +170,21 @@ def test_a_damaged_waterfall_is_refused_or_shown(tmp_path: Path, text: str) -> N
     waterfall_frame(found)
 
 
+OTHERS = [
+    json.loads((OUTPUTS / f"{name}.txt").read_text("utf-8"))
+    for name in ("ledger-json", "advise-json", "inspect-json")
+]
+
+
+@pytest.mark.parametrize("at", range(3))
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_other_damaged_trees_are_refused_or_written_again(at: int, data: st.DataObject) -> None:
+    read: Callable[..., Tree] = (Ledger.from_dict, Advice.from_dict, Inspection.from_dict)[at]
+    with contextlib.suppress(ResultError):
+        read(parse_json(data.draw(damaged(OTHERS[at])).encode(), "it", "a result")).to_dict()
+
+
 SWEEP = results.fifo_sweep().to_csv(index=False)
 
 
@@ -254,7 +278,7 @@ def test_a_folder_stands_for_its_result(tmp_path: Path, capsys: pytest.CaptureFi
         (both, "a folder with result.json and compare.json; name the file that is meant"),
         (tmp_path, "a folder without result.json or compare.json or sweep.json"),
         (swept, "this sweep is not finished"),
-        (Path("/dev/zero"), "not a regular file"),
+        (Path("/dev/zero"), "is a device"),
     ):
         assert run_command(["report", str(path), "-o", str(page)]) == 2
         said = capsys.readouterr().err

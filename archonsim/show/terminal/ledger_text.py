@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archonsim.explain.ledger import MASKS, Ledger, ReluLedger
+from archonsim.result.ledger import MASKS, Ledger, ReluLedger
 from archonsim.result.wording import number, share
 from archonsim.show.terminal.text import heading
 
