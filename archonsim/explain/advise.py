@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import SpecError, UserError, WorkloadError
-from archonsim.machines.archon.estimate import Densities, estimate_fused, estimate_plain
-from archonsim.machines.archon.spec import ArchonSpec
-from archonsim.machines.protocol import Machine
+from archonsim.machines.protocol import Densities, Fusing, Machine
+from archonsim.machines.registry import fusing_names
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
 from archonsim.result.advice import Advice, BlockAdvice
@@ -64,7 +63,7 @@ def advise(
     workload : Workload
         With weights.
     machine : Machine
-    spec : ArchonSpec
+    spec : the machine's `spec_type`
     images : sequence of int or None
         Image numbers; None for all.
     masks : MaskPolicy or None
@@ -79,10 +78,10 @@ def advise(
     WorkloadError
         It has no block.
     """
-    if not isinstance(spec, ArchonSpec):
+    if not isinstance(machine, Fusing):
         raise SpecError(
             f"architecture {machine.name!r} runs blocks layer by layer; what fusing would bring is"
-            " asked of archon"
+            f" asked of {' or '.join(fusing_names())}"
         )
     if workload.trace is None:
         raise no_masks(workload)
@@ -109,7 +108,9 @@ def advise(
         except UserError as error:  # no masks to fuse it with, say, or a layer that does not fit
             reason = str(error)
         ways = (as_is, other) if block.predicted else (other, as_is)
-        blocks.append(_judged(block, ways, reason, _estimates(kept, block, spec, policy, numbers)))
+        blocks.append(
+            _judged(block, ways, reason, _estimates(kept, block, (machine, spec), policy, numbers))
+        )
     return Advice(
         arch=machine.name,
         workload=workload.name,
@@ -135,8 +136,14 @@ class _Estimates:
 
 
 def _estimates(
-    workload: Workload, block: Block, spec: ArchonSpec, policy: MaskPolicy, images: Sequence[int]
+    workload: Workload,
+    block: Block,
+    asked: tuple[Fusing, Any],
+    policy: MaskPolicy,
+    images: Sequence[int],
 ) -> _Estimates:
+    """Ask a machine, with its description, what it estimates."""
+    machine, spec = asked
     assert workload.trace is not None
     one, two, three = (
         _density(workload.trace.layer(layer.name).weight)
@@ -146,13 +153,13 @@ def _estimates(
     fused = (
         None
         if survival is None
-        else estimate_fused(block, spec, Densities(one, two, three, survival))
+        else machine.estimate_fused(block, spec, Densities(one, two, three, survival))
     )
     return _Estimates(
         one * two * three,
         survival,
         fused,
-        estimate_plain(with_block(workload, block.name, fused=False), block, spec),
+        machine.estimate_plain(with_block(workload, block.name, fused=False), block, spec),
     )
 
 

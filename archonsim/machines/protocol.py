@@ -104,16 +104,16 @@ class Machine(Protocol):
         """How many times one simulated image calls ``on_step``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Densities:
-    """Shares that are not zero in a fused block.
+    """What the cost of a fused block depends on beside its shape.
 
     Attributes
     ----------
     pw1, dw, pw2 : float
-        Of the weights, in the order of the layers.
+        Share of weights that are not zero.
     survival : float
-        Of the activations: both ReLUs keep them, on average (the product of their densities).
+        Share of candidates that survive both ReLUs.
     """
 
     pw1: float

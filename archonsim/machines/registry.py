@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from archonsim.errors import SpecError, nearest
 from archonsim.machines.check import check_machine
-from archonsim.machines.protocol import Machine
+from archonsim.machines.protocol import Fusing, Machine
 from archonsim.plugins import MACHINES, load_plugin, plugin_names
 from archonsim.spec.load import Overrides, resolve
 from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
@@ -36,6 +37,15 @@ def machine(name: str) -> Machine:
     if name not in machine_names():
         raise SpecError(f"unknown architecture {name!r}{nearest(name, machine_names())}")
     return _loaded(name)
+
+
+def fusing_names() -> list[str]:
+    """Return the names of registered machines that fuse blocks, as far as they load."""
+    found = []
+    for name in machine_names():
+        with contextlib.suppress(SpecError):
+            found += [name] if isinstance(machine(name), Fusing) else []
+    return found
 
 
 @cache

@@ -14,6 +14,7 @@ from archonsim.reproduce.cell import Cell, Status
 from archonsim.reproduce.ics21_runs import Run, Runs
 from archonsim.reproduce.measure import Measured, measure
 from archonsim.reproduce.published import read_rows
+from archonsim.vocabulary.vocabulary import COMMON
 
 #: Published energies are rounded to 0.01 uJ, those of one group before they are multiplied.
 ENERGY_ROUNDING_UJ = 0.005
@@ -48,7 +49,7 @@ def _tolerance(run: Run, cell: str) -> float:
     if cell in layers:
         groups = 1 if layers[cell].kind == "depthwise" else layers[cell].groups
         return ENERGY_ROUNDING_UJ * groups
-    return ENERGY_ROUNDING_UJ * (1 + (blocks[name].groups if phase.startswith("predict") else 1))
+    return ENERGY_ROUNDING_UJ * (1 + (blocks[name].groups if COMMON.phase(phase).predicts else 1))
 
 
 def _energy_cell(runs: Runs, run: Run, name: str, published: str) -> Cell:

@@ -19,8 +19,9 @@ from archonsim.cli.app import run_command
 from archonsim.errors import MaskError, SpecError, UserError, WorkloadError
 from archonsim.explain.advise import advise, with_block
 from archonsim.machines.archon import MACHINE
-from archonsim.machines.archon.estimate import Densities, estimate_fused, estimate_plain
+from archonsim.machines.archon.estimate import estimate_fused, estimate_plain
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.protocol import Densities
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.block import Block
 from archonsim.network.networks import network

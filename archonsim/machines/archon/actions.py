@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from archonsim.dataflow.spatial import map_layer
 from archonsim.machines.archon.prediction_buffer import kept_pixels, mask_bits
-from archonsim.machines.archon.rounds import INPUT_BITS, TERNARY_BITS, words
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.archon.traffic import INPUT_BITS, TERNARY_BITS, words
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.spec.parts import WORD_BITS

@@ -25,31 +25,12 @@ follow the authors' analytic model (ICS'21; see ``ideal.py``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from archonsim.machines.archon.residency import steps
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.protocol import Densities
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
 from archonsim.spec.parts import WORD_BITS
-
-
-@dataclass(frozen=True, slots=True)
-class Densities:
-    """What a block's cost depends on beside its shape.
-
-    Attributes
-    ----------
-    pw1, dw, pw2 : float
-        Share of weights that are not zero.
-    survival : float
-        Share of candidates that survive both ReLUs.
-    """
-
-    pw1: float
-    dw: float
-    pw2: float
-    survival: float
 
 
 def _words_per_cycle(spec: ArchonSpec) -> float:

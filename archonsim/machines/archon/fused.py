@@ -17,11 +17,10 @@ from archonsim.engine.contract import Phase
 from archonsim.engine.contract import Tile as EngineTile
 from archonsim.machines.archon.actions import accumulate_actions, buffer_writes, multiply_actions
 from archonsim.machines.archon.bounds import main_bounds
-from archonsim.machines.archon.capacity import buffered_words, check_capacity
 from archonsim.machines.archon.prediction_buffer import refetched_words
-from archonsim.machines.archon.residency import Step
-from archonsim.machines.archon.rounds import masks_on_chip, moved, words
+from archonsim.machines.archon.residency import Step, buffered_words, check_capacity
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.archon.traffic import masks_on_chip, moved, words
 from archonsim.machines.archon.windows import in_window_order, window_passes
 from archonsim.network.block import Block
 from archonsim.pe.accumulate_kernel import Accumulator

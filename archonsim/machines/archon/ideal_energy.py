@@ -14,8 +14,8 @@ from archonsim.machines.archon.actions import accumulate_actions, buffer_writes
 from archonsim.machines.archon.energy import memory_sizes
 from archonsim.machines.archon.nests import hierarchy, layer_nest, main_nest
 from archonsim.machines.archon.prediction_buffer import mask_bits
-from archonsim.machines.archon.rounds import INPUT_BITS, TERNARY_BITS, masks_on_chip, moved, words
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.archon.traffic import INPUT_BITS, TERNARY_BITS, masks_on_chip, moved, words
 from archonsim.machines.row_stationary.nest_actions import nest_actions
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer

@@ -15,18 +15,18 @@ from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.errors import SpecError
-from archonsim.machines.archon.capacity import fitting
 from archonsim.machines.archon.energy import with_energy
+from archonsim.machines.archon.estimate import estimate_fused, estimate_plain
 from archonsim.machines.archon.fused import main_phase
 from archonsim.machines.archon.ideal import ideal
 from archonsim.machines.archon.mapped import mapped_phase
 from archonsim.machines.archon.overlap import hide, idle_adder_cycles
-from archonsim.machines.archon.residency import Step, steps
+from archonsim.machines.archon.residency import Step, fitting, steps
 from archonsim.machines.archon.rounds import layer_phase, prediction_phases
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.windows import check_window
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.protocol import OnStep
+from archonsim.machines.protocol import Densities, OnStep
 from archonsim.memory.system import MemorySystem
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
@@ -111,6 +111,14 @@ class ArchonMachine:
     def steps(self, workload: Workload) -> int:
         """Layers and blocks that one image runs."""
         return len(steps(workload, 0))
+
+    def estimate_fused(self, block: Block, spec: ArchonSpec, densities: Densities) -> float:
+        """Estimate the cycles of a fused block in closed form."""
+        return estimate_fused(block, spec, densities)
+
+    def estimate_plain(self, workload: Workload, block: Block, spec: ArchonSpec) -> float:
+        """Estimate the cycles of a block run as three plain layers, in closed form."""
+        return estimate_plain(workload, block, spec)
 
 
 class ArchonSimulation:

@@ -30,8 +30,8 @@ from archonsim.machines.archon.main_mapping import (
 )
 from archonsim.machines.archon.main_search import MainCost, MainSearch, TilePixels, fetch_words
 from archonsim.machines.archon.residency import Step
-from archonsim.machines.archon.rounds import masks_on_chip, moved, words
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.archon.traffic import masks_on_chip, moved, words
 from archonsim.network.block import Block
 from archonsim.stats.counts import PhaseStats, Transfer
 from archonsim.trace.fused_weight import FusedWeight

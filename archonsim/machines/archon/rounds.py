@@ -14,44 +14,23 @@ from archonsim.dataflow.spatial import SpatialMapping, map_layer
 from archonsim.engine.contract import FixedTile, Phase
 from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.archon.traffic import (
+    INPUT_BITS,
+    TERNARY_BITS,
+    masks_on_chip,
+    moved,
+    share,
+    words,
+)
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
-from archonsim.stats.counts import Direction, Transfer
-from archonsim.vocabulary.kinds import DataKind
+from archonsim.stats.counts import Transfer
 
 #: A phase is cut into tiles of at least this many cycles, and at most this many of them: enough to
 #: overlap memory with compute, large enough to hide DRAM's latency, few enough to be quick (own
 #: decision).
 TILE_CYCLES = 128
 MAX_TILES = 64
-
-#: Bits of a predictor's inputs and of its ternary weights (ICS'21).
-INPUT_BITS = 4
-TERNARY_BITS = 2
-
-
-def words(bits: int) -> int:
-    """16-bit words that hold `bits`."""
-    return -(-bits // 16)
-
-
-def moved(
-    direction: Direction, kind: DataKind, count: int, *, on_chip: bool, buffer: str = "glb"
-) -> list[Transfer]:
-    """Transfers of `count` words between array and memory.
-
-    Through an on-chip buffer, and DRAM when they do not stay.
-    """
-    through = [Transfer(buffer, direction, kind, count)]
-    return through if on_chip else [Transfer("dram", direction, kind, count), *through]
-
-
-def _share(total: int, first: int, part: int, whole: int) -> int:
-    """Part ``first : first + part`` of `total` cut into `whole`.
-
-    The parts add up to `total` exactly.
-    """
-    return total * (first + part) // whole - total * first // whole
 
 
 def _cuts(mapping: SpatialMapping, per_group: int) -> Iterator[tuple[int, int, int]]:
@@ -99,9 +78,7 @@ def layer_phase(step: Step, layer: Layer, spec: ArchonSpec) -> Phase:
         # DRAM gives each input word once; the on-chip buffer gives it again in every round.
         if not step.input_on_chip:
             loads.append(
-                Transfer(
-                    "dram", "read", "input", _share(step.in_words, first, units, mapping.units)
-                )
+                Transfer("dram", "read", "input", share(step.in_words, first, units, mapping.units))
             )
         loads.append(Transfer("glb", "read", "input", reads))
         stores = moved("write", "output", channels * out_pixels, on_chip=step.output_on_chip)
@@ -187,15 +164,6 @@ def predict_phase(
     return Phase(name=name, tiles=tiles, stream_from=["dram"] * len(tiles))
 
 
-def masks_on_chip(block: Block, spec: ArchonSpec) -> bool:
-    """Whether a block's two masks fit the prediction GLB together.
-
-    Otherwise they go through DRAM.
-    """
-    bits = sum(layer.out_channels * layer.out_h * layer.out_w for layer in block.layers[:2])
-    return words(bits) <= spec.prediction_glb.words
-
-
 def prediction_phases(
     step: Step, block: Block, spec: ArchonSpec, nonzero: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> list[Phase]:
@@ -217,7 +185,7 @@ def prediction_phases(
                     "dram",
                     "read",
                     "input",
-                    _share(step.in_words, first, channels, block.mid_channels),
+                    share(step.in_words, first, channels, block.mid_channels),
                 )
             )
         return transfers
@@ -241,7 +209,7 @@ def prediction_phases(
         if not map_stays:
             transfers.append(
                 Transfer(
-                    "dram", "read", "map", _share(map_words, first, channels, second.out_channels)
+                    "dram", "read", "map", share(map_words, first, channels, second.out_channels)
                 )
             )
         return transfers
