@@ -45,7 +45,7 @@ SWEEPS = {
 
 
 def measure(arguments: list[str], jobs: int) -> dict[str, object]:
-    """Run one sweep; return wall seconds, peak memory of its largest process, and the table's bytes."""
+    """Run one sweep; return seconds, peak memory of its largest process, and the table's bytes."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,

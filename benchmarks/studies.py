@@ -44,7 +44,10 @@ class Sweep:
 
 
 def speedups() -> plots.Chart:
-    """ICS'21's figure: modified networks on ARCHON against the original ones on the baselines, closed forms."""
+    """ICS'21's figure: modified networks on ARCHON, original ones on the baselines.
+
+    Closed forms.
+    """
     pairs = {
         "fusionet_c10": "mobilenetv2_c10-ics21",
         "mobilenetv2mod_c10": "mobilenetv2_c10-ics21",
@@ -71,7 +74,7 @@ def array() -> plots.Chart:
 
 
 def adders() -> plots.Chart:
-    """Adders of a PE, on the network's own masks, with every activation kept, and with half of them."""
+    """Adders of a PE, on the network's masks, with every activation kept, and with half."""
     frame = Sweep(["archon"], {"pe.adders": "2..12"}, masks=["trace", "random:0.5", "all"]).frame()
     return plots.plot_sweep(frame, "pe.adders", series="masks", log="none")
 

@@ -11,5 +11,8 @@ FEWER = "ARCHONSIM_FEWER_EXAMPLES"
 
 
 def examples(count: int) -> settings:
-    """Try `count` examples, or that many divided by ``$ARCHONSIM_FEWER_EXAMPLES``, but at least 5."""
+    """Try `count` examples, at least 5.
+
+    ``$ARCHONSIM_FEWER_EXAMPLES`` divides the count.
+    """
     return settings(max_examples=max(5, count // int(os.environ.get(FEWER, "1"))), deadline=None)

@@ -1,4 +1,4 @@
-"""Plug-ins of tests, found as installed ones are: a module and a dist-info folder with entry points."""
+"""Plug-ins of tests, installed as a module and a dist-info folder with entry points."""
 
 from __future__ import annotations
 

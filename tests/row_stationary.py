@@ -59,7 +59,7 @@ def roomy() -> Hierarchy:
 
 @st.composite
 def mapped_problems(draw: st.DrawFn, largest: int = 6) -> tuple[Problem, Mapping]:
-    """A small problem and a mapping whose loops stand where the row-stationary template has them."""
+    """A small problem and a mapping in the loop order of the row-stationary template."""
     bounds = []
     sizes = dict.fromkeys("NCMPQRS", 1)
     for _, dimension, _ in TEMPLATE:

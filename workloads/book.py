@@ -138,7 +138,10 @@ def gpu_recipe(network: str) -> Recipe:
 
 
 def load_recipe(network: str, name: str) -> Recipe:
-    """Return a recipe: ``paper`` and ``gpu`` of every network of ICS'21, or a file ``recipes/NETWORK-NAME.toml``."""
+    """Return a recipe: ``paper`` or ``gpu``, or a file ``recipes/NETWORK-NAME.toml``.
+
+    ``paper`` and ``gpu`` exist for every network of ICS'21.
+    """
     own: Path = FOLDER / f"{network}-{name}.toml"
     if own.is_file():
         return parse_recipe(own.read_text("utf-8"), own.name)

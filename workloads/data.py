@@ -42,7 +42,10 @@ def shrink(x: Tensor, resolution: int) -> Tensor:
 
 
 def augment(x: Tensor, pad: int, flip: bool, one_shift: bool = False) -> Tensor:
-    """Flip half of the images and move each (or, with `one_shift`, all alike) by up to `pad` pixels, zeros coming in."""
+    """Flip half of the images and move each by up to `pad` pixels, with zeros coming in.
+
+    With `one_shift` all images move alike.
+    """
     n, _, height, width = x.shape
     # Drawn on the CPU: a checkpoint then holds the one generator that training depends on.
     if flip:
@@ -60,6 +63,6 @@ def augment(x: Tensor, pad: int, flip: bool, one_shift: bool = False) -> Tensor:
 
 
 def load(dataset: str, split: str, root: Path | None) -> Split:
-    """Return the ``train`` or ``test`` split of a data set, read from `root` where it needs files."""
+    """Return the ``train`` or ``test`` split of a data set, from `root` if it needs files."""
     images, labels = load_dataset(dataset, split, root)
     return Split(torch.from_numpy(images), torch.from_numpy(labels), *NORMALISATION[dataset])

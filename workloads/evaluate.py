@@ -17,7 +17,10 @@ def accuracy(
     limit: int | None = None,
     resolution: int | None = None,
 ) -> float:
-    """Return the share of (the first `limit`) images that `network` classifies correctly, in evaluation mode."""
+    """Return the share of images that `network` classifies correctly, in evaluation mode.
+
+    `limit` takes the first images alone.
+    """
     network.eval()
     count = len(split) if limit is None else min(limit, len(split))
     right = 0

@@ -23,7 +23,7 @@ class Regression:
         self.count += u.shape[1]
 
     def moments(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return mean and variance of the regressor, mean and variance of the target, and the covariance."""
+        """Return the mean and variance of regressor and target, and their covariance."""
         assert self.sums is not None
         u, v, uu, uv, vv = self.sums / self.count
         return u, (uu - u * u).clamp(min=0), v, (vv - v * v).clamp(min=0), uv - u * v

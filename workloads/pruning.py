@@ -56,7 +56,10 @@ def magnitude_mask(unit: ConvUnit, sparsity: float) -> Tensor:
 
 
 def keep_largest(score: Tensor, sparsity: float) -> Tensor:
-    """Return which entries of each slice ``score[i]`` to keep, exactly ``max(round(n * (1 - sparsity)), 1)``."""
+    """Return which entries of each slice ``score[i]`` to keep.
+
+    It keeps exactly ``max(round(n * (1 - sparsity)), 1)``.
+    """
     flat = score.reshape(len(score), -1)
     keep = max(round(flat.shape[1] * (1 - sparsity)), 1)
     mask = torch.zeros_like(flat, dtype=torch.bool)

@@ -108,7 +108,7 @@ def _refit_pw1(unit: ConvUnit, x: Tensor, sparsity: float) -> None:
 
 
 def _rewrite(unit: ConvUnit, fitted: Tensor, weight: Tensor, gram: _Gram, scale: Tensor) -> None:
-    """Store fitted rows and a normalisation whose output has the mean and the slope that it had with the old rows."""
+    """Store fitted rows and a normalisation that keeps the output's mean and slope."""
     assert unit.bn is not None
     assert unit.bn.running_mean is not None
     assert unit.bn.running_var is not None

@@ -51,7 +51,7 @@ def device_name(device: torch.device) -> str:
 
 
 def write_results(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Write what a network's finished flavours reached, ``NETWORK.results.json``, complete or not at all."""
+    """Write the results of a network's finished flavours, ``NETWORK.results.json``, atomically."""
     path = folder / f"{rows[0]['network']}{SUFFIX}"
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")

@@ -77,7 +77,7 @@ class Schedule:
         return max(1, self.images // self.phase.stages[-1].batch)
 
     def rate(self, step: int) -> float:
-        """Learning rate: by epoch where the phase lists rates, else linear warm-up, then a cosine."""
+        """Learning rate: by epoch if the phase lists rates, else linear warm-up, then a cosine."""
         at, phase = self.progress(step), self.phase
         if phase.rates:
             return rate_of(phase.rates, step // self.epoch_steps)

@@ -41,7 +41,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def results_table() -> str:
-    """All 25 experiments of ICS'21, the authors' accuracy beside ours, and what was trained besides."""
+    """All 25 experiments of ICS'21: the authors' accuracy and ours, and further networks."""
     results, rows, shown = read_results(FOLDER), [], set()
     for one in experiments():
         key = (one.network, one.flavour)

@@ -273,7 +273,7 @@ class Trainer:
     def _keep_best(
         self, phase: Phase, network: Network, position: Position, schedule: Schedule
     ) -> None:
-        """At the end of an epoch, remember the weights if none did better on the test images so far."""
+        """At the end of an epoch, keep the weights if they are the best on the test images."""
         epoch, rest = divmod(position.step, schedule.epoch_steps)
         after = phase.ramp_epochs if phase.keep == "best_after_ramp" else 0
         if phase.keep == "last" or rest or epoch <= after:

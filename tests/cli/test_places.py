@@ -1,4 +1,4 @@
-"""Where nothing can be written: compiled kernels and matplotlib's files find a place, in one line."""
+"""Compiled kernels and matplotlib's files find a place on a machine that cannot be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plug-ins that are wrong: each works, or is refused in one line that names it and what is missing."""
+"""Wrong plug-ins: each works, or is refused in one line that names it and what is missing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ REFUSED: list[tuple[str, str, str, tuple[str, ...]]] = [
     (
         'owner="unpacking"),)',
         'owner="unpackers"),)',
-        "stall cause 'unpack': owner is 'unpackers'; it must be an owner of cycles; did you mean 'unpacking'?",
+        "stall cause 'unpack': owner is 'unpackers'; it must be an owner of cycles; did you mean"
+        " 'unpacking'?",
         RUN,
     ),
     (
@@ -82,13 +83,15 @@ REFUSED: list[tuple[str, str, str, tuple[str, ...]]] = [
     (
         'bounds=lambda stats: {"ragged"',
         'bounds=lambda stats: {"rugged"',
-        "head_conv layer: owner 'rugged' is not declared: Machine.vocabulary needs owners=(Owner(name='rugged', ...),); did you mean 'ragged'?",
+        "head_conv layer: owner 'rugged' is not declared: Machine.vocabulary needs"
+        " owners=(Owner(name='rugged', ...),); did you mean 'ragged'?",
         WATERFALL,
     ),
     (
         'stats.wait("unpack"',
         'stats.wait("unpacking"',
-        "stall cause 'unpacking' is not declared: Machine.vocabulary needs stalls=(Stall(name='unpacking', ...),)",
+        "stall cause 'unpacking' is not declared: Machine.vocabulary needs"
+        " stalls=(Stall(name='unpacking', ...),)",
         RUN,
     ),
     (
@@ -107,7 +110,8 @@ REFUSED: list[tuple[str, str, str, tuple[str, ...]]] = [
     (
         'Transfer("line_buffer", "write"',
         'Transfer("lime_buffer", "write"',
-        "a transfer of 'input' goes to 'lime_buffer' (write), which its memory system does not have; did you mean 'line_buffer'?",
+        "a transfer of 'input' goes to 'lime_buffer' (write), which its memory system does not"
+        " have; did you mean 'line_buffer'?",
         RUN,
     ),
     (

@@ -60,7 +60,10 @@ def shuffle(x: Tensor, groups: int) -> Tensor:
 
 
 class Shuffled(nn.Module):
-    """PW1 -> shuffle -> PW2 -> DW, as in the modified ShuffleNet, and a grouped PW-DW-PW that shuffles its output."""
+    """PW1 -> shuffle -> PW2 -> DW, as in the modified ShuffleNet, then a grouped PW-DW-PW.
+
+    The second block shuffles its output.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -112,7 +112,7 @@ def test_the_reason_names_what_stands_in_the_way(
 
 
 def test_a_layer_is_part_of_one_block_only() -> None:
-    """PW-DW-PW-DW-PW: the 1x1 in the middle ends one block and could begin another, but for its ReLU."""
+    """PW-DW-PW-DW-PW: the middle 1x1 ends a block and could begin one, but for its ReLU."""
     chain = nn.Sequential(Steps(), Inverted(6, 12, 6))
     assert [row["fusable"] for row in rows(chain)] == [True, True]
     shared = nn.Sequential(Steps(), nn.ReLU(), *conv(6, 6, 3, groups=6), nn.ReLU(), *conv(6, 6))

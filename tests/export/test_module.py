@@ -184,7 +184,7 @@ def test_both_orders_pass_verify_and_run_on_archon_with_fitted_predictors() -> N
 
 
 def test_our_own_networks_come_back_as_their_tables_say() -> None:
-    """The tracer knows nothing of the zoo, yet finds in its module what the table says that it was built from."""
+    """The tracer, which does not import the zoo, finds what the network's table states."""
     table = network("fusionet_digits")
     module = build("fusionet_digits").eval()
     workload = export_module(module, torch.randn(1, 1, 8, 8))
@@ -270,7 +270,7 @@ def test_networks_without_blocks_export_their_weights() -> None:
 
 
 def test_layers_compute_what_the_module_does() -> None:
-    """Folding: bias, normalisation and a constant factor behind a convolution become one scale and shift."""
+    """Folding: bias, normalisation and a constant factor become one scale and shift."""
 
     class Scaled(nn.Module):
         def __init__(self) -> None:

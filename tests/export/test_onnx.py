@@ -31,7 +31,10 @@ def weights(*shape: int) -> np.ndarray[Any, Any]:
 
 
 def bottleneck(activation: str = "Relu", dilation: int = 1, batch: Any = "n") -> ModelProto:
-    """A bottleneck with a folded normalisation, one beside it, TensorFlow's padding and a residual sum; then a classifier."""
+    """Build a bottleneck, then a classifier.
+
+    A folded normalisation and an explicit one, TensorFlow's padding, and a residual sum.
+    """
     constants = {
         "expand.weight": weights(12, 4, 1, 1),
         "expand.bias": weights(12),
@@ -84,7 +87,7 @@ def saved(model: ModelProto, folder: Path) -> Path:
 def own_values(
     path: Path, image: np.ndarray[Any, Any], names: list[str]
 ) -> list[np.ndarray[Any, Any]]:
-    """Values of a run of the whole file with its inner values as outputs, by onnxruntime and nothing of ours."""
+    """Run the whole file in onnxruntime with its inner values as outputs."""
     model = onnx.load(path)
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     options = onnxruntime.SessionOptions()

@@ -32,7 +32,8 @@ COMMANDS = {
 } | {
     "run-images": f"run -a archon -w {DIGITS} --images all -f json",
     "run-ideal": "run -a archon -w fusionet_c10 --fidelity ideal --energy ics21 -f table",
-    "run-ideal-shapes": "run -a sparse -w mobilenetv2_c10-ics21 --fidelity ideal --nnz ics21 -f csv",
+    "run-ideal-shapes": "run -a sparse -w mobilenetv2_c10-ics21 --fidelity ideal"
+    " --nnz ics21 -f csv",
     "run-what-if": f"run -a archon -w {DIGITS} --masks random:0.5/oracle --seed 3 --stats",
     "run-energy": f"run -a archon -w {DIGITS} --breakdown energy",
     "run-energy-dense": f"run -a dense -w {DIGITS} --breakdown energy --stats",

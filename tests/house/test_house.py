@@ -60,7 +60,10 @@ def test_numba_stands_in_kernels_and_references_stand_alone(path: Path) -> None:
     "path", [path for path in FILES if path.stem.endswith("_kernel")], ids=_name
 )
 def test_kernels_call_no_kernel_of_another_file(path: Path) -> None:
-    """Numba's disk cache does not notice when a helper in another file changes, and would silently give old results."""
+    """A changed helper in another file must not leave old results.
+
+    Numba's disk cache compares the kernel's own file alone.
+    """
     assert not any(
         part.endswith("_kernel")
         for name in _imports(ast.parse(path.read_text("utf-8")))

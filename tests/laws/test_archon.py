@@ -200,7 +200,7 @@ def test_adds_and_macs_are_counted_from_the_masks() -> None:
 
 @pytest.mark.parametrize("shuffled", [0, 4])
 def test_adds_are_counted_from_the_masks_with_the_depthwise_layer_last(shuffled: int) -> None:
-    """Against loops over output channels, taps and mid channels, by the network's definition alone."""
+    """Against loops over output channels, taps and mid channels, by the network's definition."""
     block = make_block(
         channels=8, mid=24, out=12, groups=4, size=(9, 7), stride=2, late=True, shuffle=shuffled
     )
@@ -246,19 +246,20 @@ def test_skipping_zero_ternary_weights_saves_additions_and_cycles() -> None:
 
 #: A change to every key of the description that must show in the figures of some workload.
 CHANGES = {
-    "clock_mhz": 2000.0, "pe.rows": 4, "pe.cols": 4, "pe.adders": 3, "pe.candidates_per_adder": 3, "pe.fifo_depth": 4,
-    "pe.ifmap_words": 1, "pe.psum_words": 1, "pe.main_ifmap_words": 3,
+    "clock_mhz": 2000.0, "pe.rows": 4, "pe.cols": 4, "pe.adders": 3, "pe.candidates_per_adder": 3,
+    "pe.fifo_depth": 4, "pe.ifmap_words": 1, "pe.psum_words": 1, "pe.main_ifmap_words": 3,
     "pe.prediction_buffer_words": 1, "pe.mask_links": True, "main_order": "mapped",
     "group_order": "balanced", "mask_fetch": "charged", "glb.model": "unlimited", "glb.words": 5000,
-    "glb.read_words_per_cycle": 1,
-    "glb.write_words_per_cycle": 1, "prediction_glb.model": "unlimited", "prediction_glb.words": 10,
-    "prediction_glb.read_words_per_cycle": 1, "prediction_glb.write_words_per_cycle": 1, "dram.model": "unlimited",
-    "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7, "dram.burst_words": 512,
-    "dram.free": ["weight"], "dram.turnaround_cycles": 20, "dram.write_queue_words": 100_000, "dram.device": "hbm2",
-    "glb.banks": 2, "glb.entry_words": 1, "prediction_glb.banks": 2, "prediction_glb.entry_words": 32, "dma.tile_buffers": 3,
-    "dma.chunk_words": 16,
-    "dma.stream_chunks": 1, "lane_order": "fixed", "skip_empty_groups": True, "bias_terms": "untimed",
-    "prediction_order": "channel", "weights": "cache", "skip_zero_ternary": True, "index_bits": 60, "value_bits": 60,
+    "glb.read_words_per_cycle": 1, "glb.write_words_per_cycle": 1,
+    "prediction_glb.model": "unlimited", "prediction_glb.words": 10,
+    "prediction_glb.read_words_per_cycle": 1, "prediction_glb.write_words_per_cycle": 1,
+    "dram.model": "unlimited", "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7,
+    "dram.burst_words": 512, "dram.free": ["weight"], "dram.turnaround_cycles": 20,
+    "dram.write_queue_words": 100_000, "dram.device": "hbm2", "glb.banks": 2, "glb.entry_words": 1,
+    "prediction_glb.banks": 2, "prediction_glb.entry_words": 32, "dma.tile_buffers": 3,
+    "dma.chunk_words": 16, "dma.stream_chunks": 1, "lane_order": "fixed", "skip_empty_groups": True,
+    "bias_terms": "untimed", "prediction_order": "channel", "weights": "cache",
+    "skip_zero_ternary": True, "index_bits": 60, "value_bits": 60,
 }  # fmt: skip
 
 #: Keys whose effect tests/laws/test_archon_options.py shows, and those of energy:

@@ -133,7 +133,10 @@ def test_the_accumulate_stage_counts_what_happened(block: Block, density: float,
 @SETTINGS
 @given(block=BLOCKS, seed=st.integers(0, 1000))
 def test_memories_are_charged_for_the_words_that_move(block: Block, seed: int) -> None:
-    """Traffic, and what comes from DRAM is written to the buffer through which it reaches the array; fused weights bypass it."""
+    """Memories are charged for the traffic, and buffers for what passes them from DRAM.
+
+    Fused weights bypass the buffers.
+    """
     for one in run(workload_of(block, seed=seed), archon()):
         traffic, actions = one.stats.traffic, one.stats.actions
         for (component, direction, kind), words in traffic.items():

@@ -39,7 +39,10 @@ def synthetic(*blocks: Block, agreement: float, seed: int = 0, images: int = 1) 
 
 
 def check(book: Ledger) -> None:
-    """Counts are complete, no class costs less than nothing, and costs lead from the trace's run to the oracle's."""
+    """Check the laws of a ledger.
+
+    Counts are complete, no cost is negative, and costs lead from the trace's run to the oracle's.
+    """
     for one in (*book.relus, *book.totals):
         counts = one.counts
         assert (

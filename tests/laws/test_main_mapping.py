@@ -1,4 +1,4 @@
-"""ARCHON's main phase as a loop nest: nothing is lost, costs agree with a plain walk, laws of buffers and ports."""
+"""ARCHON's main phase as a loop nest: totals, costs against a plain walk, buffers and ports."""
 
 from __future__ import annotations
 
@@ -193,5 +193,6 @@ def test_fusionets_main_phases_on_image_0() -> None:
         "cycles": 661_007, "broadcast": 95_566, "dram": 28_095, "glb": 11_921, "drain": 365,
     }  # fmt: skip
     assert mains(*MAPPED, "group_order=balanced") == {
-        "cycles": 916_728, "broadcast": 97_379, "dram": 60_119, "glb": 2_048, "drain": 362, "masks": 231_760,
+        "cycles": 916_728, "broadcast": 97_379, "dram": 60_119, "glb": 2_048, "drain": 362,
+        "masks": 231_760,
     }  # fmt: skip

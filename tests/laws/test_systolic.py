@@ -1,4 +1,4 @@
-"""What must hold for every run of the systolic and the FuSe array, whatever the layer and the memories."""
+"""What must hold for every run of the systolic and the FuSe array."""
 
 from __future__ import annotations
 

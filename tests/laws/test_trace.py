@@ -197,7 +197,7 @@ def test_dram_slices_hold_the_report_s_words(name: str, overrides: tuple[str, ..
 
 @each_case
 def test_ports_hold_no_more_than_the_report_s_words(name: str, overrides: tuple[str, ...]) -> None:
-    """Accesses that take no time of their own (spilled psums, edge memories) are in the report alone."""
+    """Accesses that take no time (spilled psums, edge memories) are in the report alone."""
     report, timeline, events = traced(name, overrides)
     for port in timeline.servers.keys() - {"dram"}:
         words: Counter[str] = Counter()

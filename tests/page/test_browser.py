@@ -230,7 +230,8 @@ def test_it_prints_in_ink_also_from_a_dark_screen(open_page: Any, kind: str) -> 
 def test_letters_stand_out(open_page: Any) -> None:
     """Text against what is behind it: at least 4.5 to 1 (WCAG AA), in both schemes."""
     script = """() => {
-      const lum = (rgb) => rgb.map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+      const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+      const lum = (rgb) => rgb.map((c) => linear(c / 255))
         .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
       const parse = (text) => text.match(/[\\d.]+/g).map(Number);
       const behind = (one) => {
@@ -240,8 +241,10 @@ def test_letters_stand_out(open_page: Any) -> None:
         }
         return [255, 255, 255];
       };
-      return ["h1", ".subtitle", ".card .label", ".card .note", ".help", "td", "dt", ".warnings h2", ".warnings li", "nav a", "pre"]
-        .map((name) => [name, document.querySelector(name)]).filter(([, one]) => one).map(([name, one]) => {
+      const names = ["h1", ".subtitle", ".card .label", ".card .note", ".help", "td", "dt",
+        ".warnings h2", ".warnings li", "nav a", "pre"];
+      return names.map((name) => [name, document.querySelector(name)])
+          .filter(([, one]) => one).map(([name, one]) => {
           const [a, b] = [lum(parse(getComputedStyle(one).color).slice(0, 3)), lum(behind(one))];
           return [name, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
         });

@@ -11,6 +11,6 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def words_wrap() -> Iterator[None]:
-    """Let words of 64 bits wrap in plain Python as they do in compiled kernels, without a warning."""
+    """Let words of 64 bits wrap in plain Python, as in compiled kernels, without a warning."""
     with np.errstate(over="ignore" if os.environ.get("NUMBA_DISABLE_JIT") else "warn"):
         yield

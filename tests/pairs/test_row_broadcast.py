@@ -115,7 +115,7 @@ def test_corrected_cycles_are_those_of_stepped_rows(
 def test_public_cycles_differ_by_pieces_of_padding(
     channels: int, height: int, width: int, kernel: int, upright: bool, rows: int, cols: int
 ) -> None:
-    """At a stride of 1 the two differ by the pieces that the public model spends on padded positions alone."""
+    """At a stride of 1 the public model adds the pieces of padded positions."""
     layer = line_layer(channels, height, width, kernel, 1, upright=upright)
     length, lines = (height, width) if upright else (width, height)
     row_folds, fold = -(-channels * lines // rows), cols + kernel

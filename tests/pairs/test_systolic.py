@@ -18,7 +18,7 @@ ARRAY = st.integers(1, 5)
 
 
 def step(flow: str, rows: int, cols: int, left: np.ndarray, right: np.ndarray) -> Stepped:
-    """One fold: M x K inputs times K x N weights, two of the three sizes no larger than the array."""
+    """One fold: M x K inputs times K x N weights; two of the sizes fit the array."""
     if flow == "os":
         return output_stationary(rows, cols, left, right.T)
     if flow == "ws":

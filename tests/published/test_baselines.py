@@ -55,7 +55,10 @@ def test_mobilenet_head_and_total() -> None:
 
 
 def test_dense_energies_to_the_published_digits() -> None:
-    """By our rules, too, but where the channels of a depthwise layer were forgotten (b0), or multiply repeated or rounded reads."""
+    """Also by our rules, except where the published rules are inconsistent.
+
+    They leave out the channels of a depthwise layer (b0), and multiply repeated or rounded reads.
+    """
     name = "mobilenetv2_c10-ics21"
     wanted = {layer: float(row["dense_uj"]) for layer, row in published(name).items()}
     ours = {

@@ -95,7 +95,7 @@ def test_mapper_is_never_worse_than_the_authors(shape: str) -> None:
 
 
 def test_how_often_the_mapper_is_better() -> None:
-    """In the authors' own space their random search always found the fewest cycles, and seldom the least energy."""
+    """The authors' random search always found the fewest cycles, seldom the least energy."""
     hierarchy = dense().hierarchy()
     better = equal = faster_when_free = 0
     for shape in shipped():

@@ -105,7 +105,7 @@ def test_every_figure_of_ics21_is_exact_or_listed() -> None:
 
 
 def test_cycles_that_are_repeated_and_not_computed_say_so() -> None:
-    """Eleven lost matrices of MobileNetV2, and all pruned layers of three runs whose counts are not at hand."""
+    """Eleven lost matrices of MobileNetV2, and the pruned layers of three runs without counts."""
     given = Counter(
         cell.run for cell in ics21().cells if cell.section == "cycles" and cell.status == "given"
     )
@@ -157,7 +157,10 @@ def test_swapped_columns_are_put_right() -> None:
 
 
 def test_energies_of_the_authors_own_mappings() -> None:
-    """ShuffleNet's depthwise layers are charged for four times their input maps, seven of MobileNetV2's otherwise than ours."""
+    """ShuffleNet's depthwise layers are charged for four times their input maps.
+
+    Seven of MobileNetV2's differ from ours, too.
+    """
     found = [
         cell for cell in ics21().cells if cell.section == "energies" and cell.run.endswith("dense")
     ]
@@ -172,7 +175,10 @@ def test_energies_of_the_authors_own_mappings() -> None:
 
 
 def test_energies_of_archon() -> None:
-    """All 446. By our rules, plain layers and main are the same, but for the heads' depthwise layers and copied figures."""
+    """All 446; our rules agree on plain layers and main.
+
+    Exceptions are the heads' depthwise layers and copied figures.
+    """
     found = [
         cell for cell in ics21().cells if cell.section == "energies" and cell.run.endswith("archon")
     ]
@@ -190,7 +196,7 @@ def test_energies_of_archon() -> None:
 
 
 def test_energies_are_exact_by_their_digits_or_say_by_how_much_they_were_rounded() -> None:
-    """423 of 547 to the printed digits; 124 within the rounding of the figures that were added up."""
+    """423 of 547 to the printed digits, 124 within the rounding of the summed figures."""
     found = [cell for cell in ics21().cells if cell.section == "energies"]
     assert len(found) == 547
     for cell in found:

@@ -65,7 +65,7 @@ def test_scalesim_rows_as_they_were_run() -> None:
 
 
 def test_a_full_fold_drains_as_the_rtl_array_did() -> None:
-    """os: last accumulator final after T + R + C - 1 cycles, last output out after T + 2R + C - 1."""
+    """os: last accumulator final after T + R + C - 1 cycles, last output after T + 2R + C - 1."""
     gemm = Gemm(16, 12, 50)
     assert fold(gemm, 16, 12, "os", "fuseconv").cycles == 50 + 16 + 12 - 1
     assert fold(gemm, 16, 12, "os", "drained").cycles == 50 + 2 * 16 + 12 - 1
@@ -136,7 +136,10 @@ def test_paper_model_totals(row: dict[str, str]) -> None:
 
 
 def test_published_speedups_to_their_printed_digits() -> None:
-    """19 of 20; MobileNetV1 full-50 is printed as 2.3, but the authors' own plot has 2.2038, which is what their model gives."""
+    """19 of 20 agree.
+
+    MobileNetV1 full-50 is printed as 2.3; the authors' plot has 2.2038, which their model gives.
+    """
     wrong = []
     for row in date21_rows("table"):
         if row["pub_speedup"] in ("", "1"):

@@ -53,7 +53,8 @@ EARLIER: dict[str, Callable[[dict[str, Any]], Tree]] = {
 
 #: What stands in the place of a value. Each is wrong in some places, and right in others.
 ODD: tuple[object, ...] = (
-    None, "", "a text", "[/x]", -1, 0, 2**63, 10**400, 1e300, -1e300, 0.5, True, [], {}, [None], {"a": {}}, ["x"] * 3,
+    None, "", "a text", "[/x]", -1, 0, 2**63, 10**400, 1e300, -1e300, 0.5, True, [], {}, [None],
+    {"a": {}}, ["x"] * 3,
 )  # fmt: skip
 
 

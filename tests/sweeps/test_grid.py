@@ -1,4 +1,4 @@
-"""What a sweep asks: values as they are written, the order of the grid, and everything that is refused."""
+"""Grids of sweeps: values as written, their order, and everything that is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Technology files: one clear line for everything that is wrong, and sizes between the published ones."""
+"""Technology files: one line for everything wrong, and sizes between the published ones."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_synthetic_outputs_equal_the_masked_fused_sum(
 
 
 def test_the_second_prediction_reads_the_first_one(tiny: tuple[Workload, MemoryTrace]) -> None:
-    """A cascade: what the first predictor drops is 0 for the second one, whatever the true activation is."""
+    """A cascade: what the first predictor drops is 0 for the second one."""
     workload, trace = tiny
     block = next(iter(workload.blocks()))
     first, second = trace.predictors("b1")

@@ -1,4 +1,4 @@
-"""Whatever happens to a file, only a WorkloadError may come out, and it names the file in one line."""
+"""A damaged file gives a WorkloadError that names the file in one line, and nothing else."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_what_is_written_is_read(
 
 
 def test_every_field_is_stored() -> None:
-    """A field that a layer or a block gains must be written, read and given a default for older files."""
+    """A new field of a layer or block must be written, read, and have a default."""
     others = {"name", "kind", "role", "padding", "activation", "batchnorm", "bias"}
     assert {one.name for one in fields(Layer)} == set(LAYER_SIZES) | others
     assert {one.name for one in fields(Block)} == {
@@ -163,7 +163,7 @@ def test_values_that_need_float32_keep_it(
 
 
 def computed_masks(workload: Workload, trace: MemoryTrace) -> MemoryTrace:
-    """Replace drawn masks by those that predictors and weights give, one bit of each kind flipped."""
+    """Replace drawn masks by predicted and true ones, one bit of each kind flipped."""
     blocks = {}
     for block in traced_blocks(workload, trace.images):
         first, second, third = (trace.layer(layer.name) for layer in block.layers)

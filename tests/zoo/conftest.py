@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """The tests' tensors are too small for threads, which spin where they wait for each other on a busy machine."""
+    """Use one thread: threads that wait for each other spin on a busy machine."""
     torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
     import numba
 

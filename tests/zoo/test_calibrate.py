@@ -23,7 +23,10 @@ from workloads.refit import prune_by_refit  # noqa: E402
 
 
 def tiny(flavour: Flavour) -> Network:
-    """ShuffleNet's kinds of blocks (a sum, a concatenated average at stride 2), then MnasNet's, with squeeze and excitation."""
+    """ShuffleNet's kinds of blocks, then MnasNet's with squeeze and excitation.
+
+    ShuffleNet's: a sum, and a concatenated average at stride 2.
+    """
     late = make_block(
         channels=6, mid=48, out=6, groups=3, late=True, shuffle=3, residual=True, index=1
     )

@@ -35,7 +35,7 @@ TOTALS = {
 
 @pytest.mark.parametrize("name", TOTALS)
 def test_parameters_and_macs_of_the_modules_are_the_published_ones(name: str) -> None:
-    """Counted from the modules and the maps that they really make, not from the tables that built them."""
+    """Counted from the modules and the maps that they make, not from the tables."""
     module, row = build(name).eval(), TOTALS[name]
     assert parameters(module) == int(row["params_total"])
     macs = 0

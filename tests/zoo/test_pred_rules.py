@@ -1,4 +1,4 @@
-"""The forward pass of blocks with predicted ReLUs, to the bit, against a plain numpy statement of the rules."""
+"""Blocks with predicted ReLUs, to the bit, against a plain numpy statement of the rules."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def shuffle(x: np.ndarray, groups: int) -> np.ndarray:
 
 
 def rules(module: Bottleneck, x: np.ndarray) -> Iterator[np.ndarray]:
-    """Both predicted activations, then the output, as recipes of ICS'21 state them (float64, one image)."""
+    """Both predicted activations, then the output, as ICS'21 states them (float64, one image)."""
     block = module.block
     late = block.order == "pw-pw-dw"
     passed, seen = x, x
