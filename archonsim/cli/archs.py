@@ -17,11 +17,12 @@ from archonsim.network.networks import find_network, network, network_sources
 from archonsim.network.workload import Workload
 from archonsim.result.files import rows_to_csv, to_json
 from archonsim.show.terminal.area_text import render_area
+from archonsim.show.terminal.style import new_table
 from archonsim.spec.load import flat_items, to_table, to_toml
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table(ruled=False)
     for key, value in rows[0].items():
         table.add_column(
             key,

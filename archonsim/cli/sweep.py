@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from archonsim.cli.common import WORKLOAD_HELP, Format, emit, say_written
@@ -23,6 +21,7 @@ from archonsim.cli.progress import StepProgress, stderr
 from archonsim.errors import SpecError
 from archonsim.result.files import to_json
 from archonsim.result.wording import microjoules, number, origin_line
+from archonsim.show.terminal.style import add_numbers, new_table
 from archonsim.sweeps.question import Question, ask, read_question
 from archonsim.sweeps.runners import Workers
 from archonsim.sweeps.store import mask_sources
@@ -227,11 +226,10 @@ def _render(question: Question, folder: Path) -> RenderableType:
         *(["masks"] if len(question.masks) > 1 else []),
         *question.parameters,
     ]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table = new_table()
     for name in names:
         table.add_column(name)
-    for name in ("cycles", "ms", "energy uJ"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, *("cycles", "ms", "energy uJ"))
     for row in fastest:
         energy = "" if row["energy_uj"] is None else microjoules(row["energy_uj"])
         shown = ["" if row[name] is None else str(row[name]) for name in names]

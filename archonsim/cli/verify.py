@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from archonsim.cli.common import Format, emit
@@ -17,6 +16,7 @@ from archonsim.result.files import rows_to_csv, to_json
 from archonsim.result.wording import number, provenance_lines
 from archonsim.runs.simulate import choose_images
 from archonsim.runs.verify import TOLERANCE, BlockCheck, verify
+from archonsim.show.terminal.style import new_table
 from archonsim.tracefile.find import find_workload, parse_images
 
 
@@ -93,7 +93,7 @@ def _sums(checks: list[BlockCheck]) -> list[str]:
 
 def _render(work: Workload, checks: list[BlockCheck], clip: bool) -> RenderableType:
     """One row a block: the worst of its images."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table(ruled=False)
     for name in ("block", "images"):
         table.add_column(name)
     wide = ("sums", "overflow", "bits needed") if checks[0].accumulators else ()

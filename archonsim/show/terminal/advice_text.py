@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from archonsim.result.advice import Advice
 from archonsim.result.values import Number
 from archonsim.result.wording import number, origin_line, share
+from archonsim.show.terminal.style import add_numbers, new_table
 
 _VERDICT = {True: "fuse", False: "plain", None: "unknown"}
 
@@ -20,13 +19,11 @@ def _known(value: Number | None) -> str:
 
 def render_advice(advice: Advice) -> RenderableType:
     """Lay advice out as a table, disagreements below."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table = new_table()
     table.add_column("block")
-    for name in ("density", "survival", "est. fused", "est. plain"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, "density", "survival", "est. fused", "est. plain")
     table.add_column("estimate")
-    for name in ("fused", "plain", "network saves"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, "fused", "plain", "network saves")
     table.add_column("simulated")
     for one in advice.blocks:
         survival = "" if one.survival is None else share(one.survival, 1)

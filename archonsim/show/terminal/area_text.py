@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
 
 from archonsim.result.wording import number, share
+from archonsim.show.terminal.style import add_numbers, new_table
 from archonsim.spec.resources import AreaPart, Resources
 
 
 def render_area(resources: Resources) -> RenderableType:
     """Lay areas out: the chip's shared components, one PE's, the published total, and what it leaves out."""
     total = resources.area_um2 or 0.0
-    table = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        header_style="bold",
-        title="area, 45 nm",
-        title_justify="left",
-    )
+    table = new_table(title="area, 45 nm")
     table.add_column("component")
-    for name in ("instances", "um2 each", "um2 in all", "share"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, "instances", "um2 each", "um2 in all", "share")
 
     def add(
         name: str,

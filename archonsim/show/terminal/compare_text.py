@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from archonsim.result.compare import Comparison, Row
 from archonsim.result.wording import microjoules, number
+from archonsim.show.terminal.style import add_numbers, new_table
 
 
 def _area(row: Row) -> str:
@@ -29,11 +28,10 @@ def _array(row: Row) -> str:
 
 def render_comparison(comparison: Comparison) -> RenderableType:
     """Lay a comparison out as a table, warnings below."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table = new_table()
     for name in ("workload", "arch", "fidelity"):
         table.add_column(name)
-    for name in ("cycles", "ms", "energy uJ", "speedup", "PEs", "buffers KiB", "area mm2"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, "cycles", "ms", "energy uJ", "speedup", "PEs", "buffers KiB", "area mm2")
     for at, row in enumerate(comparison.rows):
         figures = (
             ("not possible", "", "", "")

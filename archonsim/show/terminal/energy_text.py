@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from archonsim.result.report import Report, by_component, by_kind
 from archonsim.result.wording import share
+from archonsim.show.terminal.style import add_numbers, new_table
 from archonsim.vocabulary.known import in_order
 
 
@@ -34,17 +33,9 @@ def render_energy(report: Report) -> RenderableType:
         return Text(f"\nenergy of {report.arch} is not known: {_reason(report)}")
     phases = _phases(report)
     total = report.energy_uj * 1e6
-    table = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        header_style="bold",
-        title="\nenergy, uJ",
-        title_justify="left",
-    )
+    table = new_table(title="\nenergy, uJ")
     table.add_column("by component, by data kind")
-    for name in (*phases, "all", "share"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, *phases, "all", "share")
 
     def section(split: Callable[[Mapping[str, float]], dict[str, float]], sort: str) -> None:
         sums = {phase: split(energy) for phase, energy in phases.items()}

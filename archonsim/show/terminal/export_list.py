@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from archonsim.result.files import rows_to_csv
+from archonsim.show.terminal.style import new_table
 
 COLUMNS = (
     "block", "window", "fusable", "reason", "order", "layers", "channels", "kernel", "stride",
@@ -18,7 +18,7 @@ COLUMNS = (
 
 def render_listing(tree: dict[str, Any]) -> RenderableType:
     """One row for each candidate: what it is, or why it is none."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table(ruled=False)
     for name in (
         "block",
         "layer with the window",

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from archonsim.result.inspect import BlockContent, Inspection, LayerContent, ReluContent
 from archonsim.result.wording import export_lines, number, provenance_lines
+from archonsim.show.terminal.style import new_table
 
 
 def render_inspection(inspection: Inspection) -> RenderableType:
@@ -50,19 +51,7 @@ def _size(shape: Iterable[int]) -> str:
 
 
 def _table(title: str, words: Iterable[str], numbers: Iterable[str]) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=None,
-        pad_edge=False,
-    )
-    for name in words:
-        table.add_column(name, no_wrap=True)
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
+    return new_table(tuple(words), tuple(numbers), title=title, bold_title=True, ruled=False)
 
 
 def _layers(layers: Iterable[LayerContent]) -> Table:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from archonsim.result.ledger import MASKS, Ledger, ReluLedger
 from archonsim.result.wording import number, share
+from archonsim.show.terminal.style import new_table
 from archonsim.show.terminal.text import heading
 
 #: What each run of :data:`MASKS` takes away from the one before, or restores.
@@ -24,21 +24,7 @@ CHANGES = (
 
 
 def _table(title: str, words: Iterable[str], numbers: Iterable[str]) -> Table:
-    table = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        header_style="bold",
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-        title=title,
-        title_justify="left",
-        title_style="bold",
-    )
-    for name in words:
-        table.add_column(name, no_wrap=True)
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
+    return new_table(tuple(words), tuple(numbers), title=title, bold_title=True, tight=True)
 
 
 def _names(ledger: Ledger) -> Iterator[tuple[str, str, ReluLedger]]:

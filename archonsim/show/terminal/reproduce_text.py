@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from archonsim.reproduce.cell import STATUSES, Cell, Number, Reproduction
 from archonsim.result.wording import number
+from archonsim.show.terminal.style import add_numbers, new_table
 
 STYLES = {
     "exact": "",
@@ -51,14 +51,7 @@ def _printed(text: str) -> str:
 
 
 def _table(title: str, cells: list[Cell]) -> Table:
-    table = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        header_style="bold",
-        title=title,
-        title_justify="left",
-    )
+    table = new_table(title=title)
     optional = [
         name
         for name in ("corrected", "trained")
@@ -67,8 +60,7 @@ def _table(title: str, cells: list[Cell]) -> Table:
     for name in ("run", "figure"):
         table.add_column(name, overflow="fold")
     rounded = any(cell.within is not None for cell in cells)
-    for name in ("published", "ours", *(["within"] if rounded else []), *optional):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, "published", "ours", *(["within"] if rounded else []), *optional)
     table.add_column("status", no_wrap=True)
     table.add_column("notes", overflow="fold")
     above = ""
@@ -89,17 +81,9 @@ def _table(title: str, cells: list[Cell]) -> Table:
 
 def _tally(reproduction: Reproduction) -> Table:
     """Count figures by run and status."""
-    table = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        header_style="bold",
-        title="figures",
-        title_justify="left",
-    )
+    table = new_table(title="figures")
     table.add_column("run", no_wrap=True)
-    for status in STATUSES:
-        table.add_column(status, justify="right", no_wrap=True)
+    add_numbers(table, *STATUSES)
 
     def add(name: str, cells: Iterable[Cell], style: str = "", end: bool = False) -> None:
         table.add_row(
@@ -125,14 +109,7 @@ def _statuses(reproduction: Reproduction) -> Iterator[Text]:
 
 def _notes(reproduction: Reproduction, shown: list[Cell]) -> Table:
     """Explain the notes of cells that are shown, and those that belong to no cell."""
-    table = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        header_style="bold",
-        title="notes",
-        title_justify="left",
-    )
+    table = new_table(title="notes")
     table.add_column("note", no_wrap=True)
     table.add_column("what is wrong")
     table.add_column("beside it")

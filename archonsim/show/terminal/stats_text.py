@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from archonsim.result.report import Report
 from archonsim.result.wording import number, share
+from archonsim.show.terminal.style import add_numbers, new_table
 
 
 def _sum(report: Report, field: str) -> Counter[str]:
@@ -27,12 +27,9 @@ def _traffic(report: Report) -> Table:
     """16-bit words: a row for each component and direction, a column for each kind of data."""
     words = {tuple(key.split(".")): count for key, count in _sum(report, "traffic").items()}
     kinds = list(dict.fromkeys(kind for _, _, kind in sorted(words)))
-    table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1, 0, 0)
-    )
+    table = new_table(tight=True)
     table.add_column("16-bit words", no_wrap=True)
-    for name in (*kinds, "all", "a cycle"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, *kinds, "all", "a cycle")
     for component, direction in sorted({key[:2] for key in words}):
         row = [words.get((component, direction, kind), 0) for kind in kinds]
         rate = sum(row) / report.total_cycles if report.total_cycles else 0

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +14,7 @@ from archonsim.network.workload import Provenance
 from archonsim.result.report import LayerReport, Report
 from archonsim.result.values import Number
 from archonsim.result.wording import microjoules, number, provenance_lines, share
+from archonsim.show.terminal.style import new_table
 from archonsim.spec.dram_device import say_dram
 from archonsim.vocabulary.known import in_order
 
@@ -113,9 +113,7 @@ def _table(report: Report, width: int) -> Table:
         for column in _columns(report)
         if column.from_width <= width and any(column.text(layer, total) for layer in report.layers)
     ]
-    table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 1, 0, 0)
-    )
+    table = new_table(tight=True)
     for name in ("layer", "phase"):
         table.add_column(name, no_wrap=True)
     for column in columns:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +12,7 @@ from rich.text import Text
 from archonsim.result.values import Number
 from archonsim.result.waterfall import Bars, Grain, Waterfall
 from archonsim.result.wording import number, share
+from archonsim.show.terminal.style import new_table
 from archonsim.show.terminal.text import heading
 from archonsim.spec.load import flat_items
 
@@ -43,9 +43,7 @@ def _stacked(bars: Bars) -> Text:
 
 
 def _table(*columns: tuple[str, bool]) -> Table:
-    table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 1, 0, 0)
-    )
+    table = new_table(tight=True)
     for name, right in columns:
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     return table
@@ -104,7 +102,7 @@ def _many(bars: Iterable[Bars], phases: bool) -> Table:
 
 def _meanings(network: Bars, keys: Collection[str], letters: bool) -> Table:
     """Say what the owners mean, and which of the machine's keys act on them."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = new_table(tight=True, ruled=False, head=False)
     table.add_column(no_wrap=True)
     table.add_column()
     for owner in network.words.owners:
