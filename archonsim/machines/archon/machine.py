@@ -56,6 +56,7 @@ class ArchonMachine:
                 name="masks",
                 title="masks",
                 meaning="a beat waited for the masks of its step, on their way to the PEs",
+                owner="masks",
                 order=35,
                 colour="#56B4E9",
                 hatch="--",
