@@ -31,6 +31,7 @@ from archonsim.dataflow.mapping import Mapping
 from archonsim.dataflow.problem import Problem
 from archonsim.errors import SpecError
 from archonsim.spec.load import read_toml
+from archonsim.user_files import read_user_text
 
 #: Mapping files that the package ships.
 SHIPPED = ("ics21",)
@@ -142,10 +143,11 @@ def open_book(name: str) -> MappingBook:
             f"mapping is {name!r}; it must be search, {', '.join(SHIPPED)}, or a file that ends in"
             " .toml or .json"
         )
+    text = read_user_text(path, SpecError, "a mapping is a TOML or JSON file")
     try:
-        tree = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise SpecError(f"{name}: cannot read the mapping: {error.strerror}") from error
+        tree = json.loads(text)
+    except RecursionError as error:
+        raise SpecError(f"{name}: not a JSON file: nested too deeply") from error
     except ValueError as error:
-        raise SpecError(f"{name}: not a JSON file: {error}") from error
+        raise SpecError(f"{name}: not a JSON file: {str(error).partition(';')[0]}") from error
     return parse_book(tree, name)

@@ -32,7 +32,11 @@ Words = NDArray[np.int64]
 
 #: Folds of a layer, or parts of them, that are followed one by one: more would not fit an ordinary
 #: machine's memory.
-MOST_PIECES = 20_000_000
+MOST_PIECES = 4_000_000
+
+#: Tiles of a layer that the engine simulates one by one (own decision): buffers that force more are
+#: too small for it.
+MOST_TILES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +214,15 @@ def line_demand(layer: Layer, folds: int, buffers: BufferSizes) -> Demand:
     return _in_parts(layer, demand, buffers)
 
 
-def cut(demand: Demand, buffers: BufferSizes, most: int) -> list[tuple[int, int]]:
+def cut(layer: Layer, demand: Demand, buffers: BufferSizes, wanted: int) -> list[tuple[int, int]]:
     """Join pieces to tiles (first, last + 1) that fit half of every buffer.
 
-    About `most` of them where the buffers allow.
+    About `wanted` of them where the buffers allow.
+
+    Raises
+    ------
+    WorkloadError
+        The buffers force more tiles than can be simulated one by one.
     """
     totals = [
         np.concatenate(([0], np.cumsum(words)))
@@ -225,13 +234,20 @@ def cut(demand: Demand, buffers: BufferSizes, most: int) -> list[tuple[int, int]
         )
     ]
     limits = [
-        max(1, -(-int(totals[0][-1]) // most)),
+        max(1, -(-int(totals[0][-1]) // wanted)),
         buffers.ifmap // 2,
         buffers.filter // 2,
         buffers.ofmap // 2,
     ]
-    tiles, first, pieces = [], 0, len(demand.cycles)
+    tiles: list[tuple[int, int]] = []
+    first, pieces = 0, len(demand.cycles)
     while first < pieces:
+        if len(tiles) == MOST_TILES:
+            raise WorkloadError(
+                f"layer {layer.name!r}: its buffers of {buffers.ifmap} (ifmap), {buffers.filter}"
+                f" (filter) and {buffers.ofmap} (ofmap) words cut it into more than {MOST_TILES}"
+                " tiles; take larger memories, or ideal fidelity"
+            )
         ends = (
             int(np.searchsorted(total, total[first] + limit, side="right")) - 1
             for total, limit in zip(totals, limits, strict=True)

@@ -16,6 +16,12 @@ Padding = tuple[int, int, int, int]
 COMPUTE_KINDS: frozenset[str] = frozenset({"conv", "depthwise", "fc"})
 
 
+#: No dimension of a layer reaches this.
+SIZE_LIMIT = 2**31
+#: Nor do its multiplications, so that every count of a run stays within 64 bits.
+MACS_LIMIT = 2**50
+
+
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zero padding (before, after) along one axis for ``ceil(size / stride)`` output pixels.
 
@@ -92,7 +98,11 @@ class Layer:
                     f"layer {self.name!r}: {field} is {value!r}; it must be an integer of at"
                     " least 1"
                 )
-        if len(self.padding) != 4 or any(pad < 0 for pad in self.padding):
+            if value >= SIZE_LIMIT:
+                raise WorkloadError(
+                    f"layer {self.name!r}: {field} is 2^31 or more; it must be less"
+                )
+        if len(self.padding) != 4 or any(not 0 <= pad < SIZE_LIMIT for pad in self.padding):
             raise WorkloadError(
                 f"layer {self.name!r}: padding is {self.padding!r}; it must be four numbers of at"
                 " least 0"
@@ -111,6 +121,11 @@ class Layer:
             raise WorkloadError(
                 f"layer {self.name!r}: sparsity is {self.sparsity}; it must be N of every M"
                 " weights, 1 <= N <= M"
+            )
+        if self.macs >= MACS_LIMIT:
+            raise WorkloadError(
+                f"layer {self.name!r}: has {self.macs:.1e} multiplications; it must have less than"
+                " 2^50"
             )
         if self.out_h < 1 or self.out_w < 1:
             raise WorkloadError(

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from archonsim.errors import WorkloadError, nearest
 from archonsim.network.csv_rows import Line, read_lines
-from archonsim.network.layer import Kind, Layer
+from archonsim.network.layer import SIZE_LIMIT, Kind, Layer
 from archonsim.network.workload import Provenance, Workload
 from archonsim.visible import visible
 
@@ -72,11 +72,6 @@ CONV_COLUMNS = (
 NAME, STRIDE_WIDTH, SPARSITY = "Layer name", "Stride Width", "Sparsity"
 #: Columns of 0 or more; all others hold 1 or more.
 FROM_ZERO = ("Padding", "Padding Width")
-
-#: No dimension of a layer reaches this.
-SIZE_LIMIT = 2**31
-#: Nor do its multiplications, so that every count of a run stays within 64 bits.
-MACS_LIMIT = 2**50
 
 
 def _plain(header: str) -> str:
@@ -346,10 +341,11 @@ def read_topology(path: Path) -> Workload:
     seen: dict[str, int] = {}
     layers = []
     for row in rows:
-        layer = make(row, _unique(row.name, seen, used))
-        if layer.macs >= MACS_LIMIT:
-            raise row.error(f"has {layer.macs:.1e} multiplications; it must have less than 2^50")
-        layers.append(layer)
+        try:
+            layers.append(make(row, _unique(row.name, seen, used)))
+        except WorkloadError as error:
+            known = str(error).startswith(row.line.where)
+            raise error if known else row.line.error(str(error)) from error
     name = visible(path.stem)
     return Workload(
         name=name,

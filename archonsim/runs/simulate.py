@@ -42,6 +42,14 @@ def check_sparsity(workload: Workload, machine: Machine) -> None:
             )
 
 
+def included(machine: Machine, workload: Workload) -> tuple[str, ...]:
+    """Return what a machine's cycles contain, without predictions where there are none."""
+    unpredicted: str | None = getattr(machine, "includes_unpredicted", None)
+    if unpredicted is None or any(block.predicted for block in workload.blocks()):
+        return machine.includes
+    return (unpredicted, *machine.includes[1:])
+
+
 def choose_images(workload: Workload, images: Sequence[int] | None) -> list[int]:
     """Return image numbers to run, all of them for None.
 
@@ -124,6 +132,6 @@ def simulate(
         results=results,
         clock_mhz=spec.clock_mhz,
         machine=to_table(spec),
-        includes=machine.ideal_includes if ideal else machine.includes,
+        includes=machine.ideal_includes if ideal else included(machine, workload),
         excludes=machine.ideal_excludes if ideal else machine.excludes,
     )

@@ -7,12 +7,14 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from archonsim.errors import SpecError, nearest
+from archonsim.user_files import read_user_text
 
 Spec = TypeVar("Spec")
 Table = dict[str, Any]
@@ -42,12 +44,15 @@ def read_toml(path: Path) -> Table:
     SpecError
         The file is missing, not readable or not TOML.
     """
+    text = read_user_text(path, SpecError, "a description is a TOML file")
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot read it: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise SpecError(f"{path}: not a TOML file: nested too deeply") from error
+    except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not a TOML file: {error}") from error
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise SpecError(f"{path}: not a TOML file: {str(error).partition(';')[0]}") from error
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -80,6 +85,9 @@ def parse_value(text: str) -> Any:
         read = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    except (RecursionError, ValueError) as error:
+        shown = text if len(text) < 40 else f"{text[:40]}..."
+        raise SpecError(f"{shown!r} is no value: too many digits, or nested too deeply") from error
     return read["value"] if len(read) == 1 else text  # more where lines follow that are TOML, too
 
 
@@ -93,6 +101,15 @@ _RANGE_FAULTS = (
 )
 
 
+@cache
+def _adapter(spec_type: Any, key: str) -> TypeAdapter[Any]:
+    """Return what checks the values of a key, made once: a sweep may have 100 000 of them."""
+    hint: Any = spec_type
+    for part in key.split("."):
+        hint = get_type_hints(hint, include_extras=True)[part]
+    return TypeAdapter(hint)
+
+
 def check_type(spec_type: Any, key: str, value: Any, where: str) -> None:
     """Refuse a value that its key's type rules out whatever the machine is.
 
@@ -103,11 +120,8 @@ def check_type(spec_type: Any, key: str, value: Any, where: str) -> None:
     SpecError
         Says `where`, the value, and what it must be.
     """
-    hint: Any = spec_type
-    for part in key.split("."):
-        hint = get_type_hints(hint, include_extras=True)[part]
     try:
-        TypeAdapter(hint).validate_python(value)
+        _adapter(spec_type, key).validate_python(value)
     except ValidationError as error:
         faults = [fault for fault in error.errors() if fault["type"] not in _RANGE_FAULTS]
         if faults:

@@ -17,6 +17,9 @@ from archonsim.machines.registry import machine, machine_names
 from archonsim.spec.load import check_type, known_keys
 from archonsim.sweeps.values import check_values
 
+#: Points of a sweep, at most (own decision): a longer one is a slip of the finger.
+MOST_POINTS = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -87,6 +90,11 @@ class Grid:
     fixed: tuple[Parameter, ...]
 
     def __len__(self) -> int:
+        return self.points
+
+    @property
+    def points(self) -> int:
+        """Number of points, of any size (``len`` ends at 64 bits)."""
         return self._ends()[-1]
 
     def __getitem__(self, index: int) -> Point:
@@ -195,4 +203,7 @@ def make_grid(
                 f"{option} {one.name} and {other_option} {other.name} overlap: both set {one.key}"
                 f" of {whose}; keep one"
             )
-    return Grid(archs=archs, workloads=workloads, masks=masks, parameters=varied, fixed=same)
+    grid = Grid(archs=archs, workloads=workloads, masks=masks, parameters=varied, fixed=same)
+    if (points := grid.points) > MOST_POINTS:
+        raise SpecError(f"{points} points; a sweep has at most {MOST_POINTS}: take fewer values")
+    return grid

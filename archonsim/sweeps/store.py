@@ -25,7 +25,7 @@ from archonsim.result.files import remove_leftovers, to_json, write_text
 from archonsim.result.sweep_table import CSV_NAME, MANIFEST_NAME, PARQUET_NAME, read_manifest
 from archonsim.spec.load import flat_items
 from archonsim.sweeps.table import Row
-from archonsim.user_files import check_regular
+from archonsim.user_files import check_regular, read_user_text
 
 JOURNAL_NAME = "journal.jsonl"
 TABLE_NAMES = (CSV_NAME, PARQUET_NAME)
@@ -217,8 +217,8 @@ def _open_journal(path: Path) -> BinaryIO:
 
 
 def _read_manifest(path: Path) -> Tree:
-    with contextlib.suppress(OSError, ValueError):
-        tree = json.loads(path.read_text("utf-8"))
+    with contextlib.suppress(OutputError, ValueError, RecursionError):
+        tree = json.loads(read_user_text(path, OutputError, "a sweep's question is a file"))
         if isinstance(tree, dict):
             return tree
     raise OutputError(f"{path} is damaged; choose another folder")

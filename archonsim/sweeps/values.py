@@ -49,6 +49,11 @@ def check_values(key: str, values: list[Any]) -> tuple[Any, ...]:
     for value in values:
         if isinstance(value, float) and not math.isfinite(value):
             raise SpecError(f"--param {key} is {value}; it must be a finite number")
+        if isinstance(value, dict) or _holds_nested(value):
+            raise SpecError(
+                f"--param {key}: {value!r} is a table; a value is a number, a text, true or false,"
+                " or a list of such"
+            )
         one = tuple(value) if isinstance(value, list) else value
         if one in seen:
             raise SpecError(
@@ -57,6 +62,12 @@ def check_values(key: str, values: list[Any]) -> tuple[Any, ...]:
             )
         seen.add(one)
     return tuple(values)
+
+
+def _holds_nested(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(
+        isinstance(one, list | tuple | dict) for one in value
+    )
 
 
 def plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from archonsim.network.table import read_network
 from archonsim.network.workload import Workload
 from archonsim.tracefile.check import check_weights
 from archonsim.tracefile.reader import open_workload
+from archonsim.tracefile.schema import MOST_IMAGES
 
 
 def is_file(text: str) -> bool:
@@ -51,16 +52,20 @@ def parse_images(text: str) -> list[int] | None:
     """
     if text == "all":
         return None
+    shown = repr(text) if len(text) < 60 else f"{text[:60]!r}..."
     numbers: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part)
         if match is None:
-            raise MaskError(f"--images is {text!r}; it must be all, or numbers such as 0 or 0,2-3")
+            raise MaskError(f"--images is {shown}; it must be all, or numbers such as 0 or 0,2-3")
         first = int(match[1])
-        numbers += range(first, int(match[2] or first) + 1)
+        more = range(first, int(match[2] or first) + 1)
+        if len(numbers) + len(more) > MOST_IMAGES:
+            raise MaskError(f"--images is {shown}; it may name at most {MOST_IMAGES} images")
+        numbers += more
     if not numbers:
         raise MaskError(
-            f"--images is {text!r}, which holds no image; it must be all, or numbers such as 0 or"
+            f"--images is {shown}, which holds no image; it must be all, or numbers such as 0 or"
             " 0,2-3"
         )
     return list(dict.fromkeys(numbers))

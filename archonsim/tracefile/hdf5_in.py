@@ -15,8 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import UserError, WorkloadError
+from archonsim.user_files import check_regular
 
 Choice = TypeVar("Choice", bound=str)
+#: A dataset of more bytes than this must hold at least one byte for so many (own decision): gzip
+#: makes 1000 zeros one byte, and pruned weights take a tenth of their size.
+FREE_BYTES, MOST_COMPRESSED = 64 * 2**20, 100
 #: What the HDF5 library says of a file that another process has open, by its mark or by its lock.
 _IN_USE = ("already open for write", "unable to lock file")
 
@@ -47,10 +51,9 @@ def open_file(path: Path) -> Iterator[Node]:
 
 
 def _check_is_hdf5(path: Path) -> None:
-    if path.is_dir():
-        raise WorkloadError(f"{path}: is a directory; a workload is an HDF5 file")
     if not path.exists():
         raise WorkloadError(f"{path}: no such file")
+    check_regular(path, WorkloadError, "a workload is an HDF5 file")
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -172,7 +175,21 @@ class Dataset(Node):
     """A dataset whose shape and type have been checked."""
 
     def raw(self, image: int | None = None) -> NDArray[np.generic]:
-        """Read as stored: all of it, or one image."""
+        """Read as stored: all of it, or one image.
+
+        Raises
+        ------
+        WorkloadError
+            The file holds far less than it declares, so that reading would fill memory with
+            nothing.
+        """
+        whole, stored = int(self._h5.nbytes), int(self._h5.id.get_storage_size())
+        size = whole if image is None else whole // max(1, self._h5.shape[0])
+        if size > FREE_BYTES and size > MOST_COMPRESSED * stored:
+            raise self.error(
+                f"declares {size} bytes to read and holds {stored}; no network's weights or masks"
+                " compress so well"
+            )
         return np.asarray(self._h5[...] if image is None else self._h5[image])
 
     def floats(self, image: int | None = None) -> NDArray[np.float32]:

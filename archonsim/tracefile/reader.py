@@ -18,7 +18,11 @@ from archonsim.tracefile.check import check_provenance, check_structure
 from archonsim.tracefile.datasets import noted_digests
 from archonsim.tracefile.file_trace import FileTrace
 from archonsim.tracefile.hdf5_in import Node, open_file
+from archonsim.tracefile.schema import MOST_IMAGES
 from archonsim.visible import visible
+
+#: Layers and blocks of a file, at most (own decision): the deepest networks have some thousands.
+MOST_ITEMS = 20_000
 
 
 def open_workload(path: Path) -> Workload:
@@ -45,9 +49,9 @@ def open_workload(path: Path) -> Workload:
             unexecuted_params=root.integer("unexecuted_params"),
         )
         images = root.integer("images")
-        if images < 0:
-            raise root.error(f"images is {images}; it must be at least 0")
-        check_structure(workload)
+        if not 0 <= images <= MOST_IMAGES:
+            raise root.error(f"images is {images}; it must be from 0 to {MOST_IMAGES}")
+        check_structure(workload, chained=bool(workload.digest))
         check_provenance(workload, images)
         if not workload.digest:
             if images:
@@ -108,7 +112,13 @@ def _provenance(root: Node) -> Provenance:
 def _items(root: Node) -> tuple[Item, ...]:
     layers, blocks = root.group("layers"), root.group("blocks")
     items: list[Item] = []
-    for link in root.texts("items"):
+    links = root.texts("items")
+    if len(links) > MOST_ITEMS:
+        raise root.error(f"items names {len(links)} layers and blocks; at most {MOST_ITEMS}")
+    if len(set(links)) < len(links):
+        twice = next(link for link in links if links.count(link) > 1)
+        raise root.error(f"items names {twice!r} twice; each layer and block stands there once")
+    for link in links:
         where, _, name = link.partition("/")
         if where not in ("layers", "blocks"):
             raise root.error(f"items holds {link!r}; it must begin with 'layers/' or 'blocks/'")

@@ -102,7 +102,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
         attribute("/", "images", 3),
         r"blocks/b1: keep1 has shape \(2, 12, 4\); it must be \(3, 12, 4\)",
     ),
-    "negative images": (attribute("/", "images", -1), "images is -1; it must be at least 0"),
+    "negative images": (attribute("/", "images", -1), "images is -1; it must be from 0 to 1500000"),
     "no digest": (attribute("/", "digest", ""), "digest is empty beside 2 images"),
     "unknown item": (
         attribute("/", "items", np.array([b"nets/x"])),

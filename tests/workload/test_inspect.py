@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from archonsim.cli.app import run_command
 from archonsim.errors import WorkloadError
+from archonsim.machines.registry import machine
 from archonsim.network.block import Block
+from archonsim.network.layer import Layer
 from archonsim.network.networks import network
-from archonsim.network.workload import Workload
+from archonsim.network.workload import Provenance, Workload
 from archonsim.result.inspect import Inspection, inspect_workload
+from archonsim.runs.simulate import included
 from archonsim.show.terminal.inspect_text import render_inspection
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import LayerTensors, MemoryTrace
@@ -136,3 +140,25 @@ def test_json(tiny_file: Path) -> None:
 def test_an_image_out_of_range_is_refused(tiny_file: Path) -> None:
     with pytest.raises(WorkloadError, match="image 7 is out of range"):
         inspect_workload(open_workload(tiny_file), images=[7])
+
+
+def test_lists_of_shapes_need_not_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Public topologies leave out pools and list branches: 98 of 117 were refused."""
+    path = tmp_path / "net.csv"
+    path.write_text(
+        "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter,"
+        " Strides,\nconv, 224, 224, 7, 7, 3, 64, 2,\npooled, 56, 56, 1, 1, 64, 64, 1,\n"
+        "branch, 56, 56, 1, 1, 192, 16, 1,\n"
+    )
+    assert run_command(["inspect", str(path)]) == 0
+    assert "branch" in capsys.readouterr().out
+
+
+def test_predictions_are_not_listed_where_no_block_is_predicted(tmp_path: Path) -> None:
+    layer = Layer(name="a", kind="conv", role="conv", in_channels=4, out_channels=4)
+    plain = Workload(name="plain", items=(layer,), provenance=Provenance(network="plain"))
+    found = machine("archon")
+    assert "both ReLU predictions" in found.includes[0]
+    assert included(found, plain)[0].startswith("every layer by itself: no block")
+    assert included(found, plain)[1:] == found.includes[1:]
+    assert included(found, network("fusionet_digits")) == found.includes

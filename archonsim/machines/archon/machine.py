@@ -63,6 +63,8 @@ class ArchonMachine:
             ),
         ),
     )
+    #: In place of the first line of `includes` where no block is predicted.
+    includes_unpredicted = "every layer by itself: no block of this workload is predicted and fused"
     includes = (
         (
             "both ReLU predictions, the fused main phase (beats, FIFO stalls, drains), batch-norm"

@@ -11,6 +11,9 @@ from archonsim.spec.parts import CONFIG, BufferSpec, Count, DmaSpec, DramSpec, R
 #: More rows than any map here has pixels; a slip of the finger would otherwise compute for hours
 #: (own decision).
 MOST_ROWS = 1024
+#: Likewise for the parts of one PE, which the paper gives 6 adders (own decision): a beat is worked
+#: out lane by lane.
+MOST_OF_PE = {"adders": 256, "candidates_per_adder": 64, "fifo_depth": 65_536}
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -59,6 +62,11 @@ class PeSpec:
             raise ValueError(f"cols is {self.cols}; at most 64 columns are modelled")
         if self.rows > MOST_ROWS:
             raise ValueError(f"rows is {self.rows}; at most {MOST_ROWS} rows are modelled")
+        for name, most in MOST_OF_PE.items():
+            if getattr(self, name) > most:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; at most {most} are modelled in a PE"
+                )
         if self.fifo_depth < self.candidates_per_adder:
             raise ValueError(
                 f"fifo_depth is {self.fifo_depth} and candidates_per_adder"

@@ -86,7 +86,7 @@ def array_phase(
         return total * time[last] // time[-1] - total * time[first] // time[-1]
 
     tiles = []
-    for first, last in cut(demand, buffers, TILES):
+    for first, last in cut(layer, demand, buffers, TILES):
         words = {name: sums[last] - sums[first] for name, sums in moved.items()}
         tiles.append(
             ArrayTile(
