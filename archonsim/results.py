@@ -244,7 +244,7 @@ class AdviceResult:
         return pandas.DataFrame([block.to_dict() for block in self.advice.blocks])
 
     def summary(self) -> str:
-        """Return which blocks gain from fusing, which do not, and where the closed form is wrong."""
+        """Return which blocks gain from fusing, which do not, and where the estimate is wrong."""
         named = {True: "fuse", False: "leave plain", None: "cannot say"}
         lines = []
         for verdict, text in named.items():

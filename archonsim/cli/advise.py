@@ -24,7 +24,7 @@ from archonsim.show.terminal.advice_text import render_advice
     ),
 )
 def advise_command(scenario: Scenario, form: Form = Format.table) -> None:
-    """Estimate for each block whether fusing it pays on this machine, and check by simulating it both ways."""
+    """Estimate for each block whether fusing pays on this machine, and check by simulation."""
     asked = scenario.prepare()
     with StepProgress(
         f"advise {asked.workload.name}", steps(asked.workload, asked.images)

@@ -79,7 +79,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Cycle-level simulator of ARCHON (predictive layer fusion) on the real ReLU masks of trained networks."""
+    """Cycle-level simulator of ARCHON (predictive layer fusion) on real ReLU masks."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

@@ -64,7 +64,7 @@ def archs(
     ] = False,
     form: Form = Format.table,
 ) -> None:
-    """List architectures, or print one's resolved description as TOML (usable as --config), or its area."""
+    """List architectures, or print a description as TOML (for --config), or its area."""
     if name is None:
         if area:
             raise SpecError(

@@ -23,8 +23,8 @@ PLAIN_HELP = (
     " large."
 )
 WORKLOAD_HELP = (
-    "A workload file (.h5), a network table (.toml), a SCALE-Sim topology (.csv), or a network known"
-    " by name; all but the first are shapes only."
+    "A workload file (.h5), a network table (.toml), a SCALE-Sim topology (.csv), or a network"
+    " known by name; all but the first are shapes only."
 )
 
 

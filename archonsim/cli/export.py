@@ -108,7 +108,7 @@ def export(
         Format, typer.Option("--format", "-f", help="What --list prints.")
     ] = Format.table,
 ) -> None:
-    """Run images through a trained network and store masks, maps, weights and predictors as a workload file."""
+    """Run images through a trained network and store masks, maps and weights as a workload."""
     if sum(map(bool, (network, module, onnx))) != 1:
         raise UserError(
             "give one of --network NAME, --module PACKAGE.MODULE:FUNCTION and --onnx FILE"

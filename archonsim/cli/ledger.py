@@ -47,7 +47,9 @@ def ledger(
         ),
     ] = Format.table,
 ) -> None:
-    """Book hits, false alarms and misses of the ReLU predictors, the additions and cycles they cost, and the values they pass.
+    """Count mispredictions of the ReLU predictors and what they cost.
+
+    Hits, false alarms and misses, the additions and cycles they cost, and the values they pass.
 
     Costs are differences of runs: false alarms are taken away first, then misses restored, ReLU by
     ReLU.

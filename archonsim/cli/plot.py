@@ -1,6 +1,6 @@
 """``archonsim plot KIND``.
 
-Figures for papers and slides, each as PNG, PDF and the CSV of what is drawn. Kinds are found through
+Figures for papers and slides, each as PNG, PDF and the CSV of what is drawn. Kinds are found by
 entry points; each declares what it is drawn from and its options, and becomes a command.
 
 matplotlib and pandas are imported when a figure is drawn, so that no other command waits for them.

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
             Path | None,
             typer.Argument(
                 metavar="[RESULT]",
-                help="Folder of a run, comparison or sweep; or result.json, compare.json, sweep.json.",
+                help=(
+                    "Folder of a run, comparison or sweep; or result.json, compare.json,"
+                    " sweep.json."
+                ),
                 show_default=False,
             ),
         ],
@@ -72,7 +75,7 @@ def _page(asked: Asked) -> Page:
 
 
 def _simulated(ready: Run) -> Page:
-    """Run with a recorder, then on relaxed machines, so that the page says when, and to whom, cycles went."""
+    """Run with a recorder, then on relaxed machines: the page says when cycles passed, and why."""
     from archonsim.engine.observer import Recorder
     from archonsim.runs.simulate import choose_images
     from archonsim.show import figures as plots

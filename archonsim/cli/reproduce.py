@@ -42,7 +42,7 @@ def reproduce_command(
     ] = False,
     form: Form = Format.table,
 ) -> None:
-    """Compute a paper's published figures again and print them beside ours, known defects of the source marked.
+    """Compute a paper's published figures and print both, known defects of the source marked.
 
     Exit code 0 if every figure is exact or a listed defect, 1 otherwise.
     """

@@ -20,7 +20,10 @@ def synthesize_command(
         str,
         typer.Argument(
             metavar="NETWORK",
-            help="A network known by name, or a network table (.toml); `archonsim networks` lists names.",
+            help=(
+                "A network known by name, or a network table (.toml); `archonsim networks` lists"
+                " names."
+            ),
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The workload file to write.")],

@@ -45,7 +45,7 @@ def verify_command(
     ] = None,
     form: Form = Format.table,
 ) -> None:
-    """Recompute each block through the masked fused sum and compare with the trained network's own output.
+    """Recompute each block by the masked fused sum and compare with the trained network's output.
 
     Exit code 1 when a block fails.
     """

@@ -1,8 +1,8 @@
-"""Reads that running tiles make themselves: operands that PEs fetch from on-chip buffers, step by step.
+"""Reads of running tiles: operands that PEs fetch from on-chip buffers, step by step.
 
-The order of the reads is known before a phase starts (the order of the tiles' steps), and each waits
-only for room in a scratchpad and for its port, so that times are sums and maxima of earlier ones, as
-those of the DMA are.
+The order of the reads is known before a phase starts (the order of the tiles' steps), and each
+waits only for room in a scratchpad and for its port, so that times are sums and maxima of earlier
+ones, as those of the DMA are.
 """
 
 from __future__ import annotations

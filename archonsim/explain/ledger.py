@@ -80,7 +80,7 @@ def keep_ledger(
     images: Sequence[int] | None = (0,),
     on_step: Callable[[str], None] = lambda name: None,
 ) -> Ledger:
-    """Book what the predictors of a workload got wrong and what it cost on a machine, in ``cycle`` fidelity.
+    """Count mispredictions of a workload and their costs on a machine, in ``cycle`` fidelity.
 
     Parameters
     ----------

@@ -28,7 +28,9 @@ def _magnitudes(pre: Floats, keep: Mask, true: Mask) -> Magnitudes:
 def relu_magnitudes(
     source: Trace, block: Block, trace: BlockTrace
 ) -> tuple[Magnitudes, Magnitudes]:
-    """Recompute a block's two pre-activations from the workload's weights and the block's stored input, and sort them.
+    """Recompute a block's two pre-activations and sort them by class of prediction.
+
+    They follow from the workload's weights and the block's stored input.
 
     The second ReLU's stand behind the first one's predicted mask, as in the trained network.
     """

@@ -78,7 +78,7 @@ def export_known(request: Request, out: Path, *, plain: bool = False) -> tuple[W
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Opened:
-    """Somebody's network, traced and examined, with the images to store and those to fit predictors to."""
+    """A user's network, traced and examined, with the images to store and to calibrate on."""
 
     request: Request
     examined: Examined

@@ -1,4 +1,4 @@
-"""Images of the data sets that the known networks were trained on, from files that the user brings."""
+"""Images of the data sets that the known networks were trained on, from the user's files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ def _opened(content: bytes, part: Path) -> Image.Image:
 
 
 def _packed_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Labels]:
-    """Read strips of lossless WebP in zips (``cifar10_train_00.zip``, ...) and ``cifar10_labels.npz``."""
+    """Read strips of lossless WebP in zips, and ``cifar10_labels.npz``.
+
+    The zips are called ``cifar10_train_00.zip`` and so on.
+    """
     with np.load(root / f"{dataset}_labels.npz") as archive:
         labels = archive[f"{split}_labels"].astype(np.int64)
     strips = []
@@ -80,7 +83,10 @@ def _packed_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Labels]:
 
 
 def _torchvision_cifar(root: Path, dataset: str, split: str) -> tuple[Bytes, Labels]:
-    """Read the pickled batches of the original archive (torchvision's ``cifar-10-batches-py``, ``cifar-100-python``)."""
+    """Read the pickled batches of the original archive.
+
+    Torchvision unpacks it to ``cifar-10-batches-py`` or ``cifar-100-python``.
+    """
     title, _, files = CIFAR[dataset]
     names = files[split]
     images, labels = [], []

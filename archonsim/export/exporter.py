@@ -43,7 +43,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def load_network(name: str, checkpoint: Path) -> tuple[Network, dict[str, Any]]:
-    """Return a network with the weights of a checkpoint, rounded to 16-bit words, and what the checkpoint says.
+    """Return a network with a checkpoint's weights, rounded to 16-bit words, and its metadata.
 
     Raises
     ------

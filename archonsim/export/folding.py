@@ -37,7 +37,7 @@ def layer_tensors(unit: Unit) -> LayerTensors:
 
 
 def predictor_tensors(predictor: Predictor) -> PredictorTensors:
-    """Return a predictor's signs and its folded normalisation, the very numbers that the module uses in evaluation."""
+    """Return a predictor's signs and its folded normalisation, as the module evaluates them."""
     scale, shift = predictor.folded()
     return PredictorTensors(
         ternary=predictor.signs.detach().cpu().contiguous().numpy().copy(),

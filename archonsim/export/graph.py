@@ -1,4 +1,7 @@
-"""A traced network in the one form that every frontend makes and that the search, the folding and the tapping read."""
+"""A traced network in one form, whatever the frontend.
+
+The search, the folding and the tapping read it.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,10 @@ class Runner(Protocol):
     """The framework that computes a network's values, one image at a time."""
 
     def evaluate(self, known: Mapping[str, Floats], wanted: Sequence[str]) -> dict[str, Floats]:
-        """Return values by name, each ``(1, ...) float32``, computed from known ones and nothing before them."""
+        """Return values by name, each ``(1, ...) float32``, computed from known ones.
+
+        Nothing before the known values is computed.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +120,7 @@ class Graph:
         return {name: tuple(nodes) for name, nodes in found.items()}
 
     def only_reader(self, name: str) -> Node | None:
-        """Return the node that reads a value, if it is the only one and the value does not leave the network."""
+        """Return the only reader of a value; None if there are more, or the value is an output."""
         readers = self.readers[name]
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 

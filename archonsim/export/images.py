@@ -280,7 +280,7 @@ def _decoded(path: Path, resize: tuple[int, int] | None) -> NDArray[np.uint8]:
 
 
 def _check_picture(path: Path, size: tuple[int, int], mode: str) -> None:
-    """Refuse, before it is decoded, a picture that would take too much memory or lose its values."""
+    """Refuse a picture that needs too much memory or would lose its values, before decoding."""
     width, height = size
     if width * height > LARGEST_PICTURE:
         raise WorkloadError(

@@ -24,7 +24,9 @@ Array = NDArray[Any]
 
 
 class OnnxRunner:
-    """Runs parts of an ONNX model in onnxruntime, its optimisations off, so that each node is computed as it stands.
+    """Runs parts of an ONNX model in onnxruntime, its optimisations off.
+
+    Each node is then computed as it stands.
 
     Parameters
     ----------
@@ -74,7 +76,7 @@ class OnnxRunner:
     def _needed(
         self, known: frozenset[str], wanted: tuple[str, ...]
     ) -> tuple[list[onnx.NodeProto], list[str]]:
-        """Return the nodes between known and wanted values, in order, and the known values that they read."""
+        """Return the nodes between known and wanted values, in order, and the values they read."""
         open_, seen, feeds = list(wanted), set[str](), dict[str, None]()
         while open_:
             name = open_.pop()
@@ -133,7 +135,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 
 
 def file_sha256(model: onnx.ModelProto, path: Path) -> str:
-    """Return the digest of an ONNX file, and of the weights that it keeps in files beside it, where it does."""
+    """Return the digest of an ONNX file and of its external weight files."""
     digest = hashlib.sha256(path.read_bytes())
     beside = {
         one.name
@@ -238,7 +240,7 @@ class _Translation:
     values: Mapping[str, Array]
 
     def graph(self) -> Graph:
-        """Return the graph; nodes that no image changes, or that compute no floating-point numbers, are not in it."""
+        """Return the graph, without constant nodes and nodes without floating-point numbers."""
         constants: dict[str, Array] = {
             one.name: numpy_helper.to_array(one) for one in self.model.graph.initializer
         }

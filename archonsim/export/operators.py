@@ -14,13 +14,18 @@ _BY_OP: Final[dict[Op, str]] = {
     "pad": "pad zeropad2d constantpadnd", "pool": "maxpool2d avgpool2d maxpool averagepool",
     "avgpool": "adaptiveavgpool2d globalaveragepool mean reducemean", "add": "add iadd",
     "multiply": "mul imul", "concat": "cat concat concatenate",
-    "move": "view reshape permute transpose contiguous flatten unflatten squeeze unsqueeze channelshuffle pixelshuffle viewcopy",
+    "move": "view reshape permute transpose contiguous flatten unflatten squeeze unsqueeze "
+    "channelshuffle pixelshuffle viewcopy",
     "split": "chunk split splitwithsizes getitem narrow slice select gather",
-    "pass": "dropout dropout2d featuredropout alphadropout identity stochasticdepth clone detach alias to cast",
-    "activation": "relu relu6 hardtanh clamp clip clampmin hardswish sigmoid hardsigmoid silu swish gelu elu selu celu leakyrelu "
+    "pass": "dropout dropout2d featuredropout alphadropout identity stochasticdepth clone detach "
+    "alias to cast",
+    "activation": "relu relu6 hardtanh clamp clip clampmin hardswish sigmoid hardsigmoid silu "
+    "swish "
+    "gelu elu selu celu leakyrelu "
     "prelu "
     "rrelu tanh mish softplus softsign softmax logsoftmax logsigmoid threshold hardshrink",
-    "free": "sub isub div idiv truediv itruediv neg abs sqrt exp pow layernorm groupnorm instancenorm2d instancenorm "
+    "free": "sub isub div idiv truediv itruediv neg abs sqrt exp pow layernorm groupnorm "
+    "instancenorm2d instancenorm "
     "localresponsenorm layernormalization instancenormalization",
 }  # fmt: skip
 OPERATORS: Final[dict[str, Op]] = {

@@ -136,7 +136,7 @@ _NUMPY: Final = (
 
 
 class _Reader(pickle._Unpickler):
-    """The reader in Python: the one in C takes memory for whatever number of entries a file claims."""
+    """The reader in Python: the one in C allocates whatever number of entries a file claims."""
 
     def find_class(self, module: str, name: str) -> object:
         """Return what stands for a name; all but numpy's arrays are refused."""
@@ -151,7 +151,9 @@ class _Reader(pickle._Unpickler):
 
 
 def load_plain(path: Path) -> object:
-    """Read a pickle of numbers, texts, plain containers and arrays of numbers; texts of Python 2 as bytes.
+    """Read a pickle of numbers, texts, plain containers and numeric arrays.
+
+    Texts of Python 2 become bytes.
 
     Raises
     ------

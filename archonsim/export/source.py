@@ -141,7 +141,9 @@ def make_module(name: str) -> nn.Module:
 
 
 def load_checkpoint(module: nn.Module, path: Path) -> None:
-    """Load a state dict, alone or under ``state_dict``, ``model`` or ``model_state_dict``, into a module.
+    """Load a state dict into a module.
+
+    It is alone, or under ``state_dict``, ``model`` or ``model_state_dict``.
 
     Raises
     ------

@@ -227,7 +227,7 @@ class _Translation:
     constants: Mapping[fx.Node, Tensor]
 
     def graph(self) -> Graph:
-        """Return the graph; nodes that compute no tensor, a constant one, or nothing that is used are not in it."""
+        """Return the graph, without nodes that compute no tensor, a constant or an unused value."""
         image = next(node for node in self.traced.graph.nodes if node.op == "placeholder")
         output = self.traced.graph.output_node()
         made = {
@@ -324,7 +324,10 @@ def _module_arguments(module: nn.Module) -> dict[str, Any]:
 
 
 def _renamed(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Use our names, and our order (top, bottom, left, right) for what torch pads as (left, right, top, bottom)."""
+    """Translate names and padding: torch pads (left, right, top, bottom).
+
+    Ours is (top, bottom, left, right).
+    """
     if "pad" in arguments:
         left, right, top, bottom = (*arguments["pad"], 0, 0, 0, 0)[:4]
         arguments = arguments | {"pad": (top, bottom, left, right)}

@@ -111,7 +111,7 @@ def _overlap(one: Tensor, other: Tensor) -> bool:
 
 @torch.no_grad()
 def order_in_place(traced: fx.GraphModule, image: Tensor) -> None:
-    """Let whatever reads a value after an operator changed it in place read that operator's result instead.
+    """Redirect readers of a value that was changed in place to the changing operator's result.
 
     Otherwise a graph would show two values where the module has one, and computing parts of it
     would give others than the module.

@@ -131,7 +131,10 @@ def _unit(graph: Graph, node: Node, name: str) -> Unit:
 
 
 def _followers(graph: Graph, node: Node) -> Iterator[Node]:
-    """Yield the normalisations behind a node and the first activation, as long as nothing else reads the value before."""
+    """Yield the normalisations behind a node and the first activation.
+
+    It stops where another node reads the value, too.
+    """
     while (follower := graph.only_reader(node.name)) is not None and follower.op in (
         "norm",
         "activation",

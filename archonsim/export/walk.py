@@ -1,4 +1,4 @@
-"""Running a traced network block by block and writing down what each did, its ReLUs real or predicted."""
+"""Running a traced network block by block, its ReLUs real or predicted, and recording it."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def _check_preset(found: Any) -> None:
 
 
 def array_of(spec: Any) -> tuple[int, int] | None:
-    """Return rows and columns of a description's PEs; None where it has no ``pe.rows`` and ``pe.cols``."""
+    """Return rows and columns of a description's PEs; None without ``pe.rows`` and ``pe.cols``."""
     array = getattr(spec, "pe", None)
     rows, cols = getattr(array, "rows", None), getattr(array, "cols", None)
     return (rows, cols) if isinstance(rows, int) and isinstance(cols, int) else None

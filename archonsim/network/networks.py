@@ -40,8 +40,8 @@ def network_sources() -> dict[str, str]:
     for name, source in plugin_sources(GROUP).items():
         if name in sources:
             raise WorkloadError(
-                f"network {name!r} is shipped with archonsim, and {source} registers that name, too:"
-                " rename or uninstall that one"
+                f"network {name!r} is shipped with archonsim, and {source} registers that name,"
+                " too: rename or uninstall that one"
             )
         sources[name] = source
     return dict(sorted(sources.items()))

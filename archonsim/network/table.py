@@ -2,7 +2,7 @@
 
 A table holds ``dataset``, ``input`` (channels, height, width), rows of ``head`` and ``tail`` (one
 layer each) and of ``blocks`` (one bottleneck each, ``repeat`` times), and maybe ``base``, another
-table whose keys it replaces. :mod:`archonsim.network.table_schema` checks it. Keys of a block's row:
+table whose keys it replaces. :mod:`archonsim.network.table_schema` checks it. A block's keys:
 
 ``mid, out, kernel, stride, groups, shuffle, residual, predicted, order``
     As in :class:`~archonsim.network.block.Block`.
@@ -290,7 +290,7 @@ def build_network(table: NetworkTable, name: str, network: str, where: str) -> W
 
 
 def shipped_table(name: str) -> Table:
-    """Read a shipped table (``archonsim/data/networks/NAME.toml``), laid over its ``base`` if any."""
+    """Read a shipped table (``archonsim/data/networks/NAME.toml``) over its ``base``, if any."""
     text = (resources.files("archonsim") / "data" / "networks" / f"{name}.toml").read_text("utf-8")
     table = tomllib.loads(text)
     base = table.pop("base", None)

@@ -1,4 +1,7 @@
-"""ICS'21's energies: dense layers, ARCHON's phases and what its blocks cost beside them, by the published rules and by ours."""
+"""ICS'21's energies, by the published rules and by ours.
+
+Dense layers, ARCHON's phases, and the overhead of ARCHON's blocks.
+"""
 
 from __future__ import annotations
 

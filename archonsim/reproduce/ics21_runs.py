@@ -116,7 +116,7 @@ class Runs:
         return None if own is None else own // parts
 
     def holder(self, run: str, cell: str) -> tuple[tuple[str, str], int]:
-        """Return the run and cell whose figure is published under a cell's name, and in how many parts."""
+        """Return the run and cell that a published figure comes from, and its number of parts."""
         for defect in self.defects:
             target = defect.held(run, cell)
             if target == (run, cell):

@@ -46,7 +46,7 @@ def rows_to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a value as a CSV cell: a text that a spreadsheet would run as a formula gets a quote before it.
+    """Return a value as a CSV cell; a text that would run as a formula is quoted.
 
     Control characters are shown; numbers, and texts that are numbers, stay as they are.
     """

@@ -46,7 +46,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Magnitudes:
-    """Pre-activations by class of prediction, as sums of magnitudes, so that they add up over ReLUs and images.
+    """Pre-activations by class of prediction, as sums, which add up over ReLUs and images.
 
     Attributes
     ----------

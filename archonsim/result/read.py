@@ -132,7 +132,7 @@ def from_tree(kind: type[Tree], tree: Mapping[str, Any], source: str) -> Tree:
 
 
 def _fault(error: ValidationError) -> str:
-    """Say the first fault; of a value that may be one of several types, the fault deepest inside."""
+    """Name the first fault; in a value of several possible types, the fault deepest inside."""
     faults = error.errors(include_url=False)
     first = _where(faults[0]["loc"])
     places = [(one, _where(one["loc"])) for one in faults]

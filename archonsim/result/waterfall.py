@@ -1,4 +1,4 @@
-"""A waterfall: from the work that must be done to the cycles that were taken, one owner for every cycle."""
+"""A waterfall: from the necessary work to the cycles taken, one owner for every cycle."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ class _Stored:
     owners: dict[str, _StoredOwner]
 
     def words(self) -> Vocabulary:
-        """Return the owners in the stored order; of those that nobody declares here, what is stored."""
+        """Return the owners in the stored order; for undeclared ones, what is stored."""
         known = COMMON | declared(self.arch)
         owners: list[Owner] = []
         for name, stored in self.owners.items():

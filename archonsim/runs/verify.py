@@ -74,7 +74,7 @@ class BlockCheck:
 
 
 def _branch(block: Block, fused: FusedWeight, trace: BlockTrace) -> NDArray[np.float64]:
-    """The convolution branch through the masked fused sum, shuffled where the block shuffles its output."""
+    """The convolution branch by the masked fused sum, shuffled if the block shuffles its output."""
     y = fused_output(block, fused, trace.input, trace.keep1.unpack(), trace.keep2.unpack())
     return shuffle(y, block.shuffle) if block.order == "pw-dw-pw" else y  # type: ignore[arg-type, return-value]
 
@@ -106,7 +106,7 @@ def verify(
     accumulator_bits: int | None = None,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> list[BlockCheck]:
-    """Recompute each predicted block of each image and compare with the trained network's own output.
+    """Recompute each predicted block of each image and compare with the trained network's output.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Sweeps: a machine's parameters x workloads x architectures x masks, point by point into one table."""
+"""Sweeps: parameters x workloads x architectures x masks, point by point into one table."""

@@ -1,4 +1,4 @@
-"""What a sweep asks: as options or Python arguments give it, as a TOML file does, and as its folder remembers it."""
+"""The question of a sweep, from options, Python arguments, a TOML file or a sweep's folder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Question:
 
     @property
     def images(self) -> str:
-        """``"all"``, or numbers separated by commas; empty in ideal fidelity, which depends on none."""
+        """``"all"``, or numbers separated by commas; empty in ideal fidelity (no images)."""
         numbers = as_images(self.settings.images)
         if self.fidelity == "ideal":
             return ""

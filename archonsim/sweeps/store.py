@@ -181,7 +181,7 @@ def _compact(tree: Any) -> str:
 
 
 def mask_sources(folder: Path) -> dict[str, str]:
-    """Return where the masks of a sweep's workloads come from, by the names that the table gives them.
+    """Return the sources of the masks of a sweep's workloads, by their names in the table.
 
     Raises
     ------

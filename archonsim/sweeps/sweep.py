@@ -71,7 +71,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A workload as tasks name it (an absolute path or a network's name), and what identifies it."""
+    """A workload's name in tasks (an absolute path or a network's name), and its identity."""
 
     text: str
     name: str

@@ -32,12 +32,12 @@ or ``%2F`` in its group's name. Floating point is stored as float16 where every 
 survives that, else as float32. A shape-only workload has neither datasets nor digests; a block
 without masks (or predictors) lacks those datasets.
 
-`digest` is over everything but `input_bits`, so that readers of 1.1 find what they know unchanged; a
-file with `input_bits` has a second digest over all, and that one is the workload's.
+`digest` is over everything but `input_bits`, so that readers of 1.1 find what they know unchanged;
+a file with `input_bits` has a second digest over all, and that one is the workload's.
 
-Masks and `input_bits` are packed as in :class:`~archonsim.trace.mask.Mask` (a channel's pixels in row-major order,
-most significant bit first). So that a file stays small, what is stored of a mask is ``mask XOR
-reference``; `encoding` names the reference:
+Masks and `input_bits` are packed as in :class:`~archonsim.trace.mask.Mask` (a channel's pixels in
+row-major order, most significant bit first). So that a file stays small, what is stored of a mask
+is ``mask XOR reference``; `encoding` names the reference:
 
 ``packed``
     Nothing: the stored bits are the mask.

@@ -75,6 +75,6 @@ def phase(name: str) -> PhaseName:
 
 
 def in_order(sort: str, names: set[str]) -> list[str]:
-    """Return names in the order in which their words are shown; `sort` is a field of `Vocabulary`."""
+    """Return names in the order in which they are shown; `sort` is a field of `Vocabulary`."""
     words = COMMON if all(COMMON.has(sort, name) for name in names) else registered()
     return words.sort(sort, names)

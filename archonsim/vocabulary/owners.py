@@ -75,7 +75,9 @@ OWNERS: tuple[Owner, ...] = (
     Owner(
         name="empty",
         title="empty MAC slots",
-        meaning="PEs that pass a group's beat without a survivor in it, and have nothing to multiply",
+        meaning=(
+            "PEs that pass a group's beat without a survivor in it, and have nothing to multiply"
+        ),
         order=30,
         colour="bright_black",
         letter="E",
@@ -110,7 +112,10 @@ OWNERS: tuple[Owner, ...] = (
     Owner(
         name="mapping",
         title="mapping and edges",
-        meaning="PEs or adders without work: edge tiles, and loops that the array's shape does not divide",
+        meaning=(
+            "PEs or adders without work: edge tiles, and loops that the array's shape does not"
+            " divide"
+        ),
         order=60,
         colour="yellow",
         letter="G",
@@ -136,7 +141,9 @@ OWNERS: tuple[Owner, ...] = (
     Owner(
         name="imbalance",
         title="imbalance",
-        meaning="all PEs waiting for the slowest: a beat for a full FIFO, a pass for its fullest PE",
+        meaning=(
+            "all PEs waiting for the slowest: a beat for a full FIFO, a pass for its fullest PE"
+        ),
         order=80,
         colour="red",
         letter="I",

@@ -12,7 +12,9 @@ from archonsim.zoo.unit import ConvUnit, average_pool, channel_shuffle, to_half
 
 
 class Bottleneck(nn.Module):
-    """PW1 -> DW -> PW2, or PW1 -> shuffle -> PW2 -> DW, with batch normalisations, channel shuffle and shortcut.
+    """PW1 -> DW -> PW2, or PW1 -> shuffle -> PW2 -> DW.
+
+    Each layer has a batch normalisation; the block may have a channel shuffle and a shortcut.
 
     Attributes
     ----------
@@ -49,7 +51,9 @@ class Bottleneck(nn.Module):
         )
 
     def wide_maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Return both real pre-activations and both predicted activations (None without predictors).
+        """Return both real pre-activations and both predicted activations.
+
+        Predicted activations are None without predictors.
 
         The second pre-activation is computed from the first map as the block passes it on.
         """

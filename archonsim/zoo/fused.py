@@ -219,7 +219,7 @@ def fused_branch(
 def fused_inference(
     pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, pair: tuple[Predictor, Predictor] | None, x: Tensor
 ) -> Tensor:
-    """Run PW1 -> DW -> PW2 with running statistics, their ReLUs predicted by `pair` or (None) real ones."""
+    """Run PW1 -> DW -> PW2 with running statistics; `pair` predicts the ReLUs unless None."""
     groups, x = pw1.layer.groups, x.float()
     shape = _shape(x, dw.layer.stride_h, _first_pixel(dw))
     (scale1, shift1), (scale2, shift2) = folded_norm(pw1.bn), folded_norm(dw.bn)  # type: ignore[arg-type]

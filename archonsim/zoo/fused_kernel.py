@@ -1,4 +1,4 @@
-"""Bottleneck blocks on a CPU, a few channels at a time, so that the wide activations never leave the cache.
+"""Bottleneck blocks on a CPU, a few channels at a time: wide activations stay in the cache.
 
 Maps are laid out ``(channels, images * (H + 1) * (W + 1)) float32``: every image row ends in one
 zero and every image in a row of zeros. A neighbour outside the image is then always a zero that is
@@ -135,7 +135,10 @@ def _every_second(
     first: Any,
     spread: bool,
 ) -> None:
-    """Copy the pixels ``first, first + 2, ...`` of both axes from `full` to `part`, or (`spread`) back, zeros in between."""
+    """Copy every second pixel of both axes from `full` to `part`, or back if `spread`.
+
+    Back, zeros come in between.
+    """
     pitch_full, pitch = 2 * width + 1, width + 1
     size_full, size = pitch_full * (2 * height + 1), pitch * (height + 1)
     if spread:
@@ -258,7 +261,7 @@ def block_forward(
     mean: Any,
     var: Any,
 ) -> None:
-    """PW1 (+BN folded) -> ReLU -> DW -> BN -> ReLU -> PW2, without the batch normalisation after PW2.
+    """PW1 (+BN folded) -> ReLU -> DW -> BN -> ReLU -> PW2, without the last normalisation.
 
     Parameters
     ----------

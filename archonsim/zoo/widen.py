@@ -19,7 +19,7 @@ def _sources(block: Bottleneck, width: float) -> Tensor:
 
 
 def _blurred(weight: Tensor, noise: float) -> Tensor:
-    """Perturb each weight in proportion to itself and to its tensor's deviation, so that copies part ways."""
+    """Perturb each weight in proportion to itself and its tensor's deviation: copies diverge."""
     return weight * torch.exp(
         noise * torch.randn_like(weight)
     ) + noise * weight.std() * torch.randn_like(weight)
@@ -27,7 +27,7 @@ def _blurred(weight: Tensor, noise: float) -> Tensor:
 
 @torch.no_grad()
 def widen(network: Network, width: float, noise: float) -> None:
-    """Fill the untrained channels between PW1 and PW2 with perturbed copies of the trained first ones (Net2WiderNet).
+    """Fill the untrained channels between PW1 and PW2 with perturbed copies (Net2WiderNet).
 
     The trained channels stay as they are.
 

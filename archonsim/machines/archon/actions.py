@@ -70,8 +70,8 @@ def buffer_writes(stats: PhaseStats, block: Block, spec: ArchonSpec, pixels: int
 def multiply_actions(stats: PhaseStats, block: Block, *, pixels: int, macs: int, sums: int) -> None:
     """Count multipliers and pads of the main phase.
 
-    Inputs are read from their pads once for each product. Every sum, of a bias group too, is added to a
-    partial sum in its pad.
+    Inputs are read from their pads once for each product. Every sum, of a bias group, too, is added
+    to a partial sum in its pad.
 
     Parameters
     ----------

@@ -47,7 +47,10 @@ def predicted_layer(block: Block, phase: str) -> Layer:
 
 
 def with_energy(result: PhaseResult, item: Layer | Block, spec: ArchonSpec) -> PhaseResult:
-    """Count the rest of what a phase in ``cycle`` fidelity did, its tiles having counted what depends on data, and charge it."""
+    """Count the rest of what a phase in ``cycle`` fidelity did, and charge it.
+
+    Its tiles have counted what depends on data.
+    """
     if isinstance(item, Layer):
         array_actions(result.stats, item, spec, predicted=False)
     elif result.phase != "main":

@@ -1,6 +1,7 @@
-"""Would fusing a block pay? Closed forms from its shape, densities, survival and the machine, without running anything.
+"""Closed forms for whether fusing a block pays, from shape, densities, survival and machine.
 
-With A wide adders that take 4 candidates each, PEs = rows x cols, pixels H W in and P Q out, and B words a cycle from DRAM::
+With A wide adders that take 4 candidates each, PEs = rows x cols, pixels H W in and P Q out, and B
+words a cycle from DRAM::
 
     predict = (MACs(first layer) + MACs(second layer)) / (PEs 4A)
     groups  = C/G K^2 O

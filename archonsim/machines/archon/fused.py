@@ -149,7 +149,9 @@ class _RunningFusedTile(RunningArray):
         buffer_writes(stats, block, self._shared.spec, pixels)
 
     def _spilled_psums(self) -> int:
-        """Words of partial sums that leave the psum pads for the GLB and come back, once for each pass but one.
+        """Words of partial sums that leave the psum pads for the GLB and return.
+
+        They do so once for each pass but one.
 
         A pass is one input channel, or some rows of its window's taps. The ports' spare rate covers
         them (7 of 32 words a cycle for K = 3), so they take no time of their own.

@@ -32,7 +32,7 @@ def layer_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec) -> None:
 def mask_actions(
     stats: PhaseStats, block: Block, spec: ArchonSpec, direction: str, bits: int
 ) -> None:
-    """Count mask bits between the array and the prediction GLB, and DRAM where the block's masks do not fit."""
+    """Count mask bits from the prediction GLB, and from DRAM if a block's masks do not fit."""
     on_chip = masks_on_chip(block, spec)
     for transfer in moved(direction, "mask", words(bits), on_chip=on_chip, buffer="prediction_glb"):  # type: ignore[arg-type]
         stats.act(transfer.component, transfer.direction, "mask", transfer.words)

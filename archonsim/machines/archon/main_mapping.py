@@ -1,4 +1,4 @@
-"""A mapping of the main phase: in which order a block's groups are streamed, and what stays in a PE.
+"""A mapping of the main phase: the order of a block's groups, and what stays in a PE.
 
 A group is all candidates of one (output channel o, input channel c, tap k). The order of the groups
 is a loop nest over the channel groups of PW1 (``g``), blocks of output channels (``o``), taps
@@ -8,9 +8,9 @@ decision; the published order is c, g, o, k with blocks of one channel).
 
 While the nest runs, a PE keeps four operands in scratchpads: keep1 and keep2 of its window in the
 prediction buffer, inputs in the ifmap pad, partial sums in the psum pad. Each operand is held from
-some loop of the nest on (its *level*): the tile of the operand that the inner loops touch is fetched
-whenever an outer loop moves to another one. What a scratchpad holds *ahead* of the next tile, up to
-all of it, is fetched while the current one is used, the rest after that.
+some loop of the nest on (its *level*): the tile of the operand that the inner loops touch is
+fetched whenever an outer loop moves to another one. What a scratchpad holds *ahead* of the next
+tile, up to all of it, is fetched while the current one is used, the rest after that.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Extents:
         return ("g", "c", "k") if operand == "input" else ("g", "o")
 
     def tile_units(self, operand: Operand, mapping: MainMapping) -> tuple[int, bool]:
-        """Return how much of an operand one tile of it holds for a PE, and whether for its whole window.
+        """Return how much of an operand a PE's tile holds, and whether for the whole window.
 
         Returns
         -------
@@ -203,7 +203,7 @@ class Nest:
 
 
 class GroupPlaces:
-    """Where each group of a block stands in the four dimensions; what all mappings of it start from.
+    """Each group's place in the four dimensions, from which all mappings of a block start.
 
     Parameters
     ----------

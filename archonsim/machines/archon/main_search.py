@@ -1,7 +1,7 @@
 """The mapping of a block's main phase that takes the fewest cycles, found by exhaustive search.
 
-Cost of a mapping (own decision): the cycles of one tile whose PEs all have a pixel. A step takes its
-beats; what it fetches passes its port, the prediction GLB's for masks, the GLB's for inputs and
+Cost of a mapping (own decision): the cycles of one tile whose PEs all have a pixel. A step takes
+its beats; what it fetches passes its port, the prediction GLB's for masks, the GLB's for inputs and
 partial sums, while the steps before it run where the scratchpad holds two tiles of the operand, and
 after them where it holds one. Stalls on full FIFOs depend on masks and are not in it. Equal cycles:
 fewest words, then the first in the order of the search.
@@ -263,7 +263,7 @@ class MainSearch:
 
 
 def _at(mapping: MainMapping, operand: Operand, level: int, ahead: int) -> MainMapping:
-    """Return a mapping whose tile of an operand has another level, with so much of the next ahead."""
+    """Return a mapping with another level for an operand's tile, and so much of the next ahead."""
     at = OPERANDS.index(operand)
     levels, units = list(mapping.levels), list(mapping.ahead)
     levels[at], units[at] = level, ahead

@@ -1,4 +1,4 @@
-"""The main phase in the order of a mapping: operands reach the PEs step by step, and beats wait for them.
+"""The main phase in the order of a mapping: operands reach PEs step by step, beats wait.
 
 Masks of a block that fit the prediction GLB stay there. Otherwise DRAM sends those of a channel
 group when the stream comes to it, if the prediction GLB holds a tile's masks of one group, and for
@@ -313,7 +313,7 @@ class _RunningMappedTile(RunningArray):
 def mapped_phase(
     step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, masks: tuple[Mask, Mask]
 ) -> Phase:
-    """Run the fused convolution of `block` under the given masks, in the order of its best mapping."""
+    """Run the fused convolution of `block` under given masks, in the order of its best mapping."""
     places, mapping, _ = best_mapping(block, fused, spec)
     nest = places.nest(mapping, balanced=spec.group_order == "balanced")
     shared = share(block, spec, fused.in_order(nest.groups.astype(np.int32)), *masks)

@@ -20,14 +20,17 @@ from archonsim.spec.parts import WORD_BITS
 
 
 def mask_bits(block: Block) -> tuple[int, int]:
-    """Mask bits, of all groups, that belong to a pixel of the window, and to the output pixel alone."""
+    """Mask bits of all groups for a pixel of the window, and for the output pixel alone."""
     if block.order == "pw-pw-dw":  # both masks lie before the depthwise layer
         return block.mid_channels + block.layers[1].out_channels, 0
     return block.mid_channels, block.mid_channels
 
 
 def kept_pixels(block: Block, buffer_words: int) -> int:
-    """How many pixels of its window a PE keeps masks of, beside that of its output pixel, a group at a time."""
+    """How many pixels of its window a PE keeps masks of, a group at a time.
+
+    The output pixel's is kept, too.
+    """
     window, own = mask_bits(block)
     return max(0, min(block.taps, (buffer_words * WORD_BITS * block.groups - own) // window))
 

@@ -1,4 +1,4 @@
-"""ARCHON's energies as ICS'21 published them, each inconsistency included (``energy_rules = "ics21"``).
+"""ARCHON's energies as published, inconsistencies included (``energy_rules = "ics21"``).
 
 Formulas and constants: the authors' scripts and stored results, compstruct/fusion-timeloop-model,
 commit ab4a7ef; docs/energy.md lists what is odd about them. They start from the energies of a
@@ -122,12 +122,18 @@ def _nest_energy(layer: Layer, spec: ArchonSpec, glb_words: int | None, maps: In
 
 
 def layer_energy(layer: Layer, spec: ArchonSpec) -> Energy:
-    """Head and tail: the nest's energy, a depthwise layer's further input maps charged at the GLB alone (DRAM was intended)."""
+    """Head and tail: the nest's energy.
+
+    A depthwise layer's further input maps are charged at the GLB alone (DRAM was intended).
+    """
     return _nest_energy(layer, spec, None, InputMaps(levels=("glb",)))
 
 
 def predict_energy(block: Block, phase: str, spec: ArchonSpec, network: Constants) -> Energy:
-    """A prediction: narrow weights and maps are taken off the nest's energy, masks, additions and multiplications put on."""
+    """A prediction: the nest's energy with narrow weights and maps.
+
+    Masks, additions and multiplications are added.
+    """
     layer = predicted_layer(block, phase)
     energy = _nest_energy(layer, spec, network.glb_words, InputMaps(levels=()))
     share = (2 if block.index <= network.two_bit_blocks else 4) / 16
@@ -174,7 +180,10 @@ def main_energy(block: Block, spec: ArchonSpec, network: Constants, cycles: int)
 
 
 def overhead_energy(block: Block, spec: ArchonSpec, network: Constants, cycles: int) -> Energy:
-    """What the authors charge for streaming weights and masks and for the accumulate stage, at a fixed rate."""
+    """The authors' charge for streaming weights and masks and for the accumulate stage.
+
+    They assume a fixed rate.
+    """
     technology = load_technology(spec.technology)
     pixels = block.layers[-1].out_h * block.layers[-1].out_w
     lanes, mid = network.lanes[spec.pe.adders], block.mid_channels

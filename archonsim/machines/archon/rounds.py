@@ -119,7 +119,7 @@ def predict_phase(
     input_transfers: Callable[[int, int, int], list[Transfer]],
     output_transfers: Callable[[int], list[Transfer]],
 ) -> Phase:
-    """Predict one ReLU: ternary weights times 4-bit inputs, one addition per narrow adder and cycle.
+    """Predict one ReLU: ternary weights times 4-bit inputs, an addition per adder and cycle.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A layer on an array with an input, a filter and an output buffer at its edges, as tiles for the engine."""
+"""A layer as tiles, on an array with input, filter and output buffers at its edges."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ TILES = 64
 
 
 class ArrayTile(FixedTile):
-    """Some folds: their buffers are as wide as the array's edges, so that accesses are counted and take no time of their own."""
+    """Some folds.
+
+    Their buffers are as wide as the array's edges: accesses are counted and take no time.
+    """
 
     def __init__(
         self,

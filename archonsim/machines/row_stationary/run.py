@@ -35,7 +35,7 @@ def ideal_result(
     weight_words: int,
     phase: str = "layer",
 ) -> PhaseResult:
-    """Put a closed-form result together: all cycles compute, and the words that the mapping moves."""
+    """Assemble a closed-form result: all cycles compute, traffic is the mapping's."""
     stats = PhaseStats(cycles=cycles, compute=cycles, macs=macs)
     (tile,) = layer_phase(mapped, [cycles], macs, weight_words).tiles
     for transfer in (*tile.loads, *tile.stores):

@@ -1,4 +1,4 @@
-"""Plain layers on a row-stationary array that skips zero weights, and zero activations when asked to."""
+"""Plain layers on a row-stationary array that skips zero weights, optionally activations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The non-zero weights that ICS'21's authors measured, and the cycles that they published (``archonsim/data/sparse``)."""
+"""ICS'21's measured non-zero weights and published cycles (``archonsim/data/sparse``)."""
 
 from __future__ import annotations
 

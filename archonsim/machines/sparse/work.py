@@ -1,4 +1,4 @@
-"""How long each pass of a layer takes on the sparse array, from whatever says where the zeros are."""
+"""Cycles of each pass of a layer on the sparse array, from any source of non-zero positions."""
 
 from __future__ import annotations
 

@@ -134,7 +134,9 @@ def plot_run(
     subtitle: str | None = None,
     size: Size = Size.column,
 ) -> Chart:
-    """Draw cycles (phases' work, then stalls by owner) or energy, one bar for each layer or block, or for each run.
+    """Draw cycles (work of phases, then stalls by owner) or energy, as stacked bars.
+
+    One bar for each layer or block, or for each run.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Curves of a sweep: one figure of merit over one parameter, a line for each machine, workload or second parameter."""
+"""Curves of a sweep: a figure of merit over a parameter.
+
+One line for each machine, workload or value of a second parameter.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +110,7 @@ def _curves(
 
 
 def _looks(columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    """Colour and marker by the first column of the series, dashes and hollow markers by the second."""
+    """Colour and marker by the series' first column, dashes and hollow markers by the second."""
     if not columns:
         return [{"color": COLORS[0], "marker": MARKERS[0], "linestyle": DASHES[0]}]
     first = list(dict.fromkeys(key[0] for key in keys))

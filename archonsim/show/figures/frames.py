@@ -1,4 +1,4 @@
-"""What a figure says of a data frame of results in its subtitle, and the refusal to draw unlike ones together."""
+"""Subtitles of figures, from data frames of results; unlike results are refused."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _sources(known: dict[str, tuple[str, str]]) -> list[str]:
 
 
 def _distinct(frame: pd.DataFrame, column: str) -> list[Any]:
-    """Values of a column, or the one that the frame's attributes hold (as `Result.to_dataframe` leaves it)."""
+    """Values of a column, or of the frame's attribute of that name (`Result.to_dataframe`)."""
     values = frame[column].dropna().unique() if column in frame else [frame.attrs.get(column, "")]
     return [one for one in values if one != ""]
 

@@ -1,4 +1,4 @@
-"""Points of a sweep: which columns are parameters, which rows stand in a figure, speedups over another machine's rows."""
+"""Points of a sweep: columns that are parameters, rows of a figure, and speedups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A roofline: what a phase does a cycle over what it does for each weight from DRAM, under the machine's three bounds."""
+"""A roofline: work a cycle over work for each weight from DRAM, under three bounds."""
 
 from __future__ import annotations
 
@@ -152,7 +152,9 @@ def plot_roofline(
     subtitle: str | None = None,
     size: Size = Size.column,
 ) -> Chart:
-    """Draw the MAC bound, the adder bound where PEs have adders, and below both the weight stream's; phases are points.
+    """Draw the MAC bound, the adder bound if PEs have adders, and the weight stream's.
+
+    Phases are points below the bounds.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A bound waterfall: from the work that must be done, owner by owner, to the cycles that were taken."""
+"""A bound waterfall: from the necessary work, owner by owner, to the cycles taken."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def table(
 
 
 def _writer(values: Sequence[Any]) -> Callable[[Any], str]:
-    """Write whole numbers whole, and others so that the least one keeps three figures, within reason."""
+    """Write whole numbers whole, and others so that the least keeps three figures."""
     sizes = [abs(one) for one in values if one]
     if not sizes or min(sizes) >= 1000 or all(float(one).is_integer() for one in sizes):
         return grouped

@@ -79,7 +79,7 @@ def origin_of(run: Report) -> list[tuple[str, str]]:
 
 
 def command_of(run: Report) -> str:
-    """Return the command that runs the same again, with the machine's description saved as ``machine.toml``."""
+    """Return the command that repeats the run; ``machine.toml`` holds the description."""
     words = [
         "archonsim",
         "run",

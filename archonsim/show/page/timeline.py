@@ -83,7 +83,7 @@ def _said(layer: LayerReport) -> str:
 
 
 def _phases(into: _Tracks, layers: Sequence[LayerReport]) -> None:
-    """Add layers, their phases one after the other, and each phase's owners as shares of its span."""
+    """Add layers, their phases in sequence, and each phase's owners as shares of its span."""
     above: list[Span] = []
     phases: list[Span] = []
     owners: list[Span] = []

@@ -10,7 +10,7 @@ from archonsim.spec.resources import AreaPart, Resources
 
 
 def render_area(resources: Resources) -> RenderableType:
-    """Lay areas out: the chip's shared components, one PE's, the published total, and what it leaves out."""
+    """Lay areas out: shared components, one PE, the published total, and its omissions."""
     total = resources.area_um2 or 0.0
     table = new_table(title="area, 45 nm")
     table.add_column("component")

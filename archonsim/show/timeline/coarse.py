@@ -64,7 +64,7 @@ def as_moves(spans: Spans) -> Moves:
 
 
 def merge(moves: Moves, grain: int) -> list[Slice]:
-    """Merge neighbours that have one label and lie at most `grain` cycles apart, and all that lie within `grain` cycles.
+    """Merge neighbours of one label at most `grain` cycles apart, and all within `grain` cycles.
 
     Words are kept by label. Slices come in order and do not overlap, as a server serves one
     transfer at a time.
