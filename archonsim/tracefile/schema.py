@@ -78,8 +78,8 @@ EXPORT_TEXTS: Final = (
     "command",
 )
 
-#: Images of a file, at most, and numbers that ``--images`` may name (own decision): all of ImageNet's
-#: training set are 1.3 million.
+#: Images of a file, at most, and numbers that ``--images`` may name (own decision): the training
+#: set of ImageNet has 1.3 million.
 MOST_IMAGES: Final = 1_500_000
 
 #: HDF5 file format: the first with checksums on all metadata; any HDF5 from 1.10 on reads it.
