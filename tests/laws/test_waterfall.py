@@ -104,6 +104,7 @@ def test_every_machine_s_runs_are_nested(name: str) -> None:
     queue=st.sampled_from([0, 64, 512]),
     buffers=st.integers(2, 4),
     fetch=st.sampled_from(["once", "charged"]),
+    main_order=st.sampled_from(["published", "mapped"]),
 )
 def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
     block: Block,
@@ -119,6 +120,7 @@ def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
     queue: int,
     buffers: int,
     fetch: str,
+    main_order: str,
 ) -> None:
     """The law behind the waterfall.
 
@@ -131,6 +133,7 @@ def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
         f"weights={weights}",
         f"dma.tile_buffers={buffers}",
         f"mask_fetch={fetch}",
+        f"main_order={main_order}",
         *models,
     )
     spec = replace_spec(
