@@ -227,7 +227,7 @@ class MainSearch:
         extents, spec = self._extents, self._spec
         words = fetch_words(extents, mapping, operand, self._pixels, links=spec.pe.mask_links)
         buffer = spec.prediction_glb if operand in ("keep1", "keep2") else spec.glb
-        # Whatever the buffer's model: a what-if whose port takes no time keeps the machine's mapping.
+        # Whatever its model: a what-if whose port takes no time keeps the machine's mapping.
         whole = -(-words // buffer.read_words_per_cycle)
         units = extents.tile_units(operand, mapping)[0]
         hidden = [whole * ahead // units for ahead in aheads]
