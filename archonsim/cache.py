@@ -21,6 +21,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from archonsim.atomic import replacing
+from archonsim.errors import OutputError
+
 DIRECTORY_VARIABLE = "ARCHONSIM_CACHE_DIR"
 
 
@@ -124,13 +127,6 @@ def store(topic: str, key: Any, value: Any) -> None:
     """Keep a value (plain JSON data) for a key, if the folder can be written."""
     text = _canonical(key)
     path = _path(topic, text)
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"key": text, "value": value}, file)
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+    entry = json.dumps({"key": text, "value": value})
+    with contextlib.suppress(OutputError), replacing(path) as file:
+        file.write(entry.encode())

@@ -16,6 +16,7 @@ from archonsim.machines.registry import machine, machine_names, machine_spec
 from archonsim.network.networks import find_network, network, network_sources
 from archonsim.network.workload import Workload
 from archonsim.result.files import rows_to_csv, to_json
+from archonsim.result.wording import number
 from archonsim.show.terminal.area_text import render_area
 from archonsim.show.terminal.style import new_table
 from archonsim.spec.load import flat_items, to_table, to_toml
@@ -30,10 +31,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         )
     for row in rows:
         table.add_row(
-            *(
-                f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value)
-                for value in row.values()
-            )
+            *(number(value) if isinstance(value, int) else str(value) for value in row.values())
         )
     return table
 

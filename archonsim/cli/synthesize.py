@@ -10,6 +10,7 @@ import typer
 from archonsim.cli.common import PLAIN_HELP
 from archonsim.cli.progress import stderr
 from archonsim.network.networks import find_network
+from archonsim.result.wording import trust
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.synthetic_inputs import with_inputs
 from archonsim.tracefile.writer import write_workload
@@ -66,4 +67,4 @@ def synthesize_command(
         if activations is not None:
             work, trace = with_inputs(work, trace, activations)
         digest = write_workload(output, work, trace, plain=plain)
-    stderr.print(f"wrote {output} (SYNTHETIC masks, digest {digest[:16]}…)")
+    stderr.print(f"wrote {output} ({trust('synthetic').masks} masks, digest {digest[:16]}…)")

@@ -1,22 +1,15 @@
-"""Results as JSON and CSV.
-
-Files are written beside and renamed, so that none is ever half there.
-"""
+"""Results as JSON and CSV, and their files."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import glob
 import io
 import json
-import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from archonsim.errors import OutputError
+from archonsim.atomic import replacing
 from archonsim.visible import visible
 
 #: A spreadsheet takes a cell that begins so for a formula.
@@ -73,42 +66,6 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a whole file or nothing; raises as `replacing` does."""
     with replacing(path) as file:
         file.write(data)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path` that takes its place when all went well, and is gone otherwise.
-
-    Raises
-    ------
-    OutputError
-        The path is not writable, or there is no space left.
-    """
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-        )
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name without its content
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
-    """Remove what a kill left of files with these names that were being written."""
-    for name in names:
-        for path in folder.glob(f".{glob.escape(name)}.*.tmp"):
-            with contextlib.suppress(OSError):
-                path.unlink()
 
 
 def write_result(folder: Path, name: str, json: str, csv: str) -> list[Path]:

@@ -6,14 +6,70 @@ Terminal, page, figures and Python use these.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from archonsim.network.workload import Provenance
 from archonsim.result.values import Number
 
+#: Between groups of three digits: on terminals a plain space, on pages a narrow one.
+SPACE, NARROW = " ", "\N{NARROW NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How far the masks of a source can be trusted, in the words of every presenter.
+
+    Attributes
+    ----------
+    masks : str
+        Behind ``masks:``.
+    figure : str
+        In a figure's subtitle.
+    doubt : str
+        A warning behind the workload's name; empty where none is due.
+    """
+
+    masks: str
+    figure: str
+    doubt: str = ""
+
+
+#: By :attr:`archonsim.network.workload.Provenance.masks_from`.
+TRUST = {
+    "trained": Trust("trained", "masks of trained networks"),
+    "untrained": Trust(
+        "UNTRAINED network",
+        "masks of UNTRAINED networks",
+        "weights and masks are of an UNTRAINED network",
+    ),
+    "synthetic": Trust(
+        "SYNTHETIC",
+        "SYNTHETIC masks, no network computed them",
+        "masks and weights are SYNTHETIC",
+    ),
+    "none": Trust("none: shapes only", "shapes only"),
+}
+
+
+def trust(source: str) -> Trust:
+    """Return the words for a source of masks; its name where it is none of ours."""
+    said = f"masks: {source or 'unknown'}"
+    return TRUST.get(source) or Trust(source, said)
+
+
+def is_warning(line: str) -> bool:
+    """Whether a line of :func:`provenance_lines` is one that must not be overlooked."""
+    return "SYNTHETIC" in line or "UNTRAINED" in line or line.startswith("note: interim")
+
+
+def grouped(value: Number, digits: int = 0, gap: str = SPACE) -> str:
+    """Write a number with groups of three digits and `digits` decimals."""
+    return f"{value:,.{digits}f}".replace(",", gap)
+
 
 def number(value: Number) -> str:
-    """Write a count with thin groups of three digits; a mean without decimals."""
-    return f"{value:,.0f}".replace(",", " ")
+    """Write a count with groups of three digits; a mean without decimals."""
+    return grouped(value)
 
 
 def share(part: Number, whole: Number) -> str:
@@ -28,11 +84,8 @@ def microjoules(value: Number) -> str:
 
 def origin_line(workload: str, origin: str) -> list[str]:
     """Warn of masks that no trained network computed; nothing of others."""
-    said = {
-        "synthetic": "masks and weights are SYNTHETIC",
-        "untrained": "weights and masks are of an UNTRAINED network",
-    }
-    return [f"{workload}: {said[origin]}"] if origin in said else []
+    doubt = trust(origin).doubt
+    return [f"{workload}: {doubt}"] if doubt else []
 
 
 def provenance_lines(provenance: Provenance, digest: str) -> Iterator[str]:

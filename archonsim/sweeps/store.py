@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from archonsim.atomic import remove_leftovers
 from archonsim.errors import OutputError
-from archonsim.result.files import remove_leftovers, to_json, write_text
+from archonsim.result.files import to_json, write_text
 from archonsim.result.sweep_table import CSV_NAME, MANIFEST_NAME, PARQUET_NAME, read_manifest
 from archonsim.spec.load import flat_items
 from archonsim.sweeps.table import Row

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archonsim.result.files import csv_cell, replacing
+from archonsim.atomic import replacing
+from archonsim.result.files import csv_cell
 from archonsim.result.sweep_table import CSV_NAME, HEAD, PARQUET_NAME, STATUS
 from archonsim.sweeps.evaluate import OTHERS, count_columns
 from archonsim.sweeps.question import Question

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.errors import OutputError
+from archonsim.atomic import replacing
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
@@ -100,23 +98,9 @@ def write_workload(
             put_attributes(file, {"digest": digest})
         else:
             digest = _write_trace(file, workload, trace, plain)
-    _replace(path, memory.getbuffer())
+    with replacing(path, make_folder=False) as whole:
+        whole.write(memory.getbuffer())
     return digest
-
-
-def _replace(path: Path, content: memoryview) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
 
 
 def _write_structure(file: h5py.File, workload: Workload) -> None:

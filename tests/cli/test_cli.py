@@ -311,7 +311,7 @@ def test_output_that_is_not_writable(
     blocker = tmp_path / "file"
     blocker.write_text("in the way")
     assert run_command(["run", "-a", "archon", "-w", str(trace), "-o", str(blocker)]) == 2
-    assert "cannot write" in capsys.readouterr().err
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_a_full_disk_leaves_nothing_half_written(trace: Path, tmp_path: Path) -> None:

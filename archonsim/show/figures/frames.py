@@ -12,6 +12,7 @@ from archonsim.errors import ResultError, nearest
 from archonsim.network.workload import Workload
 from archonsim.result.report import Report
 from archonsim.result.waterfall import Waterfall
+from archonsim.result.wording import trust
 from archonsim.trace.what_if import MaskPolicy
 
 #: Letters of a workload's note that a subtitle shows; `archonsim inspect` shows all.
@@ -87,19 +88,13 @@ def about_rows(frame: pd.DataFrame) -> str:
 
 def _sources(known: dict[str, tuple[str, str]]) -> list[str]:
     """One part for all workloads with the same source of masks, one for each note."""
-    said = {
-        "trained": "masks of trained networks",
-        "untrained": "masks of UNTRAINED networks",
-        "none": "shapes only",
-        "synthetic": "SYNTHETIC masks, no network computed them",
-    }
     by_source: dict[str, list[str]] = {}
     for workload, (source, _) in known.items():
         by_source.setdefault(source, []).append(workload)
     parts = []
     for source, workloads in by_source.items():
         where = f" ({', '.join(workloads)})" if len(by_source) > 1 else ""
-        parts.append(said.get(source, f"masks: {source}" if source else "masks: unknown") + where)
+        parts.append(trust(source).figure + where)
     # Notes on traces first: how far masks can be trusted matters more than where shapes come from.
     noted = sorted(
         ((workload, *said) for workload, said in known.items() if said[1]),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from archonsim.result import wording
 from archonsim.show.figures.chart import Chart
 
 
@@ -154,16 +155,13 @@ class Page:
 
 def grouped(value: float) -> str:
     """Write a whole number with narrow groups of three digits."""
-    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return wording.grouped(value, gap=wording.NARROW)
 
 
-def trust(workload: str, mask_source: str, note: str) -> list[str]:
+def doubts(workload: str, mask_source: str, note: str) -> list[str]:
     """Say how far a workload may be trusted, where there is a doubt."""
-    doubts = {
-        "synthetic": "masks and weights are SYNTHETIC; no network computed them",
-        "untrained": "weights and masks are of an UNTRAINED network",
-    }
-    return [f"{workload}: {said}" for said in (doubts.get(mask_source), note) if said]
+    lines = wording.origin_line(workload, mask_source)
+    return [*lines, f"{workload}: {note}"] if note else lines
 
 
 def data_link(text: str) -> str:
@@ -202,4 +200,4 @@ def _writer(values: Sequence[Any]) -> Callable[[Any], str]:
     if not sizes or min(sizes) >= 1000 or all(float(one).is_integer() for one in sizes):
         return grouped
     digits = min(5, max(1, 2 - math.floor(math.log10(min(sizes)))))
-    return lambda one: f"{one:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return lambda one: wording.grouped(one, digits, wording.NARROW)

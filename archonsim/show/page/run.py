@@ -10,7 +10,7 @@ import pandas as pd
 
 from archonsim.result.report import Report
 from archonsim.result.waterfall import Waterfall
-from archonsim.result.wording import share
+from archonsim.result.wording import share, trust
 from archonsim.show.figures import (
     about_runs,
     plot_density,
@@ -23,7 +23,16 @@ from archonsim.show.figures import (
 )
 from archonsim.show.figures.roofline import STREAM, has_array
 from archonsim.show.figures.style import stall_fill
-from archonsim.show.page.model import Card, Interactive, Page, Picture, Table, grouped, table, trust
+from archonsim.show.page.model import (
+    Card,
+    Interactive,
+    Page,
+    Picture,
+    Table,
+    doubts,
+    grouped,
+    table,
+)
 from archonsim.show.page.timeline import run_timeline, title_of
 from archonsim.spec.load import to_toml
 from archonsim.stats.timeline import Timeline
@@ -38,7 +47,7 @@ TIMELINE_HELP = (
 def warnings_of(run: Report) -> list[str]:
     """What a reader must know before trusting a number."""
     origin = run.provenance
-    lines = trust(run.workload, origin.masks_from, origin.note)
+    lines = doubts(run.workload, origin.masks_from, origin.note)
     if run.masks not in ("", "trace"):
         lines.append(
             f"What-if masks: {run.masks}, seed {run.seed}; not what the network's predictors said"
@@ -52,11 +61,7 @@ def origin_of(run: Report) -> list[tuple[str, str]]:
     """Where a workload comes from, and what ran it."""
     origin = run.provenance
     source = origin.masks_from
-    masks = {
-        "none": "none: shapes only",
-        "synthetic": "SYNTHETIC",
-        "untrained": "UNTRAINED network",
-    }.get(source, f"{source} network")
+    masks = "trained network" if source == "trained" else trust(source).masks
     rows = [
         (
             "workload",

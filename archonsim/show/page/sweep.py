@@ -12,7 +12,7 @@ from archonsim.show.figures import plot_heatmap, plot_sweep
 from archonsim.show.figures.curves import MOST_CURVES
 from archonsim.show.figures.frames import about_rows, check_alike, shown
 from archonsim.show.figures.points import label, parameters
-from archonsim.show.page.model import Card, Interactive, Page, Picture, grouped, table, trust
+from archonsim.show.page.model import Card, Interactive, Page, Picture, doubts, grouped, table
 from archonsim.spec.load import to_table, to_toml
 from archonsim.version import __version__
 
@@ -129,7 +129,7 @@ def _trust(frame: pd.DataFrame) -> list[str]:
     known = frame.drop_duplicates("workload")[["workload", "mask_source", "note"]].itertuples(
         index=False, name=None
     )
-    return [line for workload, source, note in known for line in trust(workload, source, note)]
+    return [line for workload, source, note in known for line in doubts(workload, source, note)]
 
 
 def _machines(frame: pd.DataFrame, question: Asked | None) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import RenderableType
 
-from archonsim.result.wording import number, share
+from archonsim.result.wording import grouped, number, share
 from archonsim.show.terminal.style import add_numbers, new_table
 from archonsim.spec.resources import AreaPart, Resources
 
@@ -30,7 +30,7 @@ def render_area(resources: Resources) -> RenderableType:
         table.add_row(
             name,
             number(instances),
-            f"{each:,.2f}".replace(",", " "),
+            grouped(each, 2),
             number(whole),
             part,
             style=style,

@@ -8,13 +8,13 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from archonsim.result.report import Report, by_component, by_kind
-from archonsim.result.wording import share
+from archonsim.result.wording import grouped, share
 from archonsim.show.terminal.style import add_numbers, new_table
 from archonsim.vocabulary.known import in_order
 
 
 def _microjoules(picojoules: float) -> str:
-    return f"{picojoules / 1e6:,.2f}".replace(",", " ") if picojoules else ""
+    return grouped(picojoules / 1e6, 2) if picojoules else ""
 
 
 def _phases(report: Report) -> dict[str, dict[str, float]]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archonsim.result.inspect import BlockContent, Inspection, LayerContent, ReluContent
-from archonsim.result.wording import export_lines, number, provenance_lines
+from archonsim.result.wording import export_lines, number, provenance_lines, trust
 from archonsim.show.terminal.style import new_table
 
 
@@ -115,7 +115,8 @@ def _relus(inspection: Inspection) -> Table:
         if len(images) == inspection.images
         else f"images {', '.join(map(str, images))}"
     )
-    source = "SYNTHETIC masks, " if inspection.provenance.mask_source == "synthetic" else ""
+    synthetic = inspection.provenance.mask_source == "synthetic"
+    source = f"{trust('synthetic').masks} masks, " if synthetic else ""
     numbers = ("activations", "predicted > 0", "truly > 0", "hits", "misses", "false alarms")
     table = _table(f"Masks ({source}{of})", ("block", "mask"), numbers)
     for name, mask, relu in _rows(inspection.blocks):

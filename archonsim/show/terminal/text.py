@@ -13,7 +13,14 @@ from rich.text import Text
 from archonsim.network.workload import Provenance
 from archonsim.result.report import LayerReport, Report
 from archonsim.result.values import Number
-from archonsim.result.wording import microjoules, number, provenance_lines, share
+from archonsim.result.wording import (
+    grouped,
+    is_warning,
+    microjoules,
+    number,
+    provenance_lines,
+    share,
+)
 from archonsim.show.terminal.style import new_table
 from archonsim.spec.dram_device import say_dram
 from archonsim.vocabulary.known import in_order
@@ -23,8 +30,7 @@ def heading(title: str, provenance: Provenance, digest: str) -> Text:
     """Open a report: what it is about, then where its workload comes from."""
     text = Text(title, style="bold")
     for line in provenance_lines(provenance, digest):
-        warn = "SYNTHETIC" in line or "UNTRAINED" in line or line.startswith("note: interim")
-        text.append("\n" + line, style="yellow" if warn else "not bold")
+        text.append("\n" + line, style="yellow" if is_warning(line) else "not bold")
     return text
 
 
@@ -45,7 +51,7 @@ def _blank(value: Number) -> str:
 
 
 def _microjoules(picojoules: float | None) -> str:
-    return "" if picojoules is None else f"{picojoules / 1e6:,.1f}".replace(",", " ")
+    return "" if picojoules is None else grouped(picojoules / 1e6, 1)
 
 
 def _stall(cause: str) -> Callable[[LayerReport, Number], str]:

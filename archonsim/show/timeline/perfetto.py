@@ -16,6 +16,7 @@ from typing import Any
 from archonsim.errors import OutputError
 from archonsim.result.files import write_bytes
 from archonsim.result.report import LayerReport, Report
+from archonsim.result.wording import trust
 from archonsim.show.timeline.coarse import (
     as_moves,
     grain_cycles,
@@ -97,12 +98,7 @@ def _masks(report: Report) -> str:
 
     Weights and flipped masks of a synthetic trace are synthetic, too.
     """
-    source = report.provenance.masks_from
-    said = {
-        "synthetic": "SYNTHETIC",
-        "untrained": "UNTRAINED network",
-        "none": "none: shapes only",
-    }.get(source, source)
+    said = trust(report.provenance.masks_from).masks
     return (
         said
         if report.masks in ("", "trace")
