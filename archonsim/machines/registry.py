@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,15 +54,23 @@ def _loaded(name: str) -> Machine:
     return check_machine(name, load_plugin(MACHINES, name))
 
 
-def machine_spec(found: Machine, config: Path | None = None, overrides: Overrides = ()) -> Any:
-    """Resolve a machine's description: preset < file < overrides.
+def machine_spec(
+    found: Machine,
+    config: Path | None = None,
+    overrides: Overrides = (),
+    *,
+    varied: Collection[str] = (),
+) -> Any:
+    """Resolve a machine's description: preset < file < overrides; `varied` as in `resolve`.
 
     Raises
     ------
     SpecError
         A key is unknown, or a value wrong.
     """
-    spec: Any = resolve(found.spec_type, tomllib.loads(found.preset), config, overrides)
+    spec: Any = resolve(
+        found.spec_type, tomllib.loads(found.preset), config, overrides, varied=varied
+    )
     words = words_of(found)
     kinds = [one.name for one in words.kinds if one.moves]
     for kind in spec.dram.free:

@@ -7,7 +7,7 @@ takes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypedDict, cast, get_args
@@ -140,8 +140,11 @@ class Settings:
         # However they are written, equal settings are equal.
         object.__setattr__(self, "set", override_pairs(self.set))
         object.__setattr__(self, "images", as_images(self.images))
-        as_fidelity(self.fidelity)
-        MaskPolicy.parse(self.masks, self.seed)
+        policy = MaskPolicy.parse(self.masks, self.seed)
+        if as_fidelity(self.fidelity) == "ideal" and str(policy) != "trace":
+            raise MaskError(
+                f"--masks {self.masks}: ideal fidelity uses no masks; use --fidelity cycle"
+            )
         if self.energy is not None:
             energy_key(self.energy)
 
@@ -173,8 +176,13 @@ class Scenario(Settings):
     arch: str
     workload: WorkloadLike
 
-    def spec(self) -> Any:
+    def spec(self, *, varied: Collection[str] = ()) -> Any:
         """Return the machine's description: preset < file < changes.
+
+        Parameters
+        ----------
+        varied : collection of dotted keys
+            As in :func:`archonsim.spec.load.resolve`.
 
         Raises
         ------
@@ -189,7 +197,13 @@ class Scenario(Settings):
                     f"--energy {self.energy}: this architecture's description has no key {key}"
                 )
             changes = changes | {key: self.energy}
-        return machine_spec(found, None if self.config is None else Path(self.config), changes)
+        for key in getattr(found.spec_type, "ideal_only", ()):
+            if self.fidelity == "cycle" and key in changes:
+                raise SpecError(
+                    f"--set {key} has no effect in cycle fidelity; it counts with --fidelity ideal"
+                )
+        config = None if self.config is None else Path(self.config)
+        return machine_spec(found, config, changes, varied=varied)
 
     def prepare(self, spec: Any = None) -> Run:
         """Look everything up.

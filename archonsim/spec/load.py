@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from archonsim.errors import SpecError, nearest
+from archonsim.spec.effect import idle_keys
 from archonsim.user_files import read_user_text
 
 Spec = TypeVar("Spec")
@@ -150,15 +151,29 @@ def _merge(below: Table, above: Table) -> Table:
 
 
 def resolve(
-    spec_type: type[Spec], preset: Table, config: Path | None, overrides: Overrides
+    spec_type: type[Spec],
+    preset: Table,
+    config: Path | None,
+    overrides: Overrides,
+    *,
+    varied: Collection[str] = (),
 ) -> Spec:
     """Merge preset < file < overrides and check the result.
+
+    Parameters
+    ----------
+    spec_type : type
+    preset : dict
+    config : Path or None
+    overrides : Overrides
+    varied : collection of dotted keys
+        Keys that a sweep varies: what counts only with some of their values may stand beside all.
 
     Raises
     ------
     SpecError
-        Unknown or ill-typed keys, or an impossible machine: one line for each, which names the
-        preset, file or change that the value comes from.
+        Unknown or ill-typed keys, an impossible machine, or a key that has no effect in it: one
+        line for each, which names the preset, file or change that the value comes from.
     """
     pairs = override_pairs(overrides)
     known = known_keys(spec_type)
@@ -171,9 +186,33 @@ def resolve(
     file = {} if config is None else read_toml(config)
     sources = _Sources(list(pairs), str(config), [key for key, _ in flat_items(file)])
     try:
-        return TypeAdapter(spec_type).validate_python(_merge(_merge(preset, file), over))
+        spec = TypeAdapter(spec_type).validate_python(_merge(_merge(preset, file), over))
     except ValidationError as error:
         raise SpecError("\n".join(_lines(error, sources, known))) from error
+    idle = {key: one for key, one in idle_keys(spec).items() if one.governor not in varied}
+    lines = [f"--set {idle[key]}" for key in pairs if key in idle]
+    # A file that also says what governs a key is taken as it is: a whole description, as `archs`
+    # prints it, may be laid under a change of the governor.
+    said, before = dict(flat_items(file)), dict(flat_items(preset))
+    lines += [
+        f"{config}: {one}"
+        for key, one in idle.items()
+        if key in said
+        and key not in pairs
+        and one.governor not in said
+        and said[key] != before.get(key, _default(spec_type, key))
+    ]
+    if lines:
+        raise SpecError("\n".join(lines))
+    return spec
+
+
+def _default(spec_type: Any, key: str) -> object:
+    """Return what a key is where no preset says it."""
+    *path, last = key.split(".")
+    for name in path:
+        spec_type = get_type_hints(spec_type)[name]
+    return {field.name: field.default for field in dataclasses.fields(spec_type)}[last]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ The unit is in every field's name.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, Strict
 from pydantic.dataclasses import dataclass
+
+from archonsim.spec.effect import Needs
 
 # The largest values keep every time of a run within 64 bits.
 Count = Annotated[int, Strict(), Field(ge=1, lt=2**31)]
@@ -51,6 +53,16 @@ class DramSpec:
         are counted as ever.
     """
 
+    needs: ClassVar[Needs] = {
+        "device": ("model", ("banks",)),
+        "gigabytes_per_second": ("model", ("fixed",)),
+        "latency_cycles": ("model", ("fixed",)),
+        "burst_words": ("model", ("fixed",)),
+        "turnaround_cycles": ("model", ("fixed",)),
+        "write_queue_words": ("model", ("fixed", "banks")),
+        "free": ("model", ("fixed", "banks")),
+    }
+
     model: Literal["fixed", "banks", "unlimited"] = "fixed"
     device: str = "lpddr4-3200"
     gigabytes_per_second: Rate
@@ -89,6 +101,13 @@ class BufferSpec:
     entry_words : int
         16-bit words that a bank reads or writes at a time.
     """
+
+    needs: ClassVar[Needs] = {
+        "read_words_per_cycle": ("model", ("ports", "banks")),
+        "write_words_per_cycle": ("model", ("ports", "banks")),
+        "banks": ("model", ("banks",)),
+        "entry_words": ("model", ("banks",)),
+    }
 
     model: Literal["ports", "banks", "unlimited"] = "ports"
     words: Count

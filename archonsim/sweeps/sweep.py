@@ -213,7 +213,7 @@ class Sweep:
         source = self._sources[point.workload]
         try:
             scenario = question.scenario(point, source.text)
-            spec = scenario.spec()
+            spec = scenario.spec(varied=[one.key for one in self.grid.parameters])
         except SpecError as error:
             self.store.add(
                 index, self._row(point, {"impossible": point.overrides}, infeasible(error))

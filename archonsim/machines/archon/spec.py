@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -140,6 +140,9 @@ class ArchonSpec:
         In ``ideal`` fidelity, which knows no weights or masks, the energy is that of this share of
         non-zero fused weights, and of this share of them surviving.
     """
+
+    #: What `cycle` fidelity counts, `ideal` fidelity must be told.
+    ideal_only: ClassVar[tuple[str, ...]] = ("fused_density", "survival")
 
     clock_mhz: Rate
     pe: PeSpec

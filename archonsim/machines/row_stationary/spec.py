@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
 from archonsim.dataflow.hierarchy import Hierarchy, Storage
+from archonsim.spec.effect import Needs
 from archonsim.spec.parts import CONFIG, BufferSpec, Count, DramSpec, PrefetchSpec, Rate
 from archonsim.spec.technology import load_technology
 
@@ -62,6 +63,8 @@ class RowStationarySpec:
         How energy is counted: by one set of rules, or with the published energies' inconsistencies
         (docs/energy.md).
     """
+
+    needs: ClassVar[Needs] = {"space": ("mapping", ("search",))}
 
     clock_mhz: Rate
     pe: RowStationaryPe

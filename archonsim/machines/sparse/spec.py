@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
 from archonsim.machines.row_stationary.spec import RowStationarySpec
+from archonsim.spec.effect import Needs
 from archonsim.spec.parts import CONFIG, Count, Share, Size
 
 
@@ -32,6 +33,13 @@ class SparseSpec(RowStationarySpec):
     index_bits, value_bits : int
         Bits of one non-zero weight in DRAM.
     """
+
+    needs: ClassVar[Needs] = {
+        **RowStationarySpec.needs,
+        "barrier": ("nnz", ("weights", "ics21")),
+        "pointwise_density": ("nnz", ("density",)),
+        "depthwise_density": ("nnz", ("density",)),
+    }
 
     nnz: Literal["weights", "density", "ics21"] = "weights"
     barrier: str = "pass"
