@@ -29,6 +29,7 @@ VALUES: dict[str, tuple[object, ...]] = {
     "prediction_glb.model": ("ports", "banks", "unlimited"),
     "mapping": ("search", "ics21"),
     "nnz": ("weights", "density"),
+    "main_order": ("published", "mapped"),
 }
 #: Changes that show where a key counts, one of them at least.
 CHANGES: dict[str, tuple[object, ...]] = {
@@ -45,6 +46,7 @@ CHANGES: dict[str, tuple[object, ...]] = {
     "entry_words": (1, 32),
     "space": ("free",),
     "barrier": ("fifo:4",),
+    "group_order": ("balanced",),
     "pointwise_density": (0.9,),
     "depthwise_density": (0.9,),
 }

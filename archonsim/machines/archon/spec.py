@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
+from archonsim.spec.effect import Needs
 from archonsim.spec.parts import CONFIG, BufferSpec, Count, DmaSpec, DramSpec, Rate, Share, Size
 
 #: More rows than any map here has pixels; a slip of the finger would otherwise compute for hours
@@ -143,6 +144,8 @@ class ArchonSpec:
 
     #: What `cycle` fidelity counts, `ideal` fidelity must be told.
     ideal_only: ClassVar[tuple[str, ...]] = ("fused_density", "survival")
+
+    needs: ClassVar[Needs] = {"group_order": ("main_order", ("mapped",))}
 
     clock_mhz: Rate
     pe: PeSpec
