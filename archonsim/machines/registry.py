@@ -13,7 +13,7 @@ from archonsim.errors import SpecError, nearest
 from archonsim.machines.check import check_machine
 from archonsim.machines.protocol import Fusing, Machine
 from archonsim.plugins import MACHINES, load_plugin, plugin_names
-from archonsim.spec.load import Overrides, resolve
+from archonsim.spec.load import Overrides, override_pairs, resolve
 from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
 
@@ -75,8 +75,10 @@ def machine_spec(
     kinds = [one.name for one in words.kinds if one.moves]
     for kind in spec.dram.free:
         if kind not in kinds:
+            given = override_pairs(overrides)
+            where = "--set " if "dram.free" in given else f"{config}: " if config else ""
             raise SpecError(
-                f"dram.free is {list(spec.dram.free)!r}; {kind!r} is no kind of data of"
+                f"{where}dram.free is {list(spec.dram.free)!r}; {kind!r} is no kind of data of"
                 f" {found.name!r}{nearest(kind, kinds)}"
             )
     return spec

@@ -35,7 +35,7 @@ from tests.strategies import archon
             f"dram.latency_cycles={10**30}",
             f"--set dram.latency_cycles is {10**30}; it must be less than 2147483648",
         ),
-        ("dram.free=['x']", "--set dram.free.0 is 'x'; it must be 'input', "),
+        ("dram.free=['x']", "--set dram.free is ['x']; 'x' is no kind of data of 'archon'"),
         ("clock_mhz=nan", "--set clock_mhz is nan; it must be"),
         ("clock_mhz=-1", "--set clock_mhz is -1; it must be greater than or equal to 0.001"),
         ("pe=4", "--set pe: unknown key"),
