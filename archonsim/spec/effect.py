@@ -1,7 +1,7 @@
 """Keys of a description that count only while another key has certain values.
 
-A description declares them as a class variable ``needs``: key, then the key that governs it, both as
-written inside that description, and the values with which it counts.
+A description declares them as a class variable ``needs``: key, then the key that governs it, both
+as written inside that description, and the values with which it counts.
 """
 
 from __future__ import annotations

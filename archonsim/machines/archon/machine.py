@@ -58,7 +58,6 @@ class ArchonMachine:
                 meaning="a beat waited for the masks of its step, on their way to the PEs",
                 owner="masks",
                 order=35,
-                owner="masks",
                 colour="#56B4E9",
                 hatch="--",
             ),
