@@ -22,7 +22,7 @@ from archonsim.runs.scenario import Scenario
 from archonsim.show.terminal.energy_text import render_energy
 from archonsim.show.terminal.stats_text import render_stats
 from archonsim.show.terminal.text import render
-from archonsim.show.timeline.perfetto import check_path, write_trace
+from archonsim.show.timeline.perfetto import check_path, write_timeline
 from archonsim.spec.load import override_pairs, parse_value
 
 
@@ -78,7 +78,7 @@ def run(
     if output is not None:
         save(output, "result", to_json(report.to_dict()), report.to_csv())
     if trace is not None and recorder is not None:
-        write_trace(report, recorder.timeline, trace)
+        write_timeline(report, recorder.timeline, trace)
         stderr.print(
             f"wrote {trace}: image {report.image_numbers[0]}; open it in https://ui.perfetto.dev",
             style="dim",

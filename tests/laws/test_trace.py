@@ -29,7 +29,7 @@ from archonsim.network.workload import Workload
 from archonsim.result.report import Report
 from archonsim.runs.simulate import simulate
 from archonsim.show.timeline.coarse import GRAINS, WINDOWS
-from archonsim.show.timeline.perfetto import trace, write_trace
+from archonsim.show.timeline.perfetto import event_tree, write_timeline
 from archonsim.stats.timeline import Timeline
 from archonsim.trace.image import ImageInputs
 from archonsim.trace.synthetic import synthesize
@@ -60,7 +60,7 @@ def digits() -> Workload:
 def traced(name: str, overrides: tuple[str, ...]) -> tuple[Report, Timeline, list[Event]]:
     found, recorder = machine(name), Recorder()
     report = simulate(digits(), found, machine_spec(found, None, overrides), observer=recorder)
-    return report, recorder.timeline, trace(report, recorder.timeline)["traceEvents"]
+    return report, recorder.timeline, event_tree(report, recorder.timeline)["traceEvents"]
 
 
 def slices(events: list[Event], track: str) -> list[Event]:
@@ -291,7 +291,7 @@ def test_a_trace_is_small_the_same_every_time_and_of_the_first_image(tmp_path: P
     paths = [tmp_path / "one.json.gz", tmp_path / "two.json.gz", tmp_path / "plain.json"]
     report, timeline, events = traced("archon", ())
     for path in paths:
-        write_trace(report, timeline, path)
+        write_timeline(report, timeline, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert paths[0].read_bytes()[4:8] == bytes(4), "no time of writing in gzip's header"
     assert gzip.decompress(paths[0].read_bytes()) == paths[2].read_bytes()
@@ -299,7 +299,7 @@ def test_a_trace_is_small_the_same_every_time_and_of_the_first_image(tmp_path: P
     found, recorder = machine("archon"), Recorder()
     both = simulate(digits(), found, machine_spec(found), images=None, observer=recorder)
     assert both.per_image[0].total_cycles != both.per_image[1].total_cycles
-    assert trace(both, recorder.timeline)["traceEvents"] == events
+    assert event_tree(both, recorder.timeline)["traceEvents"] == events
 
 
 def test_the_command_writes_a_trace_that_says_what_it_is(
@@ -370,7 +370,7 @@ def test_plug_ins_that_take_no_observer_run_and_say_why_they_are_not_traced() ->
         simulate(digits(), Unobserved(False), spec, observer=recorder)
     report = simulate(digits(), Unobserved(True), spec, observer=recorder)
     with pytest.raises(OutputError, match="'dense' does not tell the engine's observer"):
-        trace(report, recorder.timeline)
+        event_tree(report, recorder.timeline)
 
 
 @pytest.mark.parametrize(

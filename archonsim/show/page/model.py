@@ -27,7 +27,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """One cell of a table.
 
     Attributes
@@ -54,7 +54,7 @@ class Table:
     columns : tuple of str
     numeric : tuple of bool
         Whether a column holds numbers.
-    rows : list of tuple of Cell
+    rows : list of tuple of TableCell
     csv : str
         The same as data, for download.
     """
@@ -63,7 +63,7 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     numeric: tuple[bool, ...]
-    rows: list[tuple[Cell, ...]]
+    rows: list[tuple[TableCell, ...]]
     csv: str = ""
 
     @property
@@ -186,7 +186,7 @@ def table(
     ]
     cells = [
         tuple(
-            Cell("" if one is None else write(one), "" if one is None else str(one))
+            TableCell("" if one is None else write(one), "" if one is None else str(one))
             for one, write in zip(row, writers, strict=True)
         )
         for row in rows

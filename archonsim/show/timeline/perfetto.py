@@ -52,7 +52,7 @@ def check_path(path: Path) -> None:
         )
 
 
-def write_trace(report: Report, timeline: Timeline, path: Path) -> None:
+def write_timeline(report: Report, timeline: Timeline, path: Path) -> None:
     """Write the timeline of a report's first image, compressed if the name ends in ``.gz``.
 
     The same run, the same bytes.
@@ -62,13 +62,12 @@ def write_trace(report: Report, timeline: Timeline, path: Path) -> None:
     OutputError
         The machine told the timeline nothing, or the path is not writable.
     """
-    data = (
-        json.dumps(trace(report, timeline), separators=(",", ":"), allow_nan=False).encode() + b"\n"
-    )
+    text = json.dumps(event_tree(report, timeline), separators=(",", ":"), allow_nan=False)
+    data = text.encode() + b"\n"
     write_bytes(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
-def trace(report: Report, timeline: Timeline) -> dict[str, Any]:
+def event_tree(report: Report, timeline: Timeline) -> dict[str, Any]:
     """Return the tree that Perfetto reads."""
     image, layers = report.per_image[0].image, report.per_image[0].layers
     phases = timeline.phases
