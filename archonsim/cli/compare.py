@@ -10,6 +10,7 @@ import typer
 from archonsim.cli.common import Format, emit, save
 from archonsim.cli.options import Form, comparison_options
 from archonsim.cli.progress import StepProgress
+from archonsim.errors import SpecError
 from archonsim.result.files import to_json
 from archonsim.runs.comparison import ComparisonScenario
 from archonsim.show.terminal.compare_text import render_comparison
@@ -43,3 +44,8 @@ def compare(
         lambda: to_json(comparison.to_dict()),
         comparison.to_csv,
     )
+    if all(row.cycles is None for row in comparison.rows):
+        raise SpecError(
+            f"none of {len(comparison.rows)} runs is possible; the first:"
+            f" {comparison.rows[0].reason}"
+        )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from archonsim.errors import WorkloadError
 from archonsim.export.datasets import load_dataset
 from archonsim.trace.tensors import Floats
+from archonsim.user_files import check_regular
 
 #: Data sets, and what a folder with one of them holds, in torchvision's layout or packed.
 _DATASETS = {
@@ -262,6 +263,7 @@ def _read_picture(path: Path, resize: tuple[int, int] | None) -> NDArray[np.uint
 def _decoded(path: Path, resize: tuple[int, int] | None) -> NDArray[np.uint8]:
     from PIL import Image, UnidentifiedImageError
 
+    check_regular(path, WorkloadError, "a picture is a file")
     try:
         with Image.open(path) as picture:
             _check_picture(path, picture.size, picture.mode)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import WorkloadError
+from archonsim.user_files import check_regular
 
 #: Types of numbers that arrays may hold, as numpy writes them.
 _NUMBERS: Final = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
@@ -161,7 +162,7 @@ def load_plain(path: Path) -> object:
         The file holds anything else, is damaged, or has more than `LARGEST` bytes.
     """
     try:
-        if (size := path.stat().st_size) > LARGEST:
+        if (size := check_regular(path, WorkloadError, "a pickle is a file")) > LARGEST:
             raise WorkloadError(f"{path}: has {size} bytes; pickles of up to {LARGEST} are read")
         with path.open("rb") as file:
             return _plain(_Reader(file, encoding="bytes").load())

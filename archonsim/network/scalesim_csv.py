@@ -70,6 +70,8 @@ CONV_COLUMNS = (
     "Strides",
 )
 NAME, STRIDE_WIDTH, SPARSITY = "Layer name", "Stride Width", "Sparsity"
+#: Layers of a file, at most (own decision): the deepest networks have some thousands.
+MOST_LAYERS = 5000
 #: Columns of 0 or more; all others hold 1 or more.
 FROM_ZERO = ("Padding", "Padding Width")
 
@@ -336,6 +338,8 @@ def read_topology(path: Path) -> Workload:
     rows = [_row(line, columns) for line in lines[1:]]
     if not rows:
         raise WorkloadError(f"{path}: has a header and no layer; add a line for each layer")
+    if len(rows) > MOST_LAYERS:
+        raise WorkloadError(f"{path}: has {len(rows)} layers; at most {MOST_LAYERS} are read")
     make = _gemm_layer if _is_gemm(columns) else _conv_layer
     used: set[str] = set()
     seen: dict[str, int] = {}

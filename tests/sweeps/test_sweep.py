@@ -461,6 +461,12 @@ def test_what_a_kill_left_half_written_goes_when_the_sweep_goes_on(tmp_path: Pat
     assert [path.exists() for path in (*left, *others)] == [False] * 3 + [True] * 2
 
 
+def test_a_comparison_in_which_nothing_ran_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = ["compare", "-a", "archon", "-w", "mobilenetv2_c10"]
+    assert run_command(wanted) == 2
+    assert "none of 1 runs is possible; the first: " in capsys.readouterr().err
+
+
 def test_a_sweep_in_which_nothing_ran_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -246,6 +246,7 @@ def test_strides_of_both_axes_and_dense_sparsity_are_read(tmp_path: Path) -> Non
         (GEMM.replace("K,", "K, Strides") + "a, 1, 1, 1, 1\n", "column 'Strides' beside M, N, K"),
         (GEMM + "a, 1, 1, 2147483648,\n", "K is 2147483648; it must be less than 2^31"),
         (GEMM + f"a, 1, 1, {'9' * 5000},\n", "K is a number of 5000 digits; it must be less"),
+        (GEMM + "a, 1, 1, 1\n" * 5001, "has 5001 layers; at most 5000 are read"),
         (GEMM + "a, 999999, 999999, 999999,\n", "has 1.0e+18 multiplications; it must have less"),
         (GEMM + '"a, 1, 1, 1,\n', "line 2: unexpected end of data; close every quote"),
         ("Layer | M | N | K\na | 1 | 1 | 1\n", "cells are separated by commas"),
