@@ -78,12 +78,12 @@ def test_faults_of_a_file_name_it(tmp_path: Path) -> None:
 def test_a_file_that_is_no_toml(tmp_path: Path, text: str | bytes) -> None:
     config = tmp_path / "mine.toml"
     config.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(SpecError, match="not a TOML file"):
+    with pytest.raises(SpecError, match=r"not a TOML file|is not a text file"):
         machine_spec(MACHINE, config)
 
 
 def test_a_missing_file() -> None:
-    with pytest.raises(SpecError, match=r"nowhere.toml: cannot read it: No such file"):
+    with pytest.raises(SpecError, match=r"nowhere.toml: cannot be read: No such file"):
         machine_spec(MACHINE, Path("nowhere.toml"))
 
 
