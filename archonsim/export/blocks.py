@@ -274,7 +274,8 @@ class _Search:
             and reader.op == "add"
             and sorted(reader.inputs) == sorted((end, source))
         )
-        if joins and reader is not None and self._graph.by_name[source].shape == reader.shape:
+        shapes = {self._graph.by_name[one].shape for one in (source, end)}
+        if joins and reader is not None and shapes == {reader.shape}:
             residual, end = "add", reader.name
             absorbed.append(end)
         return replace(found, shuffle=shuffle, residual=residual, end=end, absorbed=tuple(absorbed))

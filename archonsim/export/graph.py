@@ -8,21 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from archonsim.export.operators import Op, activation_kind
 from archonsim.network.layer import Padding
 from archonsim.trace.tensors import Floats
-
-#: What a node does to maps. ``norm`` is any constant scale and shift for each channel, ``move`` a
-#: rearrangement of values, ``split`` a share of the channels, ``pass`` nothing, ``free`` what costs
-#: no multiplications and is none of the others.
-Op = Literal[
-    "input", "conv", "linear", "norm", "activation", "pad", "pool", "avgpool", "add", "multiply",
-    "concat", "shuffle", "move", "split", "pass", "free",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +50,8 @@ class Node:
     tensors : mapping of str to float32 array
         ``weight`` and ``bias`` of a convolution or linear layer, ``scale`` and ``shift`` (C,) of a
         norm.
+    limits : (low, high), or None
+        Of an activation that is a clamp: a ReLU is one from 0 to infinity.
     """
 
     name: str
@@ -67,6 +62,7 @@ class Node:
     kind: str = ""
     window: Window = field(default_factory=Window)
     tensors: Mapping[str, Floats] = field(default_factory=dict)
+    limits: tuple[float, float] | None = None
 
     @property
     def map(self) -> tuple[int, int, int]:
@@ -135,23 +131,40 @@ def simplify(graph: Graph, runner: Runner) -> Graph:
 
     A run of rearrangements that ends in the shape that it began with is tried out on numbered
     channels: whatever operators it is written with, it is a shuffle, nothing, or else stays as it
-    is.
+    is. Two clamps behind each other become one.
     """
     alias: dict[str, str] = {}
     nodes: dict[str, Node] = {}
     for node in graph.nodes:
         inputs = tuple(alias.get(name, name) for name in node.inputs)
         node = replace(node, inputs=inputs)
-        if node.op == "move":
+        if node.op in ("move", "split"):
             node = _named_move(node, nodes, runner)
-        if node.op in ("conv", "pool") and nodes[inputs[0]].op == "pad":
-            node = _padded(node, nodes[inputs[0]])
+        while node.op in ("conv", "pool") and _folds(nodes[node.inputs[0]], node, nodes):
+            node = _padded(node, nodes[node.inputs[0]])
         if node.op == "pass":
             alias[node.name] = node.inputs[0]
         nodes[node.name] = node
     kept = [node for node in nodes.values() if node.op != "pass"]
     outputs = tuple(dict.fromkeys(alias.get(name, name) for name in graph.outputs))
-    return Graph(_read(kept, outputs), outputs)
+    return merge_clamps(Graph(_read(kept, outputs), outputs))
+
+
+def merge_clamps(graph: Graph) -> Graph:
+    """Let one clamp stand for two behind each other, the first of which nothing else reads.
+
+    So a maximum with 0 and a minimum with 6 are a ReLU6, in either order.
+    """
+    nodes: dict[str, Node] = {}
+    for node in graph.nodes:
+        if node.limits is not None and graph.only_reader(node.inputs[0]) is not None:
+            before = nodes[node.inputs[0]]
+            if before.limits is not None:
+                low, high = (min(max(one, node.limits[0]), node.limits[1]) for one in before.limits)
+                kind = activation_kind("clamp", (low, high))
+                node = replace(node, inputs=before.inputs, limits=(low, high), kind=kind)
+        nodes[node.name] = node
+    return Graph(_read(list(nodes.values()), graph.outputs), graph.outputs)
 
 
 def _read(nodes: Sequence[Node], outputs: tuple[str, ...]) -> tuple[Node, ...]:
@@ -162,6 +175,23 @@ def _read(nodes: Sequence[Node], outputs: tuple[str, ...]) -> tuple[Node, ...]:
             kept.append(node)
             wanted.update(node.inputs)
     return tuple(reversed(kept))
+
+
+def _folds(pad: Node, node: Node, nodes: Mapping[str, Node]) -> bool:
+    """Whether a window's own padding can stand for the zeros that a node puts around its map.
+
+    A convolution pads with zeros, too. A maximum is taken of a window's pixels within the map
+    alone, so zeros around it count unless no pixel is negative; an average may or may not count
+    the pixels of its own padding.
+    """
+    if pad.op != "pad":
+        return False
+    if node.op == "conv":
+        return True
+    limits = nodes[pad.inputs[0]].limits
+    if "max" in node.kind.lower():
+        return limits is not None and limits[0] >= 0
+    return not any(node.window.padding)
 
 
 def _padded(node: Node, pad: Node) -> Node:

@@ -5,6 +5,7 @@ The same for all frontends.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,12 +13,14 @@ from typing import Any, Final
 import numpy as np
 
 from archonsim.errors import WorkloadError
-from archonsim.export.graph import Node, Op, Window
-from archonsim.export.operators import activation_kind, operator
+from archonsim.export.graph import Node, Window
+from archonsim.export.operators import Op, activation_kind, clamp_limits, operator, plain
 from archonsim.network.layer import Padding, same_padding
 from archonsim.trace.tensors import Floats
 
 Pair = tuple[int, int]
+#: Kind of a ``norm`` that is a batch normalisation, and not a constant factor or offset.
+NORMALISATION: Final = "normalisation"
 
 
 def first_line(error: BaseException) -> str:
@@ -41,7 +44,12 @@ class Call:
         Of its result.
     arguments : mapping
         Constant arguments: arrays, numbers, tuples; ``padding`` as (top, bottom, left, right), a
-        number, a pair or a word.
+        number, a pair or a word; ``pad`` as PyTorch writes it, (before, after) of the last axis
+        first.
+    unchanged : bool
+        Its result was, to the bit, the one value that it reads, in a type no narrower than float32.
+    hidden : bool
+        It reads values that are no floating-point numbers and depend on the image.
     """
 
     name: str
@@ -50,6 +58,8 @@ class Call:
     inputs: tuple[str, ...]
     shape: tuple[int, ...]
     arguments: Mapping[str, Any]
+    unchanged: bool = False
+    hidden: bool = False
 
 
 def make_node(call: Call, made: Mapping[str, Node]) -> Node:
@@ -68,6 +78,8 @@ def make_node(call: Call, made: Mapping[str, Node]) -> Node:
     """
     op = operator(call.operator, call.label)
     sources = [made[name] for name in call.inputs]
+    if call.hidden and op not in ("conv", "linear"):
+        return _free(call)
     return _MAKERS.get(op, _plain)(op, call, sources)
 
 
@@ -86,6 +98,21 @@ def _node(op: Op, call: Call, **content: Any) -> Node:
 
 def _plain(op: Op, call: Call, sources: list[Node]) -> Node:
     return _node(op, call, kind=call.operator)
+
+
+def _free(call: Call) -> Node:
+    """Return a node that changes values in a way that no layer describes, and multiplies nothing."""
+    return _node("free", call, kind=call.operator)
+
+
+def _pass(op: Op, call: Call, sources: list[Node]) -> Node:
+    """Pass on what is read, unless it was seen to change, or may change another time."""
+    random = bool(call.arguments.get("training") or call.arguments.get("train"))
+    if len(call.inputs) != 1 or not call.unchanged:
+        return _free(call)
+    if random and "dropout" in plain(call.operator) and call.arguments.get("p", 1) != 0:
+        return _free(call)
+    return _node(op, call)
 
 
 def unsupported(call: Call, why: str) -> WorkloadError:
@@ -183,42 +210,97 @@ def _linear(op: Op, call: Call, sources: list[Node]) -> Node:
 
 def _norm(op: Op, call: Call, sources: list[Node]) -> Node:
     mean, var = call.arguments.get("running_mean"), call.arguments.get("running_var")
-    if mean is None or var is None or call.arguments.get("training"):  # each image's own statistics
-        return _node("free", call, kind=call.operator)
+    if (
+        mean is None  # each image's own statistics, or computed ones
+        or var is None
+        or call.arguments.get("training")
+        or len(call.inputs) != 1
+    ):
+        return _free(call)
     channels = sources[0].map[0]
     gain, shift = (
         _floats(call.arguments.get("weight"), channels, 1.0),
         _floats(call.arguments.get("bias"), channels, 0.0),
     )
     scale = gain / np.sqrt(var + np.float32(call.arguments.get("eps", 1e-5)))
-    return _node(op, call, tensors={"scale": scale, "shift": shift - mean * scale})
+    tensors = {"scale": scale, "shift": shift - mean * scale}
+    return _node(op, call, kind=NORMALISATION, tensors=tensors)
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, or what all numbers of an array are; NaN where they differ."""
+    if value is None:
+        return None
+    numbers = np.asarray(value, np.float64).reshape(-1)
+    return float(numbers[0]) if numbers.size and (numbers == numbers[0]).all() else math.nan
 
 
 def _activation(op: Op, call: Call, sources: list[Node]) -> Node:
-    limits = (call.arguments.get(name) for name in ("min", "max"))
-    return _node(op, call, kind=activation_kind(call.operator, *limits))
+    given, short = call.arguments, plain(call.operator)
+    if short in ("max", "maximum", "min", "minimum"):
+        other = given.get("other", given.get("dim"))
+        low = high = _number(other)
+    else:
+        low, high = _number(given.get("min")), _number(given.get("max"))
+    unclear = any(one is not None and math.isnan(one) for one in (low, high))
+    if len(call.inputs) != 1 or call.shape != sources[0].shape or unclear:
+        return _free(call)
+    limits = clamp_limits(short, low, high)
+    if limits == (-math.inf, math.inf):
+        return _node("pass", call) if call.unchanged else _free(call)
+    return _node(op, call, kind=activation_kind(call.operator, limits), limits=limits)
 
 
 def _pad(op: Op, call: Call, sources: list[Node]) -> Node:
+    pads = [int(one) for one in call.arguments["pad"]]
+    if not any(pads) and call.shape == sources[0].shape:
+        return _node("pass", call)
     if (
         call.arguments.get("mode", "constant") != "constant"
-        or (call.arguments.get("value") or 0) != 0
+        or (_number(call.arguments.get("value")) or 0) != 0
     ):
         raise unsupported(call, "only padding with zeros is")
-    return _node(
-        op, call, window=Window(padding=_padding(call.arguments["padding"], (1, 1), (1, 1), (1, 1)))
-    )
+    if len(call.inputs) != 1 or len(call.shape) != 4 or any(pads[4:]) or min(pads) < 0:
+        return _free(call)  # channels are added, or rows or columns cut off
+    left, right, top, bottom = (*pads, 0, 0, 0, 0)[:4]
+    return _node(op, call, kind=call.operator, window=Window(padding=(top, bottom, left, right)))
 
 
 def _pool(op: Op, call: Call, sources: list[Node]) -> Node:
+    if len(sources) != 1 or len(sources[0].shape) != 4:
+        raise unsupported(call, f"a value of shape {sources[0].shape}; maps are (1, C, H, W)")
+    if call.arguments.get("divisor_override"):
+        raise unsupported(
+            call,
+            f"divisor_override is {call.arguments['divisor_override']}; an average is over its"
+            " window's pixels",
+        )
     kernel = _pair(call.arguments["kernel_size"])
+    dilation = _pair(call.arguments.get("dilation", 1))
+    if any(gap != 1 and size != 1 for gap, size in zip(dilation, kernel, strict=True)):
+        raise unsupported(call, f"dilation is {call.arguments['dilation']}; layers have none")
     window = _window(call, sources[0], kernel, call.arguments.get("stride") or kernel)
     return _node(op, call, kind=call.operator, window=window)
+
+
+def _mean(call: Call, source: Node) -> Node | None:
+    """Return an average over given axes, unless it is one over all pixels, and over nothing else."""
+    rank, axes = len(source.shape), call.arguments.get("dim")
+    chosen = range(rank) if axes is None else np.atleast_1d(np.asarray(axes, int)) % rank
+    wide = {int(axis) for axis in chosen if source.shape[int(axis)] > 1}
+    if not wide:
+        return _node("move", call, kind=call.operator)
+    pixels = {axis for axis in (2, 3) if rank == 4 and source.shape[axis] > 1}
+    return None if wide == pixels else _free(call)
 
 
 def _average(op: Op, call: Call, sources: list[Node]) -> Node:
     """Average over all pixels, or adaptively over equal windows."""
     source = sources[0]
+    if len(call.inputs) != 1:
+        return _free(call)
+    if plain(call.operator) in ("mean", "reducemean") and (other := _mean(call, source)):
+        return other
     channels, height, width = source.map
     if call.shape == source.shape:
         return _node("pass", call)
@@ -241,37 +323,50 @@ def _average(op: Op, call: Call, sources: list[Node]) -> Node:
 def _with_constant(op: Op, call: Call, sources: list[Node]) -> Node:
     """Add, multiply, subtract or divide.
 
-    By a constant for each channel it is a norm, of two maps it is what it is.
+    By a constant for each channel it is a norm, of two maps it is what it is. Which constant meets
+    which value is what numpy's rules of broadcasting say, whatever its shape.
     """
+    given = call.arguments
     if len(sources) > 1 or len(call.inputs) > 1:
-        if op == "free":
-            raise unsupported(call, "it takes two computed values")
-        if call.arguments.get("alpha", 1) != 1:
-            raise unsupported(call, f"alpha is {call.arguments['alpha']}; write x + alpha * y")
+        if op == "free" or given.get("more_constants"):
+            return _free(call)
+        if given.get("alpha", 1) != 1:
+            raise unsupported(call, f"alpha is {given['alpha']}; write x + alpha * y")
         return _node(op, call)
-    constant = call.arguments.get("other")
-    short = call.operator.lower().strip("_").removeprefix("i").removeprefix("true")
-    channels = sources[0].map[0]
+    constant = given.get("other")
+    short = plain(call.operator).removeprefix("i").removeprefix("true")
     if (
         constant is None
-        or call.arguments.get("alpha", 1) != 1
+        or given.get("alpha", 1) != 1
+        or given.get("rounding_mode") is not None
         or call.shape != sources[0].shape
         or not sources[0].is_map
+        or short
+        not in (("add", "mul") if given.get("constant_first") else ("add", "mul", "sub", "div"))
     ):
-        return _node("free", call, kind=call.operator)
-    value = np.asarray(constant, np.float32)
-    per_channel = value.size == 1 or (
-        value.size == channels and value.shape[-len(call.shape) + 1 :][:1] == (channels,)
-    )
-    if not per_channel or short not in (
-        ("add", "mul") if call.arguments.get("constant_first") else ("add", "mul", "sub", "div")
-    ):
-        return _node("free", call, kind=call.operator)
-    one, zero = _floats(None, channels, 1.0), _floats(None, channels, 0.0)
-    numbers = _floats(value, channels, 0.0)
+        return _free(call)
+    numbers = _by_channel(np.asarray(constant, np.float32), call.shape)
+    if numbers is None or (short == "div" and not numbers.all()):
+        return _free(call)
+    one, zero = np.ones_like(numbers), np.zeros_like(numbers)
     scale = {"mul": numbers, "div": 1 / numbers if short == "div" else one}.get(short, one)
     shift = {"add": numbers, "sub": -numbers}.get(short, zero)
-    return _node("norm", call, tensors={"scale": scale, "shift": shift})
+    return _node("norm", call, kind=call.operator, tensors={"scale": scale, "shift": shift})
+
+
+def _by_channel(constant: Floats, shape: tuple[int, ...]) -> Floats | None:
+    """Return a constant as one number a channel (C,); None where the pixels of a channel meet several."""
+    try:
+        met = np.broadcast_to(constant, shape).reshape(shape[1], -1)
+    except ValueError:
+        return None
+    return met[:, 0].copy() if (met == met[:, :1]).all() else None
+
+
+def _other(op: Op, call: Call, sources: list[Node]) -> Node:
+    """Return a node of the operators that are none of the others; sums and differences with a constant fold."""
+    arithmetic = plain(call.operator).removeprefix("i").removeprefix("true") in ("sub", "div")
+    return _with_constant(op, call, sources) if arithmetic else _free(call)
 
 
 _MAKERS: Final[dict[Op, Callable[[Op, Call, list[Node]], Node]]] = {
@@ -284,5 +379,6 @@ _MAKERS: Final[dict[Op, Callable[[Op, Call, list[Node]], Node]]] = {
     "avgpool": _average,
     "add": _with_constant,
     "multiply": _with_constant,
-    "free": _with_constant,
+    "free": _other,
+    "pass": _pass,
 }

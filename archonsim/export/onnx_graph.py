@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,19 @@ from onnx import helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
 from archonsim.errors import WorkloadError
-from archonsim.export.graph import Graph, Node
+from archonsim.export.graph import Graph, Node, merge_clamps
 from archonsim.export.nodes import Call, first_line, make_node
+from archonsim.export.onnx_arguments import arguments_of
+from archonsim.export.operators import operator
 from archonsim.trace.tensors import Floats
 
 Array = NDArray[Any]
+#: Operators that read nothing, or constants, and yet differ from run to run.
+_RANDOM = ("RandomNormal", "RandomUniform", "Bernoulli", "Multinomial", "Dropout")
+#: Operators whose result follows from a shape alone.
+_SHAPE_QUERIES = ("Shape", "Size")
+#: Types no narrower than the maps'.
+_EXACT = {np.dtype(np.float32), np.dtype(np.float64)}
 
 
 class OnnxRunner:
@@ -63,7 +71,7 @@ class OnnxRunner:
                 for name in feeds
             ]
             outputs = [onnx.ValueInfoProto(name=name) for name in wanted]
-            read = {name for node in nodes for name in node.input}
+            read = {name for node in nodes for name in _reads(node)}
             constants = [one for name, one in self._constants.items() if name in read]
             part = helper.make_model(
                 helper.make_graph(nodes, "part", inputs, outputs, constants),
@@ -84,10 +92,22 @@ class OnnxRunner:
                 feeds[name] = None
             elif name in self._made_by and name not in seen:
                 seen |= set(self._made_by[name].output)
-                open_ += [one for one in self._made_by[name].input if one]
+                open_ += _reads(self._made_by[name])
         return [node for node in self._model.graph.node if seen.intersection(node.output)], sorted(
             feeds
         )
+
+
+def _reads(node: onnx.NodeProto) -> list[str]:
+    """Return the values that a node reads, those included that its branches or loop bodies take from outside."""
+    names = [name for name in node.input if name]
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            inside = {one.name for one in (*body.input, *body.initializer)}
+            inside |= {name for one in body.node for name in one.output}
+            names += [name for one in body.node for name in _reads(one) if name not in inside]
+            names += [one.name for one in body.output if one.name not in inside]
+    return names
 
 
 def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
@@ -126,7 +146,8 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     }
     for name, one in constants.items():
         value = numpy_helper.to_array(one) if one.data_type else np.zeros(0)
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
+        # A single number may be a limit, or what pads a map before a maximum: infinity.
+        if value.dtype.kind == "f" and value.size > 1 and not np.isfinite(value).all():
             place = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(value)))
             raise WorkloadError(
                 f"{path}: {name}: value at {place} is {value[place]}; all must be finite"
@@ -197,7 +218,7 @@ def trace_onnx(
         raise WorkloadError(f"{path}: takes images of {wanted}; these are {found}")
     graph = _Translation(model, name, _record(model, path, name, image)).graph()
     if relu6_as_relu:
-        model = _without_relu6(model, graph)
+        model = _without_relu6(model, merge_clamps(graph))
         graph = _Translation(model, name, _record(model, path, name, image)).graph()
     return graph, OnnxRunner(model)
 
@@ -220,13 +241,15 @@ def _record(model: onnx.ModelProto, path: Path, name: str, image: Floats) -> dic
 
 
 def _without_relu6(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
-    clipped = {node.name for node in graph.nodes if node.kind == "relu6"}
+    clipped = {node.name: node.inputs[0] for node in graph.nodes if node.kind == "relu6"}
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     for node in changed.graph.node:
         if node.output[0] in clipped:
             node.CopyFrom(
-                helper.make_node("Relu", [node.input[0]], list(node.output), name=node.name)
+                helper.make_node(
+                    "Relu", [clipped[node.output[0]]], list(node.output), name=node.name
+                )
             )
     return changed
 
@@ -253,14 +276,24 @@ class _Translation:
                 label=self.image,
             )
         }
+        hidden: dict[str, tuple[str, ...]] = {}
         for node in self._used():
-            sources = tuple(one for one in node.input if one in made)
+            reads = _reads(node)
+            settled = node.op_type not in _RANDOM and all(one in constants for one in reads)
+            behind = [source for one in reads for source in hidden.get(one, ())]
+            sources = (*(one for one in reads if one in made), *behind)
             for output in node.output:
                 value = self.values.get(output)
-                if value is not None and not any(one not in constants for one in node.input if one):
+                if value is None:
+                    continue
+                if settled or node.op_type in _SHAPE_QUERIES:
                     constants[output] = value
-                elif value is not None and value.dtype.kind == "f":
-                    made[output] = make_node(self._call(node, output, sources, constants), made)
+                elif value.dtype in (np.float16, np.float32, np.float64):
+                    call = self._call(node, output, sources, constants)
+                    made[output] = make_node(replace(call, hidden=bool(behind)), made)
+                else:
+                    operator(node.op_type, node.name or output)  # it may multiply
+                    hidden[output] = sources
         return Graph(tuple(made.values()), tuple(one.name for one in self.model.graph.output))
 
     def _used(self) -> list[onnx.NodeProto]:
@@ -268,7 +301,7 @@ class _Translation:
         for node in reversed(self.model.graph.node):
             if wanted.intersection(node.output):
                 used.append(node)
-                wanted.update(node.input)
+                wanted.update(_reads(node))
         return used[::-1]
 
     def _call(
@@ -286,112 +319,18 @@ class _Translation:
         ):
             label = node.input[1].removesuffix(".weight")
         operator = "add" if node.op_type == "Sum" else node.op_type
-        values = [constants.get(one) if one else None for one in node.input]
-        given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-        arguments = _ARGUMENTS.get(node.op_type, _other)(given, values)
+        value = self.values[output]
+        arguments = arguments_of(node, [constants.get(one) for one in node.input], value.ndim)
+        read = self.values[sources[0]] if len(sources) == 1 else None
+        same = (
+            read is not None and {value.dtype, read.dtype} <= _EXACT and value.shape == read.shape
+        )
         return Call(
             name=output,
             label=label,
             operator=operator,
             inputs=sources,
-            shape=self.values[output].shape,
+            shape=value.shape,
             arguments=arguments,
+            unchanged=same and read is not None and np.array_equal(value, read, equal_nan=True),
         )
-
-
-def _at(values: Sequence[Array | None], place: int) -> Array | None:
-    return values[place] if place < len(values) else None
-
-
-def _window(given: Mapping[str, Any]) -> dict[str, Any]:
-    top, left, bottom, right = (
-        given.get("pads", (0, 0, 0, 0)) if len(given.get("pads", (0,) * 4)) == 4 else (0, 0, 0, 0)
-    )
-    words = {b"SAME_UPPER": "same", b"SAME_LOWER": "same_lower", b"VALID": "valid"}
-    padding = words.get(given.get("auto_pad", b""), (top, bottom, left, right))
-    return {
-        "stride": given.get("strides", (1, 1)),
-        "padding": padding,
-        "dilation": given.get("dilations", (1, 1)),
-    }
-
-
-def _conv(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    return _window(given) | {
-        "weight": _at(values, 1),
-        "bias": _at(values, 2),
-        "groups": given.get("group", 1),
-    }
-
-
-def _gemm(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    weight, bias = _at(values, 1), _at(values, 2)
-    if weight is None or given.get("transA", 0):
-        return {}
-    weight = np.ascontiguousarray(weight if given.get("transB", 0) else weight.T) * np.float32(
-        given.get("alpha", 1.0)
-    )
-    return {
-        "weight": weight,
-        "bias": None if bias is None else bias * np.float32(given.get("beta", 1.0)),
-    }
-
-
-def _matmul(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    weight = _at(values, 1)
-    return {} if weight is None or weight.ndim != 2 else {"weight": np.ascontiguousarray(weight.T)}
-
-
-def _norm(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    names = ("weight", "bias", "running_mean", "running_var")
-    options = {"eps": given.get("epsilon", 1e-5), "training": given.get("training_mode", 0)}
-    return {name: _at(values, place) for place, name in enumerate(names, 1)} | options
-
-
-def _clip(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    limits = {
-        "min": _at(values, 1),
-        "max": _at(values, 2),
-        **given,
-    }  # before opset 11 they were attributes
-    return {
-        name: None if (limit := limits[name]) is None else float(limit) for name in ("min", "max")
-    }
-
-
-def _pool(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    return _window(given) | {"kernel_size": given["kernel_shape"]}
-
-
-def _pad(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    pads = given.get("pads", _at(values, 1))
-    outer = [0] * 8 if pads is None else [int(one) for one in pads]
-    mode = given.get("mode", b"constant").decode()
-    if len(outer) != 8 or any(outer[place] for place in (0, 1, 4, 5)):
-        mode = "batch or channels"
-    value = given.get("value", _at(values, 2))
-    return {
-        "padding": (outer[2], outer[6], outer[3], outer[7]),
-        "mode": mode,
-        "value": 0.0 if value is None else float(value),
-    }
-
-
-def _other(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    """Arguments of the rest.
-
-    At most a constant operand, on the right of what is no sum or product.
-    """
-    constant = [value for value in values if value is not None]
-    right = len(values) == 2 and values[1] is None
-    return (
-        {"other": constant[0], "constant_first": right}
-        if len(constant) == 1 and len(values) == 2
-        else {}
-    )
-
-
-_ARGUMENTS = {
-    "Conv": _conv, "Gemm": _gemm, "MatMul": _matmul, "BatchNormalization": _norm, "Clip": _clip,
-    "MaxPool": _pool, "AveragePool": _pool, "Pad": _pad,
-}  # fmt: skip

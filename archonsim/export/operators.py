@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, Literal
 
 from archonsim.errors import WorkloadError
-from archonsim.export.graph import Op
+
+#: What a node does to maps. ``norm`` is any constant scale and shift for each channel, ``pad`` puts
+#: zeros around a map, ``move`` is a rearrangement of values, ``split`` a share of them, ``pass``
+#: nothing, ``free`` what costs no multiplications and is none of the others.
+Op = Literal[
+    "input", "conv", "linear", "norm", "activation", "pad", "pool", "avgpool", "add", "multiply", "concat", "shuffle", "move",
+    "split", "pass", "free",
+]  # fmt: skip
 
 _BY_OP: Final[dict[Op, str]] = {
     "conv": "conv2d conv", "linear": "linear gemm matmul",
     "norm": "batchnorm2d batchnorm1d batchnorm batchnormalization",
-    "pad": "pad zeropad2d constantpadnd", "pool": "maxpool2d avgpool2d maxpool averagepool",
-    "avgpool": "adaptiveavgpool2d globalaveragepool mean reducemean", "add": "add iadd",
-    "multiply": "mul imul", "concat": "cat concat concatenate",
-    "move": "view reshape permute transpose contiguous flatten unflatten squeeze unsqueeze "
-    "channelshuffle pixelshuffle viewcopy",
+    "pad": "pad zeropad2d constantpad2d constantpadnd",
+    "pool": "maxpool2d avgpool2d maxpool averagepool",
+    "avgpool": "adaptiveavgpool2d globalaveragepool mean reducemean",
+    "add": "add iadd",
+    "multiply": "mul imul",
+    "concat": "cat concat concatenate",
+    "move": "view reshape permute transpose contiguous flatten unflatten squeeze unsqueeze channelshuffle pixelshuffle viewcopy",
     "split": "chunk split splitwithsizes getitem narrow slice select gather",
-    "pass": "dropout dropout2d featuredropout alphadropout identity stochasticdepth clone detach "
-    "alias to cast",
-    "activation": "relu relu6 hardtanh clamp clip clampmin hardswish sigmoid hardsigmoid silu "
-    "swish "
-    "gelu elu selu celu leakyrelu "
+    "pass": "dropout dropout1d dropout2d dropout3d featuredropout alphadropout featurealphadropout identity stochasticdepth clone "
+    "detach alias to tocopy cast castlike type typeas float double half bfloat16",
+    "activation": "relu relu6 hardtanh clamp clip clampmin clampmax max maximum min minimum hardswish sigmoid hardsigmoid silu swish gelu elu selu celu leakyrelu "
     "prelu "
     "rrelu tanh mish softplus softsign softmax logsoftmax logsigmoid threshold hardshrink",
-    "free": "sub isub div idiv truediv itruediv neg abs sqrt exp pow layernorm groupnorm "
-    "instancenorm2d instancenorm "
+    "free": "rsub where maskedfill round floor ceil trunc sign reciprocal rsqrt square log quantizelinear dequantizelinear "
+    "fakequantizepertensoraffine fakequantizeperchannelaffine "
+    "gt ge lt le eq ne greater greaterorequal less lessorequal equal not and or logicalnot logicaland logicalor sub isub div idiv truediv itruediv neg abs sqrt exp pow layernorm groupnorm instancenorm2d instancenorm "
     "localresponsenorm layernormalization instancenormalization",
 }  # fmt: skip
 OPERATORS: Final[dict[str, Op]] = {
@@ -59,14 +67,38 @@ def operator(name: str, where: str) -> Op:
     return op
 
 
-def activation_kind(name: str, low: float | None = None, high: float | None = None) -> str:
-    """Return our name of an activation; a clamp is ReLU or ReLU6 where its limits make it so."""
+def clamp_limits(
+    name: str, low: float | None = None, high: float | None = None
+) -> tuple[float, float] | None:
+    """Return the limits between which an activation passes values as they are; None of another kind.
+
+    Parameters
+    ----------
+    name : str
+    low, high : float, optional
+        Its arguments; of a maximum or minimum with a number, that number as both.
+    """
     short = plain(name)
-    if short in ("hardtanh", "clamp", "clip", "clampmin"):
-        if low == 0:
-            if high is None or high == math.inf or high >= 3.4e38:
-                return "relu"
-            if high == 6:
-                return "relu6"
-        return f"clamp({low}, {high})"
+    if short in ("relu", "relu6"):
+        return 0.0, 6.0 if short == "relu6" else math.inf
+    if short == "hardtanh":
+        low, high = -1.0 if low is None else low, 1.0 if high is None else high
+    elif short in ("max", "maximum", "clampmin"):
+        high = None
+    elif short in ("min", "minimum", "clampmax"):
+        low = None
+    elif short not in ("clamp", "clip"):
+        return None
+    limits = -math.inf if low is None else low, math.inf if high is None else high
+    limits = -math.inf if limits[0] <= -3.4e38 else limits[0], limits[1]
+    limits = limits[0], math.inf if limits[1] >= 3.4e38 else limits[1]
+    return limits if limits[0] <= limits[1] else None
+
+
+def activation_kind(name: str, limits: tuple[float, float] | None = None) -> str:
+    """Return our name of an activation; a clamp is ReLU or ReLU6 where its limits make it so."""
+    if limits is not None:
+        named = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6"}
+        return named.get(limits, f"clamp({limits[0]:g}, {limits[1]:g})")
+    short = plain(name)
     return _ACTIVATIONS.get(short, short)

@@ -103,6 +103,13 @@ def _encoded(text: object, encoding: object = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes(*content: object) -> bytes:
+    """Return no bytes, which old protocols write as a call."""
+    if content:
+        raise _Forbidden("bytes that are made of something else")
+    return b""
+
+
 def _text(value: object) -> str:
     return value.decode("latin1") if isinstance(value, bytes) else str(value)
 
@@ -126,7 +133,11 @@ _KNOWN: Final = {
     "dtype": _Named(_type),
     "ndarray": _Named(_array),
 }
-_ENCODED: Final = _Named(_encoded)
+_BYTES: Final = {
+    ("_codecs", "encode"): _Named(_encoded),
+    ("builtins", "bytes"): _Named(_no_bytes),
+    ("__builtin__", "bytes"): _Named(_no_bytes),
+}
 _NUMPY: Final = (
     "numpy",
     "numpy.core.multiarray",
@@ -143,8 +154,8 @@ class _Reader(pickle._Unpickler):
         """Return what stands for a name; all but numpy's arrays are refused."""
         if module in _NUMPY and name in _KNOWN:
             return _KNOWN[name]
-        if (module, name) == ("_codecs", "encode"):
-            return _ENCODED
+        if (module, name) in _BYTES:
+            return _BYTES[module, name]
         raise _Forbidden(
             f"it names {module}.{name}; only numbers, texts, plain containers and numpy arrays are"
             " read"

@@ -17,14 +17,12 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from archonsim.errors import WorkloadError
-from archonsim.export.graph import Graph, Node
+from archonsim.export.graph import Graph, Node, merge_clamps
 from archonsim.export.nodes import Call, first_line, make_node
 from archonsim.export.operators import operator
 from archonsim.export.torch_module import order_in_place, own_copy
+from archonsim.export.torch_record import Record, operator_name, record_run
 from archonsim.trace.tensors import Floats
-
-Shapes = dict[fx.Node, tuple[int, ...]]
-Constants = dict[fx.Node, Tensor]
 
 
 class TorchRunner:
@@ -104,10 +102,10 @@ def trace_module(
     _check_takes(module, image)
     traced, tracer = _trace(module, torch.from_numpy(image))
     order_in_place(traced, torch.from_numpy(image))
-    graph = _Translation(traced, *_record(traced, torch.from_numpy(image))).graph()
+    graph = _Translation(traced, record_run(traced, torch.from_numpy(image))).graph()
     if relu6_as_relu:
-        _replace_relu6(traced, graph)
-        graph = _Translation(traced, *_record(traced, torch.from_numpy(image))).graph()
+        _replace_relu6(traced, merge_clamps(graph))
+        graph = _Translation(traced, record_run(traced, torch.from_numpy(image))).graph()
     return graph, TorchRunner(traced), tracer
 
 
@@ -143,53 +141,25 @@ def _trace(module: nn.Module, image: Tensor) -> tuple[fx.GraphModule, str]:
         return traced, "torch.export"
 
 
-@torch.no_grad()
-def _record(traced: fx.GraphModule, image: Tensor) -> tuple[Shapes, Constants]:
-    """Run the traced module once.
-
-    Return the shapes of all values that are tensors, and those that no image changes.
-    """
-    shapes: Shapes = {}
-    constants: Constants = {}
-
-    class Recorder(fx.Interpreter):
-        def run_node(self, n: fx.Node) -> Any:
-            value = super().run_node(n)
-            if isinstance(value, Tensor):
-                shapes[n] = tuple(value.shape)
-                settled = (
-                    all(source in constants for source in n.all_input_nodes)
-                    or _operator_name(n) in _SHAPE_ONLY
-                )
-                if n.op != "placeholder" and settled:
-                    constants[n] = value
-            return value
-
-    Recorder(traced).run(image.clone())
-    return shapes, constants
-
-
 def _replace_relu6(traced: fx.GraphModule, graph: Graph) -> None:
-    clipped = {node.name for node in graph.nodes if node.kind == "relu6"}
+    clipped = {node.name: node.inputs[0] for node in graph.nodes if node.kind == "relu6"}
+    named = {node.name: node for node in traced.graph.nodes}
     for node in list(traced.graph.nodes):
         if node.name in clipped:
             with traced.graph.inserting_before(node):
-                node.replace_all_uses_with(
-                    traced.graph.call_function(torch.relu, (node.all_input_nodes[0],))
-                )
+                source = named[clipped[node.name]]
+                node.replace_all_uses_with(traced.graph.call_function(torch.relu, (source,)))
             traced.graph.erase_node(node)
     traced.recompile()
 
 
 #: Attributes of modules that are arguments of their operators.
 _ATTRIBUTES: Final = (
-    "weight", "bias", "stride", "padding", "dilation", "groups", "padding_mode", "running_mean",
-    "running_var", "eps", "kernel_size", "value", "min_val", "max_val",
+    "weight", "bias", "stride", "padding", "dilation", "groups", "padding_mode", "running_mean", "running_var", "eps",
+    "kernel_size", "value", "min_val", "max_val", "training", "p", "divisor_override",
 )  # fmt: skip
-#: Operators whose result depends on no value of what they read.
-_SHAPE_ONLY: Final = ("ones_like", "zeros_like", "full_like")
 #: Other names of the arguments that :mod:`archonsim.export.nodes` reads.
-_RENAMED: Final = {"min_val": "min", "max_val": "max", "pad": "padding"}
+_RENAMED: Final = {"min_val": "min", "max_val": "max"}
 
 
 def _parameter_names(node: fx.Node) -> list[str]:
@@ -204,18 +174,12 @@ def _parameter_names(node: fx.Node) -> list[str]:
                 return [one.name for one in parameters]
         except (TypeError, ValueError):
             pass
-    packet = getattr(torch.ops.aten, _operator_name(node).rstrip("_"), None)
+    packet = getattr(torch.ops.aten, operator_name(node).rstrip("_"), None)
     if packet is None:
         return ["self", "other"]
-    return [argument.name for argument in getattr(packet, packet.overloads()[0])._schema.arguments]
-
-
-def _operator_name(node: fx.Node, module: nn.Module | None = None) -> str:
-    if module is not None:
-        return type_before_parametrizations(module).__name__
-    if isinstance(node.target, torch._ops.OpOverload):
-        return node.target._schema.name.split("::")[1]
-    return node.target if isinstance(node.target, str) else node.target.__name__
+    schemas = [getattr(packet, one)._schema.arguments for one in packet.overloads()]
+    by_place = [[one.name for one in given if not one.kwarg_only] for given in schemas]
+    return next((names for names in by_place if len(names) >= len(node.args)), by_place[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,8 +187,17 @@ class _Translation:
     """Turns the nodes of a traced module into ours, in order."""
 
     traced: fx.GraphModule
-    shapes: Mapping[fx.Node, tuple[int, ...]]
-    constants: Mapping[fx.Node, Tensor]
+    record: Record
+
+    @property
+    def shapes(self) -> Mapping[fx.Node, tuple[int, ...]]:
+        """Shapes of all tensors."""
+        return self.record.shapes
+
+    @property
+    def constants(self) -> Mapping[fx.Node, Tensor]:
+        """Tensors that no image changes."""
+        return self.record.constants
 
     def graph(self) -> Graph:
         """Return the graph, without nodes that compute no tensor, a constant or an unused value."""
@@ -244,14 +217,19 @@ class _Translation:
     def call(self, node: fx.Node) -> Call:
         """Return a node as a call with PyTorch's names of its arguments."""
         module = self._module(node)
-        arguments = self._arguments(node) if module is None else _module_arguments(module)
+        if module is None:
+            arguments = self._arguments(node)
+        else:
+            _check_is_plain(module, self._label(node))
+            arguments = _module_arguments(module)
         return Call(
             name=node.name,
             label=self._label(node),
-            operator=_operator_name(node, module),
+            operator=operator_name(node, module),
             inputs=self._sources(node),
             shape=self.shapes[node],
             arguments=arguments,
+            unchanged=node in self.record.unchanged,
         )
 
     def _label(self, node: fx.Node) -> str:
@@ -265,24 +243,17 @@ class _Translation:
     def _sources(self, node: fx.Node) -> tuple[str, ...]:
         """Return the computed tensors that a node reads, through tuples of them."""
         names: list[str] = []
-        for source in node.all_input_nodes:
+        for source in _operands(node):
             if source in self.shapes:
                 names += [] if source in self.constants else [source.name]
-            elif source.op != "get_attr" and "getitem" in _operator_name(node):
+            elif source in self.record.splits:
                 self._check_splits(source)
                 names += self._sources(source)
-        if (
-            node.op != "output"
-            and len(node.all_input_nodes) == 1
-            and len(node.args) == 2
-            and node.args[0] is node.args[1]
-        ):
-            names *= 2  # x + x
         return tuple(names)
 
     def _check_splits(self, node: fx.Node) -> None:
         """Refuse what makes a tuple by anything but splitting: it may multiply."""
-        name = _operator_name(node, self._module(node))
+        name = operator_name(node, self._module(node))
         if operator(name, self._label(node)) != "split":
             raise WorkloadError(
                 f"{self._label(node)}: {name} is not supported here: it makes several values"
@@ -293,22 +264,53 @@ class _Translation:
 
     def _arguments(self, node: fx.Node) -> dict[str, Any]:
         given = dict(zip(_parameter_names(node), node.args, strict=False)) | node.kwargs
-        if (
-            len(node.args) == 2
-            and node.args[1] in self.shapes
-            and node.args[1] not in self.constants
-        ):
+        computed = [isinstance(one, fx.Node) and self._is_computed(one) for one in node.args]
+        if len(computed) == 2 and computed[1]:
             given = node.kwargs | {"other": node.args[0], "constant_first": True}
+        if node.op == "call_function" and "dropout" in operator_name(node):
+            given = {"training": True} | given  # as torch.nn.functional has it
         known = {name: self._value(value) for name, value in given.items()}
-        return _renamed(
-            {name: value for name, value in known.items() if not isinstance(value, fx.Node)}
-        )
+        return _renamed({name: value for name, value in known.items() if value is not _COMPUTED})
+
+    def _is_computed(self, node: fx.Node) -> bool:
+        return node in self.shapes and node not in self.constants
 
     def _value(self, value: Any) -> Any:
-        return (
-            _plain(self.constants[value])
-            if isinstance(value, fx.Node) and value in self.constants
-            else value
+        """Return an argument as a constant, or what says that it depends on the image."""
+        unknown = [
+            one
+            for one in _nodes_in(value)
+            if one not in self.constants and one not in self.record.settled
+        ]
+        if unknown:
+            return _COMPUTED
+        return fx.node.map_arg(value, self._known)
+
+    def _known(self, node: fx.Node) -> Any:
+        return _plain(self.constants[node]) if node in self.constants else self.record.settled[node]
+
+
+#: Stands for an argument that depends on the image.
+_COMPUTED: Final = object()
+
+
+def _nodes_in(value: Any) -> list[fx.Node]:
+    """Return the nodes in an argument, in order, as often as they stand there."""
+    found: list[fx.Node] = []
+    fx.node.map_arg(value, lambda one: found.append(one) or one)  # type: ignore[func-returns-value]
+    return found
+
+
+def _operands(node: fx.Node) -> list[fx.Node]:
+    return _nodes_in((node.args, node.kwargs))
+
+
+def _check_is_plain(module: nn.Module, label: str) -> None:
+    """Refuse a module that is called as one of torch.nn's, and is none: a quantised one, say."""
+    kind = type_before_parametrizations(module)
+    if not kind.__module__.startswith("torch.nn.modules."):
+        raise WorkloadError(
+            f"{label}: {kind.__module__}.{kind.__name__} is not supported; modules of torch.nn are"
         )
 
 
@@ -318,17 +320,9 @@ def _plain(value: Any) -> Any:
 
 def _module_arguments(module: nn.Module) -> dict[str, Any]:
     found = {name: _plain(getattr(module, name)) for name in _ATTRIBUTES if hasattr(module, name)}
-    return _renamed(
-        found | {"pad": found["padding"]} if isinstance(module, nn.ZeroPad2d) else found
-    )
+    pads = isinstance(module, nn.ConstantPad2d | nn.ZeroPad2d)
+    return _renamed(found | {"pad": found["padding"]} if pads else found)
 
 
 def _renamed(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Translate names and padding: torch pads (left, right, top, bottom).
-
-    Ours is (top, bottom, left, right).
-    """
-    if "pad" in arguments:
-        left, right, top, bottom = (*arguments["pad"], 0, 0, 0, 0)[:4]
-        arguments = arguments | {"pad": (top, bottom, left, right)}
     return {_RENAMED.get(name, name): value for name, value in arguments.items()}

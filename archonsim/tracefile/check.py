@@ -46,17 +46,19 @@ def mask_layers(block: Block) -> dict[MaskName, Layer]:
 
 
 def _takes(layer: Layer, made: MapShape) -> bool:
+    """Whether a layer can take a map, or what operators that are no layers make of it.
+
+    They pass on a share of its channels (FuSe halves, slices), their averages (squeeze and
+    excitation), cut rows and columns off, or put less than the map itself around it.
+    """
     channels, height, width = made
     if layer.kind == "fc":
-        return layer.in_channels in (channels, channels * height * width)
+        return layer.in_channels <= channels * height * width
     if layer.kind == "concat":
         return (layer.in_h, layer.in_w) == (height, width)
     pooled = (layer.in_h, layer.in_w) == (1, 1)
-    # A branch may take a share of the channels (FuSe halves) or their averages (squeeze and
-    # excitation).
-    return channels % layer.in_channels == 0 and (
-        pooled or (layer.in_h, layer.in_w) == (height, width)
-    )
+    fits = layer.in_h < 2 * height and layer.in_w < 2 * width
+    return layer.in_channels <= channels and (pooled or fits)
 
 
 def check_structure(workload: Workload, *, chained: bool = True) -> None:
