@@ -35,6 +35,7 @@ _ONLY_YOURS = (
     "--untrained",
 )
 _CHECKPOINT = "Trained weights: a state dict; for --network what workloads/train.py leaves."
+_NO_CHECK = "Write it without comparing each layer and block with the network on one image."
 _IMAGES = "Folder of pictures, .npy of (N, C, H, W), or folder with CIFAR; the digits need none."
 
 
@@ -101,6 +102,7 @@ def export(
         bool, typer.Option("--untrained", help=f"Label the weights as untrained. {_YOURS}")
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help=PLAIN_HELP)] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help=_NO_CHECK)] = False,
     list_: Annotated[
         bool, typer.Option("--list", help="Write nothing; say block by block why it fuses or not.")
     ] = False,
@@ -149,6 +151,7 @@ def export(
             name=name,
             note=note,
             untrained=untrained,
+            check=not no_check,
             command=_command_line(given),
         )
         _list(request, form) if list_ else _export(request, output or Path(), plain)

@@ -56,6 +56,7 @@ class Request:
     name: str = ""
     note: str = ""
     untrained: bool = False
+    check: bool = True
     command: str = ""
 
 
@@ -72,7 +73,9 @@ def export_known(request: Request, out: Path, *, plain: bool = False) -> tuple[W
         )
     dataset = network(request.network).provenance.dataset
     images = test_images(dataset, request.images, request.count, request.first)
-    workload = export_network(request.network, request.checkpoint, images, command=request.command)
+    workload = export_network(
+        request.network, request.checkpoint, images, command=request.command, check=request.check
+    )
     return workload, write_workload(out, workload, workload.trace, plain=plain)
 
 
@@ -90,7 +93,8 @@ class Opened:
         """How often :meth:`write` calls ``on_step``."""
         blocks = sum(one.fusable for one in self.examined.candidates)
         images = 0 if self.stored is None else len(self.stored)
-        return blocks * (images + (self.request.predictors == "ternary"))
+        checked = len(self.examined.layers) if self.request.check else 0
+        return checked + blocks * (images + (self.request.predictors == "ternary"))
 
     def write(
         self, out: Path, *, plain: bool, on_step: Callable[[str], None]
@@ -106,6 +110,7 @@ class Opened:
             note=request.note,
             untrained=request.untrained,
             command=request.command,
+            check=request.check,
             on_step=on_step,
         )
         return workload, write_workload(out, workload, workload.trace, plain=plain)
@@ -114,7 +119,7 @@ class Opened:
 def open_request(request: Request) -> Opened:
     """Trace and examine a network."""
     stored, fitted = _load(request)
-    image = stored.pixels[:1] if stored is not None else _blank(request)
+    image = stored.pixels[:1] if stored is not None else _noise(request)
     return Opened(
         request=request,
         examined=examine(_source(request, image), stored),
@@ -133,8 +138,8 @@ def _load(request: Request) -> tuple[Images | None, Images | None]:
     return images.part(0, request.count), images.part(request.count, request.count + extra)
 
 
-def _blank(request: Request) -> Floats:
-    """Return an empty image of the size that the network takes."""
+def _noise(request: Request) -> Floats:
+    """Return noise of the size that the network takes: on zeros, many operators do nothing."""
     size = request.size
     if size is None and request.onnx is not None:
         size = onnx_input(request.onnx)
@@ -145,7 +150,7 @@ def _blank(request: Request) -> Floats:
         raise WorkloadError(
             "the size of the images is not known: give --images, or --input CxHxW for weights alone"
         )
-    return np.zeros((1, *size), np.float32)
+    return np.random.default_rng(0).standard_normal((1, *size), np.float32)
 
 
 def _source(request: Request, image: Floats) -> Source:

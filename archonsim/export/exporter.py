@@ -14,7 +14,7 @@ from archonsim.export.datasets import NORMALISATION, load_dataset
 from archonsim.export.images import Images, as_images, number_ranges
 from archonsim.export.nodes import first_line
 from archonsim.export.source import load_state, state_sha256
-from archonsim.export.tap import trace_network
+from archonsim.export.tap import check_network, trace_network
 from archonsim.network.networks import network as table_network
 from archonsim.network.workload import Flavour, Provenance, Workload
 from archonsim.zoo.network import Network, round_weights
@@ -86,7 +86,7 @@ def test_images(dataset: str, root: Path | None, count: int, first: int) -> Imag
 
 
 def export_network(
-    name: str, checkpoint: Path, images: Images | Tensor, *, command: str = ""
+    name: str, checkpoint: Path, images: Images | Tensor, *, command: str = "", check: bool = True
 ) -> Workload:
     """Trace a trained network of ours.
 
@@ -101,6 +101,8 @@ def export_network(
         Normalised as in training; masks and maps are those of these images.
     command : str
         For the file's provenance.
+    check : bool
+        Compare what would be stored with the network; see :mod:`~archonsim.export.self_check`.
 
     Returns
     -------
@@ -113,6 +115,9 @@ def export_network(
     given = given if meta["flavour"] == "pred" else given.part(0, 0)
     trace = trace_network(network, torch.from_numpy(given.pixels))
     shapes = network.workload
+    if check:
+        check_network(network, trace, torch.from_numpy(given.pixels[:1]))
+    note = str(meta.get("note", ""))
     provenance = Provenance(
         network=name,
         dataset=shapes.provenance.dataset,
@@ -122,7 +127,7 @@ def export_network(
         test_images=int(meta.get("test_images", 0)),
         created_by=f"archonsim {archonsim.__version__}",
         seed=meta.get("seed"),
-        note=str(meta.get("note", "")),
+        note=note if check else "; ".join(filter(None, (note, "NOT CHECKED against the network"))),
         model=f"{name} with {checkpoint.name}",
         model_sha256=state_sha256(network.state_dict()),
         split=given.split,

@@ -14,6 +14,7 @@ import archonsim
 from archonsim.errors import UserError, WorkloadError
 from archonsim.export.blocks import RELUS, Candidate, find_blocks
 from archonsim.export.images import Images, as_images, number_ranges
+from archonsim.export.self_check import check_block, check_layers
 from archonsim.export.source import Relu6, Source, module_source, onnx_source
 from archonsim.export.units import Unit, find_layers
 from archonsim.export.walk import Tap, Walk, clipped_shares, trace_block
@@ -111,6 +112,7 @@ def export_source(
     note: str = "",
     untrained: bool = False,
     command: str = "",
+    check: bool = True,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> Workload:
     """Run a network on images and return it as a workload.
@@ -122,17 +124,24 @@ def export_source(
     predictors : {"none", "ternary"}
     calibration : Images, optional
         What ternary predictors are fitted to.
-    on_step : function of a block's name
-        Called once for each image and block, and once for each block whose predictors are fitted.
+    check : bool
+        Compare what would be stored with the network, on the first image
+        (:mod:`~archonsim.export.self_check`); where it is left out, the note says so.
+    on_step : function of a name
+        Called once for each layer that is checked, for each image and block, and for each block
+        whose predictors are fitted.
 
     Raises
     ------
     WorkloadError
-        Predictors were asked for without images to fit them to.
+        A layer or block does not reproduce the network; or predictors were asked for without
+        images to fit them to.
     """
     source = examined.source
     items, taps = examined.items()
     images = images if taps else None
+    if check:
+        check_layers(source.graph, source.runner, examined.layers, source.image, on_step)
     pairs = {}
     if predictors == "ternary" and taps and images is not None:
         if calibration is None or not len(calibration):
@@ -147,6 +156,8 @@ def export_source(
         for tap in taps:
             traces[tap.block.name, number] = trace_block(walk, tap, pairs.get(tap.block.name))
             on_step(tap.block.name)
+    if check:
+        _check_blocks(source, taps, traces)
     count = len(images) if images is not None else 0
     units = [unit for unit in examined.layers.values() if isinstance(unit, Unit)]
     trace = MemoryTrace(
@@ -161,7 +172,7 @@ def export_source(
         flavour=_flavour(units, bool(pairs)),
         mask_source="trained" if count else "none",
         created_by=f"archonsim {archonsim.__version__}",
-        note=_note(units, note),
+        note=_note(units, note, check),
         untrained=untrained,
         model=source.model,
         model_sha256=source.sha256,
@@ -198,11 +209,26 @@ def _flavour(units: Sequence[Unit], predicted: bool) -> Flavour:
     )
 
 
-def _note(units: Sequence[Unit], note: str) -> str:
-    """Add to a note which activations have no masks because none could replace them."""
+def _check_blocks(
+    source: Source, taps: Sequence[Tap], traces: dict[tuple[str, int], BlockTrace]
+) -> None:
+    """Check the blocks on the first image, or on the one that the network was traced on."""
+    walk = None if traces else Walk(source.graph, source.runner, source.image)
+    for tap in taps:
+        trace = traces[tap.block.name, 0] if walk is None else trace_block(walk, tap, None)
+        check_block(tap.block, tap.tensors, trace)
+
+
+def _note(units: Sequence[Unit], note: str, checked: bool) -> str:
+    """Add to a note which activations have no masks because none could replace them, and what was not checked."""
     counts = Counter(unit.activation for unit in units if unit.activation not in ("none", *RELUS))
     without = ", ".join(f"{kind} ({count} layers)" for kind, count in counts.items())
-    return "; ".join(part for part in (note, without and f"no masks for {without}") if part)
+    parts = (
+        note,
+        without and f"no masks for {without}",
+        "" if checked else "NOT CHECKED against the network",
+    )
+    return "; ".join(part for part in parts if part)
 
 
 def _images(images: Images | Tensor | np.ndarray[Any, Any] | None) -> Images | None:
@@ -231,7 +257,8 @@ def export_module(
     relu6 : {"exact", "relu"}
         Keep ReLU6, whose blocks fuse only where nothing reaches 6, or run ReLUs in its place.
     **options
-        As :func:`export_source` takes them: ``name``, ``predictors``, ``note``, ``untrained``.
+        As :func:`export_source` takes them: ``name``, ``predictors``, ``note``, ``untrained``,
+        ``check``.
 
     Raises
     ------

@@ -33,12 +33,15 @@ class Source:
     graph : Graph
         Simplified.
     runner : Runner
+    image : (1, C, H, W) float32
+        What it was traced on.
     model, sha256, framework : str
         As in :class:`~archonsim.network.workload.Provenance`.
     """
 
     graph: Graph
     runner: Runner
+    image: Floats
     model: str
     sha256: str
     framework: str
@@ -54,6 +57,7 @@ def module_source(module: nn.Module, image: Floats, model: str, relu6: Relu6 = "
     return Source(
         graph=simplify(graph, runner),
         runner=runner,
+        image=image,
         model=model,
         sha256=state_sha256(module.state_dict()),
         framework=f"torch {torch.__version__}, traced by {tracer}",
@@ -69,6 +73,7 @@ def onnx_source(path: Path, image: Floats, relu6: Relu6 = "exact") -> Source:
     return Source(
         graph=simplify(graph, runner),
         runner=runner,
+        image=image,
         model=path.name,
         sha256=onnx_graph.file_sha256(model, path),
         framework="onnxruntime {}, onnx {}".format(*versions),

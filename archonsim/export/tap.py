@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from archonsim.export.folding import layer_tensors, predictor_tensors, to_floats
+from archonsim.export.self_check import check_block, refuse, weighted_deviations
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
 from archonsim.zoo.bottleneck import Bottleneck
@@ -86,3 +87,40 @@ def trace_network(network: Network, images: Tensor) -> MemoryTrace:
         blocks=blocks,
         images=len(images),
     )
+
+
+@torch.no_grad()
+def check_network(network: Network, trace: MemoryTrace, image: Tensor) -> None:
+    """Compare what would be stored of a network of ours with what it computes.
+
+    Parameters
+    ----------
+    image : (1, C, H, W) float32
+        Layers that the network runs by themselves are checked on it; blocks with masks, whose
+        layers it runs as one, on the first image of `trace`. Noise stands for no image.
+
+    Raises
+    ------
+    WorkloadError
+        A layer or a block does not reproduce the network.
+    """
+    first = next(network.workload.layers())
+    size = (1, first.in_channels, first.in_h, first.in_w)
+    image = image if len(image) else torch.randn(size, generator=torch.Generator().manual_seed(0))
+
+    def compare(module: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+        assert isinstance(module, ConvUnit | Dense)
+        x, y = to_floats(given[0][0]), to_floats(made[0])
+        refuse(list(weighted_deviations(module.layer, layer_tensors(module), x, None, y)))
+
+    units = [one for one in network.modules() if isinstance(one, ConvUnit | Dense)]
+    hooks = [one.register_forward_hook(compare) for one in units if one.layer.is_compute]
+    try:
+        network(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for block in network.workload.blocks():
+        if (block.name, 0) in trace.blocks:
+            one, two, three = (trace.layer(layer.name) for layer in block.layers)
+            check_block(block, (one, two, three), trace.block(block.name, 0))

@@ -101,6 +101,7 @@ def trace_module(
     module = own_copy(module)
     _check_takes(module, image)
     traced, tracer = _trace(module, torch.from_numpy(image))
+    _check_same(module, traced, torch.from_numpy(image))
     order_in_place(traced, torch.from_numpy(image))
     graph = _Translation(traced, record_run(traced, torch.from_numpy(image))).graph()
     if relu6_as_relu:
@@ -121,6 +122,43 @@ def _check_takes(module: nn.Module, image: Floats) -> None:
         raise WorkloadError(
             f"{type(module).__name__} does not take images of {_size(image)}: {first_line(error)}"
         ) from error
+
+
+@torch.no_grad()
+def _check_same(module: nn.Module, traced: fx.GraphModule, image: Tensor) -> None:
+    """Refuse what tracing made another network of: random numbers, or choices, that it fixed.
+
+    Both are run twice. A traced network that is as random as its module is none the worse for it.
+    """
+    own, ours = ([_outputs(one(image.clone())) for _ in range(2)] for one in (module, traced))
+    random = not _equal(own[0], own[1])
+    if random and _equal(ours[0], ours[1]):
+        raise WorkloadError(
+            f"{type(module).__name__}: does not compute the same twice, and tracing fixed what"
+            " changes (random numbers, say); export it without that"
+        )
+    if not random and not _equal(own[1], ours[1]):
+        raise WorkloadError(
+            f"{type(module).__name__}: the traced network makes other values than the module: its"
+            " code decides by something else than the image's size"
+        )
+
+
+def _outputs(made: Any) -> list[Tensor]:
+    return [one for one in torch.utils._pytree.tree_leaves(made) if isinstance(one, Tensor)]
+
+
+def _equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
+    """Whether values agree but for rounding: a tracer may write an operator as several."""
+    return len(ours) == len(theirs) and all(
+        one.shape == other.shape
+        and torch.allclose(one.double(), other.double(), 0, 1e-4 * _largest(one), equal_nan=True)
+        for one, other in zip(ours, theirs, strict=True)
+    )
+
+
+def _largest(x: Tensor) -> float:
+    return float(x.double().abs().nan_to_num(0.0, 0.0, 0.0).max()) if x.numel() else 0.0
 
 
 def _trace(module: nn.Module, image: Tensor) -> tuple[fx.GraphModule, str]:
