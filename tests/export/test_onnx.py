@@ -23,6 +23,7 @@ from archonsim.tracefile.reader import open_workload  # noqa: E402
 from archonsim.tracefile.writer import write_workload  # noqa: E402
 
 RNG = np.random.default_rng(11)
+SHARED_CASES = Path(__file__).parents[3] / "shared" / "cases"
 IMAGES = RNG.standard_normal((2, 4, 9, 9)).astype(np.float32)
 
 
@@ -221,3 +222,213 @@ def test_a_normalisation_by_the_images_own_statistics_is_not_folded(tmp_path: Pa
     norm.attribute.append(helper.make_attribute("training_mode", 1))
     norm.output.extend(["mean_now", "var_now"])
     assert list(export_onnx(saved(model, tmp_path), IMAGES).blocks()) == []
+
+
+Nodes = list[tuple[str, list[str], str, dict[str, Any]]]
+
+
+def between_relu_and_window(
+    middle: Nodes,
+    constants: dict[str, np.ndarray[Any, Any]],
+    last: str,
+    opset: int = 18,
+    **window: Any,
+) -> Any:
+    """A stem and a bottleneck of 9 channels on maps of 9x9, with nodes between ReLU ("r") and window."""
+    rng = np.random.default_rng(5)
+
+    def normal(*shape: int) -> np.ndarray[Any, Any]:
+        return (rng.standard_normal(shape) / 2).astype(np.float32)
+
+    tensors = {
+        "p1": normal(9, 4, 1, 1),
+        "d": normal(9, 1, 3, 3),
+        "p2": normal(4, 9, 1, 1),
+    } | constants
+    nodes: Nodes = [
+        ("Conv", ["image", "p1"], "c", {}),
+        ("Relu", ["c"], "r", {}),
+        *middle,
+        ("Conv", [last, "d"], "w", {"group": 9, **window}),
+        ("Relu", ["w"], "v", {}),
+        ("Conv", ["v", "p2"], "y", {}),
+    ]
+    graph = helper.make_graph(
+        [helper.make_node(kind, reads, [made], **given) for kind, reads, made, given in nodes],
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 4, 9, 9])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, "h", "w"])],
+        [numpy_helper.from_array(value, name) for name, value in tensors.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+
+
+ROW = np.linspace(-1, 1, 9, dtype=np.float32)
+PAD = {"pads": [1, 1, 1, 1]}
+#: Nodes between a block's ReLU and its window, constants, the window's padding, the opset, and
+#: whether the three layers still are a block. Every file is exported with the check on.
+MIDDLES: dict[str, tuple[Nodes, dict[str, Any], dict[str, Any], int, bool]] = {
+    "nothing": ([("Identity", ["r"], "m", {})], {}, PAD, 18, True),
+    "a crop": (
+        [("Pad", ["r", "n"], "m", {})],
+        {"n": np.array([0, 0, -1, -1, 0, 0, -1, -1])},
+        PAD, 13, False,
+    ),
+    "a pad": (
+        [("Pad", ["r", "n"], "m", {})],
+        {"n": np.array([0, 0, 1, 0, 0, 0, 1, 2])},
+        {}, 13, True,
+    ),
+    "a pad of old": ([("Pad", ["r"], "m", {"pads": [0, 0, 1, 1, 0, 0, 1, 1]})], {}, {}, 9, True),
+    "a pad by axes": (
+        [("Pad", ["r", "n", "", "a"], "m", {})],
+        {"n": np.array([1, 0, 1, 2]), "a": np.array([2, 3])},
+        {}, 18, True,
+    ),
+    "a pad by axes from behind": (
+        [("Pad", ["r", "n", "", "a"], "m", {})],
+        {"n": np.array([1, 0, 1, 2]), "a": np.array([-1, -2])},
+        {}, 18, True,
+    ),
+    "a crop by one axis": (
+        [("Pad", ["r", "n", "", "a"], "m", {})],
+        {"n": np.array([-1, -1]), "a": np.array([3])},
+        PAD, 18, False,
+    ),
+    "a pad that shapes give": (
+        [
+            ("Shape", ["r"], "s", {}),
+            ("Gather", ["s", "zero"], "batch", {}),
+            ("Mul", ["pads", "batch"], "n", {}),
+            ("Pad", ["r", "n"], "m", {}),
+        ],
+        {"zero": np.array(0), "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+        {}, 18, True,
+    ),
+    "half and back": (
+        [("Cast", ["r"], "h", {"to": TensorProto.FLOAT16}), ("Cast", ["h"], "m", {"to": TensorProto.FLOAT})],
+        {}, PAD, 18, False,
+    ),
+    "double and back": (
+        [("Cast", ["r"], "h", {"to": TensorProto.DOUBLE}), ("Cast", ["h"], "m", {"to": TensorProto.FLOAT})],
+        {}, PAD, 18, True,
+    ),
+    "integers and back": (
+        [("Cast", ["r"], "h", {"to": TensorProto.INT32}), ("Cast", ["h"], "m", {"to": TensorProto.FLOAT})],
+        {}, PAD, 18, False,
+    ),
+    "quantisation": (
+        [("QuantizeLinear", ["r", "q", "o"], "h", {}), ("DequantizeLinear", ["h", "q", "o"], "m", {})],
+        {"q": np.array(0.05, np.float32), "o": np.array(3, np.uint8)},
+        PAD, 18, False,
+    ),
+    "dropout": (
+        [("Dropout", ["r", "ratio", "on"], "m", {})],
+        {"ratio": np.array(0.5, np.float32), "on": np.array(True)},
+        PAD, 18, False,
+    ),
+    "dropout that is off": ([("Dropout", ["r"], "m", {})], {}, PAD, 18, True),
+    "a mask": (
+        [
+            ("Greater", ["r", "q"], "g", {}),
+            ("Where", ["g", "r", "nothing"], "m", {}),
+        ],
+        {"q": np.array(0.5, np.float32), "nothing": np.array(0, np.float32)},
+        PAD, 18, False,
+    ),
+    "a product with a mask": (
+        [
+            ("Greater", ["r", "q"], "g", {}),
+            ("Cast", ["g"], "f", {"to": TensorProto.FLOAT}),
+            ("Mul", ["r", "f"], "m", {}),
+        ],
+        {"q": np.array(0.5, np.float32)},
+        PAD, 18, False,
+    ),
+    "a limit from the image": (
+        [
+            ("GlobalAveragePool", ["r"], "top", {}),
+            ("Min", ["r", "top"], "m", {}),
+        ],
+        {}, PAD, 18, False,
+    ),
+    "two clamps": (
+        [("Max", ["r", "zero"], "a", {}), ("Min", ["a", "top"], "m", {})],
+        {"zero": np.array(0, np.float32), "top": np.array(3e38, np.float32)},
+        PAD, 18, False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MIDDLES)
+def test_what_changes_values_between_two_layers_is_seen(case: str, tmp_path: Path) -> None:
+    middle, constants, window, opset, fuses = MIDDLES[case]
+    path = saved(between_relu_and_window(middle, constants, "m", opset, **window), tmp_path)
+    workload = export_onnx(path, IMAGES)
+    assert sum(1 for _ in workload.blocks()) == fuses
+    if fuses:
+        assert all(check.passed for check in verify(workload, images=[0, 1]))
+        assert workload.trace is not None
+        (whole,) = own_values(path, IMAGES[1], [])
+        np.testing.assert_array_equal(workload.trace.block("b1", 1).output, whole[0])
+
+
+@pytest.mark.parametrize("operator", ["Add", "Mul", "Sub", "Div"])
+@pytest.mark.parametrize(
+    ("shape", "by_channel"),
+    [((9,), False), ((9, 1), False), ((9, 1, 1), True), ((1, 9, 1, 1), True), ((), True)],
+)
+def test_a_constant_folds_by_channel_only_where_it_meets_one(
+    operator: str, shape: tuple[int, ...], by_channel: bool, tmp_path: Path
+) -> None:
+    """Behind the first convolution, before its ReLU, on maps of as many pixels a row as channels."""
+    value = (ROW + 2).reshape(shape) if shape else np.array(2, np.float32)
+    model = between_relu_and_window([("Identity", ["r"], "m", {})], {"k": value}, "m", pads=[1] * 4)
+    first, relu = model.graph.node[:2]
+    model.graph.node.insert(1, helper.make_node(operator, ["c", "k"], ["ck"]))
+    relu.input[0] = "ck"
+    assert first.output[0] == "c"
+    workload = export_onnx(saved(model, tmp_path), IMAGES)
+    assert sum(1 for _ in workload.blocks()) == by_channel
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [
+        ("pad_axes_opset18", 1),
+        ("pad_negative", 0),
+        ("pad_then_conv", 1),
+        ("relu_as_max", 1),
+        ("relu6_maxmin", 1),
+    ],
+)
+def test_shared_cases_export_and_verify(name: str, blocks: int) -> None:
+    path = SHARED_CASES / f"{name}.onnx"
+    if not path.is_file():
+        pytest.skip(
+            f"{name}.onnx is not shipped with the repository: it is read from ../shared/cases"
+        )
+    images = np.random.default_rng(3).standard_normal((2, 3, 8, 8)).astype(np.float32)
+    workload = export_onnx(path, images / 4)
+    assert sum(1 for _ in workload.blocks()) == blocks
+    if blocks:
+        assert all(check.passed for check in verify(workload, images=[0, 1]))
+
+
+def test_an_operator_over_constants_and_the_image_inside_its_branches_is_no_constant(
+    tmp_path: Path,
+) -> None:
+    def branch(factor: float) -> Any:
+        constant = numpy_helper.from_array(np.array(factor, np.float32), "factor")
+        return helper.make_graph(
+            [helper.make_node("Mul", ["r", "factor"], ["inner"])],
+            "branch",
+            [],
+            [helper.make_tensor_value_info("inner", TensorProto.FLOAT, [1, 9, 9, 9])],
+            [constant],
+        )
+
+    node = ("If", ["yes"], "m", {"then_branch": branch(1.0), "else_branch": branch(2.0)})
+    model = between_relu_and_window([node], {"yes": np.array(True)}, "m", pads=[1] * 4)
+    with pytest.raises(WorkloadError, match="operator 'If' is not supported"):
+        export_onnx(saved(model, tmp_path), IMAGES)
