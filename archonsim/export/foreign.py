@@ -220,7 +220,7 @@ def _check_blocks(
 
 
 def _note(units: Sequence[Unit], note: str, checked: bool) -> str:
-    """Add to a note which activations have no masks because none could replace them, and what was not checked."""
+    """Add to a note which activations have no masks, and that the export was not checked."""
     counts = Counter(unit.activation for unit in units if unit.activation not in ("none", *RELUS))
     without = ", ".join(f"{kind} ({count} layers)" for kind, count in counts.items())
     parts = (

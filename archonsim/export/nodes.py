@@ -101,7 +101,7 @@ def _plain(op: Op, call: Call, sources: list[Node]) -> Node:
 
 
 def _free(call: Call) -> Node:
-    """Return a node that changes values in a way that no layer describes, and multiplies nothing."""
+    """Return a node that changes values as no layer does, and multiplies nothing."""
     return _node("free", call, kind=call.operator)
 
 
@@ -284,7 +284,7 @@ def _pool(op: Op, call: Call, sources: list[Node]) -> Node:
 
 
 def _mean(call: Call, source: Node) -> Node | None:
-    """Return an average over given axes, unless it is one over all pixels, and over nothing else."""
+    """Return an average over given axes; None of one over all pixels and nothing else."""
     rank, axes = len(source.shape), call.arguments.get("dim")
     chosen = range(rank) if axes is None else np.atleast_1d(np.asarray(axes, int)) % rank
     wide = {int(axis) for axis in chosen if source.shape[int(axis)] > 1}
@@ -355,7 +355,7 @@ def _with_constant(op: Op, call: Call, sources: list[Node]) -> Node:
 
 
 def _by_channel(constant: Floats, shape: tuple[int, ...]) -> Floats | None:
-    """Return a constant as one number a channel (C,); None where the pixels of a channel meet several."""
+    """Return a constant as one number a channel (C,); None where a channel meets several."""
     try:
         met = np.broadcast_to(constant, shape).reshape(shape[1], -1)
     except ValueError:
@@ -364,7 +364,7 @@ def _by_channel(constant: Floats, shape: tuple[int, ...]) -> Floats | None:
 
 
 def _other(op: Op, call: Call, sources: list[Node]) -> Node:
-    """Return a node of the operators that are none of the others; sums and differences with a constant fold."""
+    """Return a node of the other operators; a difference or quotient with a constant folds."""
     arithmetic = plain(call.operator).removeprefix("i").removeprefix("true") in ("sub", "div")
     return _with_constant(op, call, sources) if arithmetic else _free(call)
 

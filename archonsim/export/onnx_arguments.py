@@ -1,4 +1,4 @@
-"""Arguments of ONNX operators under PyTorch's names, as :mod:`archonsim.export.nodes` reads them."""
+"""Arguments of ONNX operators under PyTorch's names, for :mod:`archonsim.export.nodes`."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _reduce(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[st
 
 
 def _pick(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
-    """Arguments of a maximum or minimum: the constant that a value is compared with, if it is one."""
+    """Arguments of a maximum or minimum: the constant operand; NaN for computed ones."""
     constant = [value for value in values if value is not None]
     return {"other": constant[0]} if len(constant) == 1 else {"other": np.array([np.nan])}
 

@@ -99,7 +99,7 @@ class OnnxRunner:
 
 
 def _reads(node: onnx.NodeProto) -> list[str]:
-    """Return the values that a node reads, those included that its branches or loop bodies take from outside."""
+    """Return the values that a node reads, itself and within its branches or loop bodies."""
     names = [name for name in node.input if name]
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):

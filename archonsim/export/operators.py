@@ -11,12 +11,13 @@ from archonsim.errors import WorkloadError
 #: zeros around a map, ``move`` is a rearrangement of values, ``split`` a share of them, ``pass``
 #: nothing, ``free`` what costs no multiplications and is none of the others.
 Op = Literal[
-    "input", "conv", "linear", "norm", "activation", "pad", "pool", "avgpool", "add", "multiply", "concat", "shuffle", "move",
-    "split", "pass", "free",
+    "input", "conv", "linear", "norm", "activation", "pad", "pool", "avgpool", "add", "multiply",
+    "concat", "shuffle", "move", "split", "pass", "free",
 ]  # fmt: skip
 
 _BY_OP: Final[dict[Op, str]] = {
-    "conv": "conv2d conv", "linear": "linear gemm matmul",
+    "conv": "conv2d conv",
+    "linear": "linear gemm matmul",
     "norm": "batchnorm2d batchnorm1d batchnorm batchnormalization",
     "pad": "pad zeropad2d constantpad2d constantpadnd",
     "pool": "maxpool2d avgpool2d maxpool averagepool",
@@ -24,17 +25,22 @@ _BY_OP: Final[dict[Op, str]] = {
     "add": "add iadd",
     "multiply": "mul imul",
     "concat": "cat concat concatenate",
-    "move": "view reshape permute transpose contiguous flatten unflatten squeeze unsqueeze channelshuffle pixelshuffle viewcopy",
+    "move": "view reshape permute transpose contiguous flatten unflatten squeeze unsqueeze "
+    "channelshuffle pixelshuffle viewcopy",
     "split": "chunk split splitwithsizes getitem narrow slice select gather",
-    "pass": "dropout dropout1d dropout2d dropout3d featuredropout alphadropout featurealphadropout identity stochasticdepth clone "
-    "detach alias to tocopy cast castlike type typeas float double half bfloat16",
-    "activation": "relu relu6 hardtanh clamp clip clampmin clampmax max maximum min minimum hardswish sigmoid hardsigmoid silu swish gelu elu selu celu leakyrelu "
-    "prelu "
-    "rrelu tanh mish softplus softsign softmax logsoftmax logsigmoid threshold hardshrink",
-    "free": "rsub where maskedfill round floor ceil trunc sign reciprocal rsqrt square log quantizelinear dequantizelinear "
-    "fakequantizepertensoraffine fakequantizeperchannelaffine "
-    "gt ge lt le eq ne greater greaterorequal less lessorequal equal not and or logicalnot logicaland logicalor sub isub div idiv truediv itruediv neg abs sqrt exp pow layernorm groupnorm instancenorm2d instancenorm "
-    "localresponsenorm layernormalization instancenormalization",
+    "pass": "dropout dropout1d dropout2d dropout3d featuredropout alphadropout "
+    "featurealphadropout identity stochasticdepth clone detach alias to tocopy cast "
+    "castlike type typeas float double half bfloat16",
+    "activation":
+    "relu relu6 hardtanh clamp clip clampmin clampmax max maximum min minimum hardswish "
+    "sigmoid hardsigmoid silu swish gelu elu selu celu leakyrelu prelu rrelu tanh mish "
+    "softplus softsign softmax logsoftmax logsigmoid threshold hardshrink",
+    "free": "rsub where maskedfill round floor ceil trunc sign reciprocal rsqrt square log "
+    "quantizelinear dequantizelinear fakequantizepertensoraffine "
+    "fakequantizeperchannelaffine gt ge lt le eq ne greater greaterorequal less "
+    "lessorequal equal not and or logicalnot logicaland logicalor sub isub div idiv "
+    "truediv itruediv neg abs sqrt exp pow layernorm groupnorm instancenorm2d "
+    "instancenorm localresponsenorm layernormalization instancenormalization",
 }  # fmt: skip
 OPERATORS: Final[dict[str, Op]] = {
     name: op for op, names in _BY_OP.items() for name in names.split()
@@ -70,7 +76,7 @@ def operator(name: str, where: str) -> Op:
 def clamp_limits(
     name: str, low: float | None = None, high: float | None = None
 ) -> tuple[float, float] | None:
-    """Return the limits between which an activation passes values as they are; None of another kind.
+    """Return the limits between which a clamp passes values as they are; None of another operator.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a layer makes of its input by what is stored of it, computed apart from the network's framework.
+"""What a layer makes of its input by what is stored of it, computed apart from the framework.
 
 A second way to each value: sums over windows by numpy, from the layer's shape, weights, scale and
 shift alone. :mod:`~archonsim.export.self_check` compares it with what the network made.
@@ -112,7 +112,7 @@ def _unpadded(layer: Layer) -> Layer:
 
 
 def joined_maps(layer: Layer, values: Sequence[Floats]) -> tuple[Floats, float]:
-    """Return what a layer without weights makes of its inputs, each ``(1, ...)``, and its magnitude.
+    """Return what a layer without weights makes of inputs, each ``(1, ...)``, and its magnitude.
 
     Sums and products broadcast as the frameworks do. An average is over all pixels.
     """

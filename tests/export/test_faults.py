@@ -36,7 +36,7 @@ def vector(size: int, *shape: int) -> Tensor:
 
 
 class Block(nn.Module):
-    """16 -> 16 -> 8 channels on maps of 16x16, so that a vector of 16 might be by channel or along an axis."""
+    """16 -> 16 -> 8 channels on maps of 16x16: a vector of 16 may be meant for any axis."""
 
     def __init__(self, between: Between, *, padding: int = 1) -> None:
         super().__init__()

@@ -234,7 +234,7 @@ def between_relu_and_window(
     opset: int = 18,
     **window: Any,
 ) -> Any:
-    """A stem and a bottleneck of 9 channels on maps of 9x9, with nodes between ReLU ("r") and window."""
+    """A bottleneck of 9 channels on maps of 9x9, with nodes between ReLU ("r") and window."""
     rng = np.random.default_rng(5)
 
     def normal(*shape: int) -> np.ndarray[Any, Any]:
@@ -261,6 +261,12 @@ def between_relu_and_window(
         [numpy_helper.from_array(value, name) for name, value in tensors.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+
+
+def there_and_back(kind: int) -> Nodes:
+    """Two casts, to a type and back to float."""
+    back = {"to": TensorProto.FLOAT}
+    return [("Cast", ["r"], "h", {"to": kind}), ("Cast", ["h"], "m", back)]
 
 
 ROW = np.linspace(-1, 1, 9, dtype=np.float32)
@@ -306,19 +312,22 @@ MIDDLES: dict[str, tuple[Nodes, dict[str, Any], dict[str, Any], int, bool]] = {
         {}, 18, True,
     ),
     "half and back": (
-        [("Cast", ["r"], "h", {"to": TensorProto.FLOAT16}), ("Cast", ["h"], "m", {"to": TensorProto.FLOAT})],
+        there_and_back(TensorProto.FLOAT16),
         {}, PAD, 18, False,
     ),
     "double and back": (
-        [("Cast", ["r"], "h", {"to": TensorProto.DOUBLE}), ("Cast", ["h"], "m", {"to": TensorProto.FLOAT})],
+        there_and_back(TensorProto.DOUBLE),
         {}, PAD, 18, True,
     ),
     "integers and back": (
-        [("Cast", ["r"], "h", {"to": TensorProto.INT32}), ("Cast", ["h"], "m", {"to": TensorProto.FLOAT})],
+        there_and_back(TensorProto.INT32),
         {}, PAD, 18, False,
     ),
     "quantisation": (
-        [("QuantizeLinear", ["r", "q", "o"], "h", {}), ("DequantizeLinear", ["h", "q", "o"], "m", {})],
+        [
+            ("QuantizeLinear", ["r", "q", "o"], "h", {}),
+            ("DequantizeLinear", ["h", "q", "o"], "m", {}),
+        ],
         {"q": np.array(0.05, np.float32), "o": np.array(3, np.uint8)},
         PAD, 18, False,
     ),
@@ -381,7 +390,7 @@ def test_what_changes_values_between_two_layers_is_seen(case: str, tmp_path: Pat
 def test_a_constant_folds_by_channel_only_where_it_meets_one(
     operator: str, shape: tuple[int, ...], by_channel: bool, tmp_path: Path
 ) -> None:
-    """Behind the first convolution, before its ReLU, on maps of as many pixels a row as channels."""
+    """Before the first ReLU, on maps of as many pixels a row as channels."""
     value = (ROW + 2).reshape(shape) if shape else np.array(2, np.float32)
     model = between_relu_and_window([("Identity", ["r"], "m", {})], {"k": value}, "m", pads=[1] * 4)
     first, relu = model.graph.node[:2]

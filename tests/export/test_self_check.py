@@ -115,7 +115,7 @@ def test_a_block_that_is_joined_otherwise_is_named() -> None:
 
 
 def test_maps_are_held_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With little memory to hold maps in, the network runs more often and the result is the same."""
+    """With little memory for maps the network runs more often; the result is the same."""
     source = module_source(ready(MobileNetV2()), pictures()[:1].numpy(), "")
     layers = examine(source).layers
     whole = self_check.check_layers(source.graph, source.runner, layers, source.image)
