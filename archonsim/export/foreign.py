@@ -182,7 +182,8 @@ def export_source(
         framework=source.framework,
         command=command,
     )
-    return Workload(name=about.network, items=items, provenance=about, trace=trace, norm_params=2)
+    made = Workload(name=about.network, items=items, provenance=about, trace=trace, norm_params=2)
+    return replace(made, unexecuted_params=source.params - made.params)
 
 
 def _fit(

@@ -25,6 +25,13 @@ from archonsim.trace.tensors import Floats
 Array = NDArray[Any]
 #: Operators that read nothing, or constants, and yet differ from run to run.
 _RANDOM = ("RandomNormal", "RandomUniform", "Bernoulli", "Multinomial", "Dropout")
+#: Inputs of operators that are parameters; those of others are parameters if they are constants of
+#: more than one value.
+_PARAMETERS = {
+    "Conv": (1, 2), "ConvTranspose": (1, 2), "Gemm": (1, 2), "BatchNormalization": (1, 2),
+    "InstanceNormalization": (1, 2), "LayerNormalization": (1, 2), "PRelu": (1,),
+}  # fmt: skip
+_OPERANDS = ("MatMul", "Add", "Sub", "Mul", "Div")
 #: Operators whose result follows from a shape alone.
 _SHAPE_QUERIES = ("Shape", "Size")
 #: Types no narrower than the maps'.
@@ -167,6 +174,29 @@ def file_sha256(model: onnx.ModelProto, path: Path) -> str:
         if one.name in beside:
             digest.update(one.raw_data)
     return digest.hexdigest()
+
+
+def parameters(model: onnx.ModelProto) -> int:
+    """Return how many parameters a model has: an ONNX file does not tell them from constants.
+
+    Counted, each once, are the weights and biases of layers, gains and offsets of normalisations
+    and slopes, and operands of sums and products of more than one value.
+    """
+    constants = {one.name: int(np.prod(one.dims)) for one in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            constants[node.output[0]] = int(np.prod(node.attribute[0].t.dims))
+        elif node.input and node.op_type in ("DequantizeLinear", "Identity", "Transpose", "Cast"):
+            source = node.input[0]
+            constants |= {node.output[0]: constants[source]} if source in constants else {}
+    read = {
+        name
+        for node in model.graph.node
+        for place, name in enumerate(node.input)
+        if place in _PARAMETERS.get(node.op_type, ())
+        or (node.op_type in _OPERANDS and constants.get(name, 0) > 1)
+    }
+    return sum(constants.get(name, 0) for name in read)
 
 
 def input_size(model: onnx.ModelProto, path: Path) -> tuple[str, tuple[int | None, ...]]:

@@ -35,6 +35,9 @@ class Source:
     runner : Runner
     image : (1, C, H, W) float32
         What it was traced on.
+    params : int
+        Parameters that the network owns, each once: of a module all that it registers, of an ONNX
+        file the constants that convolutions, normalisations and the like read.
     model, sha256, framework : str
         As in :class:`~archonsim.network.workload.Provenance`.
     """
@@ -42,6 +45,7 @@ class Source:
     graph: Graph
     runner: Runner
     image: Floats
+    params: int
     model: str
     sha256: str
     framework: str
@@ -58,6 +62,7 @@ def module_source(module: nn.Module, image: Floats, model: str, relu6: Relu6 = "
         graph=simplify(graph, runner),
         runner=runner,
         image=image,
+        params=sum(one.numel() for one in module.parameters()),
         model=model,
         sha256=state_sha256(module.state_dict()),
         framework=f"torch {torch.__version__}, traced by {tracer}",
@@ -74,6 +79,7 @@ def onnx_source(path: Path, image: Floats, relu6: Relu6 = "exact") -> Source:
         graph=simplify(graph, runner),
         runner=runner,
         image=image,
+        params=onnx_graph.parameters(model),
         model=path.name,
         sha256=onnx_graph.file_sha256(model, path),
         framework="onnxruntime {}, onnx {}".format(*versions),

@@ -11,6 +11,7 @@ from typing import get_args
 
 from archonsim.errors import WorkloadError
 from archonsim.export.graph import Graph, Node
+from archonsim.export.nodes import NORMALISATION
 from archonsim.network.layer import Activation, Kind, Layer
 from archonsim.trace.tensors import LayerTensors
 from archonsim.tracefile.check import check_layer
@@ -109,7 +110,7 @@ def _unit(graph: Graph, node: Node, name: str) -> Unit:
                 gain if scale is None else gain * scale,
                 follower.tensors["shift"] + gain * shift,
             )
-            normalised = True
+            normalised |= follower.kind == NORMALISATION
         else:
             activation = follower.kind
         pre, last = last, follower

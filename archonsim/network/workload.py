@@ -101,7 +101,9 @@ class Workload:
         Parameters of a batch normalisation for each channel as the network's source counts them: 4
         in Keras, 2 in PyTorch.
     unexecuted_params : int
-        Parameters of layers that the network's source owns and no image passes.
+        Parameters that the network's source owns and no layer here has: of layers that no image
+        passes, of normalisations without a convolution before them. Less those that several layers
+        share, so it may be negative.
     """
 
     name: str
@@ -113,11 +115,15 @@ class Workload:
     unexecuted_params: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("norm_params", "unexecuted_params"):
-            if getattr(self, name) < 0:
-                raise WorkloadError(
-                    f"workload {self.name}: {name} is {getattr(self, name)}; it must be at least 0"
-                )
+        if self.norm_params < 0:
+            raise WorkloadError(
+                f"workload {self.name}: norm_params is {self.norm_params}; it must be at least 0"
+            )
+        if self.params < 0:
+            raise WorkloadError(
+                f"workload {self.name}: unexecuted_params is {self.unexecuted_params}, which leaves"
+                f" {self.params} parameters in all; it must leave at least 0"
+            )
         seen: set[str] = set()
         for layer in self.layers():
             if layer.name in seen:
