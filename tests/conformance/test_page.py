@@ -138,7 +138,8 @@ def test_a_plug_in_is_compared_swept_drawn_and_reported(
     page = (tmp_path / "r.html").read_text()
     assert "stall: unpack" in page
     assert "port line buffer.write" in page
-    text(capsys, "plot", "cycles", *command, "-o", str(tmp_path))
+    text(capsys, "run", *command, "-o", str(tmp_path / "run"))
+    text(capsys, "plot", "cycles", str(tmp_path / "run" / "result.json"), "-o", str(tmp_path))
     drawn = pd.read_csv(tmp_path / "cycles.csv")
     assert drawn["cycles"].sum() == run["total_cycles"]
     assert "unpack" in set(drawn["segment"])
