@@ -11,8 +11,13 @@ from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import OnStep
 from archonsim.machines.row_stationary.energy import count_actions, energy_of
-from archonsim.machines.row_stationary.layers import MappedLayer, map_layers
-from archonsim.machines.row_stationary.run import ideal_result, row_stationary_resources, run_layers
+from archonsim.machines.row_stationary.layers import MappedLayer, map_choices, map_layers
+from archonsim.machines.row_stationary.run import (
+    ideal_result,
+    quickest,
+    row_stationary_resources,
+    run_layers,
+)
 from archonsim.machines.row_stationary.spec import RowStationarySpec
 from archonsim.machines.row_stationary.tiles import layer_phase, shares, tile_count
 from archonsim.network.workload import Workload
@@ -77,24 +82,23 @@ def with_energy(
     return replace(result, energy=energy_of(result.stats, spec))
 
 
+def _phase(mapped: MappedLayer) -> Phase:
+    cycles = shares(mapped.cycles, tile_count(mapped))
+    # Behind the mapping's own loops come the ports of pads and GLB that cannot keep up with it.
+    bounds = {"mapping": mapped.mapping.cycles * mapped.problem.groups, "ports": mapped.cycles}
+    words = mapped.words("dram", "weight")[0]
+    return layer_phase(mapped, cycles, mapped.macs, words, bounds=bounds)
+
+
 class DenseSimulation:
     """A workload on the dense array; no image changes it."""
 
     def __init__(self, workload: Workload, spec: RowStationarySpec) -> None:
         self._spec, self._workload = spec, workload.name
         self._phases: list[tuple[MappedLayer, Phase]] = []
-        for mapped in map_layers(workload, spec):
-            cycles = shares(mapped.cycles, tile_count(mapped, mapped.cycles))
-            # Behind the mapping's own loops come the ports of pads and GLB that cannot keep up with
-            # it.
-            bounds = {
-                "mapping": mapped.mapping.cycles * mapped.problem.groups,
-                "ports": mapped.cycles,
-            }
-            words = mapped.words("dram", "weight")[0]
-            self._phases.append(
-                (mapped, layer_phase(mapped, cycles, mapped.macs, words, bounds=bounds))
-            )
+        for choices in map_choices(workload, spec):
+            phases = [(mapped, _phase(mapped)) for mapped in choices]
+            self._phases.append(phases[quickest(phases, spec)])
 
     def run(
         self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT

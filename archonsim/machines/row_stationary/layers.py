@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archonsim.dataflow.book import open_book
+from archonsim.dataflow.hierarchy import Hierarchy
 from archonsim.dataflow.mapping import Mapping
 from archonsim.dataflow.mapping_cache import best_mapping
 from archonsim.dataflow.nest import Cost, evaluate
 from archonsim.dataflow.problem import Problem
-from archonsim.machines.layerwise import layer_steps
+from archonsim.machines.layerwise import LayerStep, layer_steps
 from archonsim.machines.row_stationary.spec import RowStationarySpec
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
@@ -57,7 +58,25 @@ class MappedLayer:
 
 
 def map_layers(workload: Workload, spec: RowStationarySpec) -> list[MappedLayer]:
-    """Map every compute layer.
+    """Map every compute layer; of several choices, the one of fewest compute cycles, then energy.
+
+    Raises
+    ------
+    SpecError
+        As :func:`map_choices`.
+    """
+    return [
+        min(choices, key=lambda one: (one.cycles, one.cost.energy_pj))
+        for choices in map_choices(workload, spec)
+    ]
+
+
+def map_choices(workload: Workload, spec: RowStationarySpec) -> list[tuple[MappedLayer, ...]]:
+    """Map every compute layer in each way that may turn out to be the quickest.
+
+    The mapper knows neither DRAM's time nor where zeros are. In the free space it finds mappings of
+    fewer compute cycles that can take more time with both, so the published space's best is a
+    choice as well: whoever runs the layer takes the quicker one, and a larger space never costs.
 
     Raises
     ------
@@ -67,19 +86,30 @@ def map_layers(workload: Workload, spec: RowStationarySpec) -> list[MappedLayer]
     hierarchy = spec.hierarchy()
     book = None if spec.mapping == "search" else open_book(spec.mapping)
     mapped = []
+    spaces = (True, False) if spec.space == "free" else (False,)
     for step in layer_steps(workload):
         layer = step.layer
         problem = Problem.of(layer)
-        mapping = (
-            book.find(layer.name, problem)
+        found = (
+            [book.find(layer.name, problem)]
             if book
-            else best_mapping(problem, hierarchy, spec.space == "free")
+            else [best_mapping(problem, hierarchy, free) for free in spaces]
         )
-        cost = evaluate(problem, mapping, hierarchy, f"layer {layer.name}, mapping {spec.mapping}")
-        moved = (
-            cost
-            if problem.input_maps == 1
-            else evaluate(problem, mapping, hierarchy, own_inputs=True)
+        where = f"layer {layer.name}, mapping {spec.mapping}"
+        mapped.append(
+            tuple(
+                _mapped(step, problem, mapping, hierarchy, where)
+                for mapping in dict.fromkeys(found)
+            )
         )
-        mapped.append(MappedLayer(layer, step.block, problem, mapping, cost, moved))
     return mapped
+
+
+def _mapped(
+    step: LayerStep, problem: Problem, mapping: Mapping, hierarchy: Hierarchy, where: str
+) -> MappedLayer:
+    cost = evaluate(problem, mapping, hierarchy, where)
+    moved = (
+        cost if problem.input_maps == 1 else evaluate(problem, mapping, hierarchy, own_inputs=True)
+    )
+    return MappedLayer(step.layer, step.block, problem, mapping, cost, moved)

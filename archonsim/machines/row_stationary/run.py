@@ -9,7 +9,7 @@ from simpy import Event
 
 from archonsim.engine.clock import Clock
 from archonsim.engine.contract import Phase
-from archonsim.engine.observer import Observer
+from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.machines.layerwise import no_stream
 from archonsim.machines.phases import PhaseResult
@@ -41,6 +41,19 @@ def ideal_result(
     for transfer in (*tile.loads, *tile.stores):
         stats.move(transfer)
     return PhaseResult(mapped.layer.name, mapped.block, phase, stats, spec.pe.count)
+
+
+def quickest(choices: Sequence[tuple[MappedLayer, Phase]], spec: RowStationarySpec) -> int:
+    """Return which of a layer's mappings takes the fewest cycles with its memories.
+
+    Phases begin with idle memories, so each can be tried alone. A compiler could know as much.
+    """
+
+    def cycles(at: int) -> int:
+        (result,) = run_layers([choices[at]], spec, lambda name: None, SILENT)
+        return result.stats.cycles
+
+    return min(range(len(choices)), key=cycles) if len(choices) > 1 else 0
 
 
 def run_layers(

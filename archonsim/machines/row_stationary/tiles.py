@@ -20,8 +20,13 @@ MAX_TILES = 64
 TILE_CYCLES = 128
 
 
-def tile_count(mapped: MappedLayer, cycles: int) -> int:
-    """Tiles of a layer that computes for `cycles`: iterations at DRAM, or fewer."""
+def tile_count(mapped: MappedLayer) -> int:
+    """Tiles of a layer: iterations at DRAM, or fewer.
+
+    The mapping's loops alone decide. Were it the cycles that ports or zero weights leave, a layer
+    with less to do would be cut into fewer tiles, overlap less with memory, and could take longer.
+    """
+    cycles = mapped.mapping.cycles * mapped.problem.groups
     outer = 1
     for level, loop in mapped.mapping.loops():
         if level == "dram":

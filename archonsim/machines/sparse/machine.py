@@ -10,8 +10,13 @@ from archonsim.errors import MaskError
 from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import OnStep
-from archonsim.machines.row_stationary.layers import MappedLayer, map_layers
-from archonsim.machines.row_stationary.run import ideal_result, row_stationary_resources, run_layers
+from archonsim.machines.row_stationary.layers import MappedLayer, map_choices
+from archonsim.machines.row_stationary.run import (
+    ideal_result,
+    quickest,
+    row_stationary_resources,
+    run_layers,
+)
 from archonsim.machines.row_stationary.tiles import layer_phase, tile_count
 from archonsim.machines.sparse.energy import with_energy, with_published_energy
 from archonsim.machines.sparse.published import published_layers
@@ -79,8 +84,9 @@ class SparseMachine:
         """Add up the passes."""
         source = WorkSource(workload, spec)
         results = []
-        for mapped in map_layers(workload, spec):
-            work = source.weights_only(mapped)
+        for choices in map_choices(workload, spec):
+            works = [(mapped, source.weights_only(mapped)) for mapped in choices]
+            mapped, work = min(works, key=lambda one: one[1].cycles)
             words = weight_words(mapped, work, spec)
             result = ideal_result(mapped, spec, work.cycles, work.macs, words, work.phase)
             results.append(source.with_energy(result, mapped, work))
@@ -151,9 +157,15 @@ class SparseSimulation:
             )
         self._spec = spec
         self._source = WorkSource(workload, spec)
-        self._mapped = map_layers(workload, spec)
         self._blocks = {block.index: block for block in workload.blocks()}
+        self._mapped: list[MappedLayer] = []
         self._fixed: dict[str, tuple[LayerWork, Phase]] = {}
+        for choices in map_choices(workload, spec):
+            found = [self._with_tiles(one, self._source.weights_only(one)) for one in choices]
+            phases = [(one, phase) for one, (_, phase) in zip(choices, found, strict=True)]
+            at = quickest(phases, spec)
+            self._mapped.append(choices[at])
+            self._fixed[choices[at].layer.name] = found[at]
 
     def run(
         self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT
@@ -168,18 +180,15 @@ class SparseSimulation:
         ]
 
     def _work(self, mapped: MappedLayer, image: ImageInputs) -> tuple[LayerWork, Phase]:
-        name = mapped.layer.name
         alive = self._alive(mapped, image)
         if alive is not None:
             return self._with_tiles(mapped, self._source.masked(mapped, alive))
-        if name not in self._fixed:
-            self._fixed[name] = self._with_tiles(mapped, self._source.weights_only(mapped))
-        return self._fixed[name]
+        return self._fixed[mapped.layer.name]
 
     def _with_tiles(self, mapped: MappedLayer, work: LayerWork) -> tuple[LayerWork, Phase]:
-        tiles = work.tile_cycles(min(tile_count(mapped, work.cycles), work.passes))
+        tiles = work.tile_cycles(min(tile_count(mapped), work.passes))
         bounds = {"mapping": -(-work.macs // mapped.mapping.pes_used)}
-        bounds[work.beyond] = work.cycles
+        bounds[work.beyond] = sum(tiles)
         return work, layer_phase(
             mapped, tiles, work.macs, weight_words(mapped, work, self._spec), work.phase, bounds
         )

@@ -14,7 +14,7 @@ from archonsim.dataflow.passes import PassGrid, pass_counts, pass_grid
 from archonsim.machines.row_stationary.layers import MappedLayer
 from archonsim.machines.sparse.published import PublishedLayer, measured_work
 from archonsim.machines.sparse.spec import SparseSpec
-from archonsim.pe.pass_kernel import masked_work, pass_ends, weight_work
+from archonsim.pe.pass_kernel import Work, masked_work, pass_ends, weight_work
 
 Ints = NDArray[np.int64]
 Alive = NDArray[np.uint8]
@@ -56,6 +56,8 @@ class LayerWork:
         What makes a layer longer than if all PEs that its mapping uses were equally busy:
         ``imbalance``, ``ports`` where no product is left out, ``mapping`` where every PE rounds its
         equal share up.
+    ahead : ((PEs, passes) int32, int) or None
+        Products of each PE and pass, and the passes that a PE may run ahead, where it may.
     """
 
     ends: Ints | EvenPasses
@@ -63,6 +65,7 @@ class LayerWork:
     density: float
     phase: str = "layer"
     beyond: str = "imbalance"
+    ahead: tuple[Work, int] | None = None
 
     @property
     def cycles(self) -> int:
@@ -81,7 +84,17 @@ class LayerWork:
         return int(self.ends[passes - 1])
 
     def tile_cycles(self, tiles: int) -> list[int]:
-        """Cycles of each of `tiles` runs of passes."""
+        """Cycles of each of `tiles` runs of passes.
+
+        Buffers are swapped between two tiles, so all PEs meet there: they run ahead within a tile.
+        """
+        if self.ahead is not None:
+            work, ahead = self.ahead
+            cuts = [self.passes * tile // tiles for tile in range(tiles + 1)]
+            return [
+                int(pass_ends(np.ascontiguousarray(work[:, first:last]), ahead)[-1])
+                for first, last in itertools.pairwise(cuts)
+            ]
         ends = [0, *(self._end(self.passes * (tile + 1) // tiles) for tile in range(tiles))]
         return [end - start for start, end in itertools.pairwise(ends)]
 
@@ -134,13 +147,22 @@ def published_work(
         ends = whole * published.cycles // mapped.cycles
         return LayerWork(ends, macs, macs / mapped.macs, "published")
     work = np.tile(measured_work(published.matrix), (1, groups))
-    macs = int(work.sum())
-    return LayerWork(pass_ends(work, spec.ahead), macs, macs / mapped.macs)
+    return _counted_work(work, int(work.sum()) / mapped.macs, spec)
+
+
+def _counted_work(work: Work, density: float, spec: SparseSpec) -> LayerWork:
+    """A layer of which the products of each PE and pass are counted."""
+    return LayerWork(
+        pass_ends(work, spec.ahead),
+        int(work.sum()),
+        density,
+        ahead=(work, spec.ahead) if spec.ahead else None,
+    )
 
 
 def _group_work(
     mapped: MappedLayer, nonzero: NDArray[np.bool_], alive: Alive | None, grid: PassGrid
-) -> NDArray[np.int32]:
+) -> Work:
     if alive is None:
         return weight_work(nonzero, grid.passes, grid.pes, grid.runs)
     layer = mapped.layer
@@ -173,9 +195,7 @@ def weights_work(
         [_group_work(mapped, one, own, grid) for one, own in zip(filters, inputs, strict=True)],
         axis=1,
     )
-    return LayerWork(
-        pass_ends(work, spec.ahead), int(work.sum()), np.count_nonzero(nonzero) / nonzero.size
-    )
+    return _counted_work(work, np.count_nonzero(nonzero) / nonzero.size, spec)
 
 
 def weight_words(mapped: MappedLayer, work: LayerWork, spec: SparseSpec) -> int:
