@@ -20,7 +20,8 @@ from typing import Annotated, Any
 import typer
 
 from archonsim.cli.common import WORKLOAD_HELP, Format
-from archonsim.runs.comparison import every_pair
+from archonsim.errors import SpecError
+from archonsim.runs.comparison import ComparisonScenario, every_pair, named_pairs
 from archonsim.runs.scenario import Scenario, Settings
 from archonsim.trace.what_if import FORMS
 
@@ -87,6 +88,16 @@ Archs = Annotated[
 Workloads = Annotated[
     list[str],
     typer.Option("--workload", "-w", help=f"{WORKLOAD_HELP} Repeatable; all: every named network."),
+]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pair",
+        help=(
+            "Networks each on a machine of its own, instead of -w and -a:"
+            " WORKLOAD:ARCH,WORKLOAD:ARCH. Repeatable."
+        ),
+    ),
 ]
 Base = Annotated[
     str | None,
@@ -228,8 +239,9 @@ def scenario_options(
 def comparison_options() -> Callable[[Command], Command]:
     """Give a command's parameter `asked` the options that describe a comparison."""
     options = {
-        "workload": (Workloads, REQUIRED),
-        "arch": (Archs, REQUIRED),
+        "workload": (Workloads, None),
+        "arch": (Archs, None),
+        "pair": (Pairs, None),
         **settings_options(without=["config"], **SEVERAL),
         "base": (Base, None),
         "budget": (Budgeted, Budget.none),
@@ -237,11 +249,18 @@ def comparison_options() -> Callable[[Command], Command]:
     return with_options(
         options,
         "asked",
-        lambda given: every_pair(
-            given["arch"],
-            given["workload"],
-            Settings(**plain_settings(given)),
-            base=given["base"],
-            budget=str(given["budget"]),
-        ),
+        _comparison,
     )
+
+
+def _comparison(given: dict[str, Any]) -> ComparisonScenario:
+    settings = Settings(**plain_settings(given))
+    archs, works, pairs = given["arch"], given["workload"], given["pair"]
+    base, budget = given["base"], str(given["budget"])
+    if pairs:
+        if archs or works:
+            raise SpecError("--pair names workloads and architectures; leave out -w and -a")
+        return named_pairs(pairs, settings, base=base, budget=budget)
+    if not (archs and works):
+        raise SpecError("give -w WORKLOAD and -a ARCH,ARCH, or --pair WORKLOAD:ARCH,WORKLOAD:ARCH")
+    return every_pair(archs, works, settings, base=base, budget=budget)

@@ -202,7 +202,7 @@ def build(entries: Sequence[Entry], base: int, budget: str) -> Comparison:
         budget=budget,
         base=base,
         rows=tuple(_row(entry, entries[base].report) for entry in entries),
-        warnings=tuple(_warnings(entries, budget)),
+        warnings=tuple(_warnings(entries, base, budget)),
         runs=tuple(entry.report for entry in entries),
     )
 
@@ -239,7 +239,7 @@ def _speedup(report: Report | None, base: Report | None) -> float | None:
     return base.time_ms / report.time_ms
 
 
-def _warnings(entries: Sequence[Entry], budget: str) -> Iterator[str]:
+def _warnings(entries: Sequence[Entry], base: int, budget: str) -> Iterator[str]:
     """Say where the comparison is not like with like."""
     for entry in entries:
         if entry.report is None:
@@ -252,8 +252,22 @@ def _warnings(entries: Sequence[Entry], budget: str) -> Iterator[str]:
     sources = {entry.workload: report.provenance.masks_from for entry, report in done}
     for workload, source in sources.items():
         yield from origin_line(workload, source)
-    if budget == "none":
+    if budget == "area":
+        yield from _other_areas(entries, entries[base].resources.whole_area_um2)
+    else:
         yield from _differ("numbers of PEs", [str(entry.resources.pes) for entry, _ in done])
+
+
+def _other_areas(entries: Sequence[Entry], base: float | None) -> Iterator[str]:
+    """Say by how much areas differ from the base's: PEs are whole."""
+    for entry in {entry.arch: entry for entry in entries}.values():
+        area = entry.resources.whole_area_um2
+        if base is not None and area is not None and area != base:
+            yield (
+                f"areas as near as whole PEs allow: {entry.arch} {area / 1e6:.3f} mm2,"
+                f" {abs(area / base - 1):.1%} {'more' if area > base else 'less'} than the base's"
+                f" {base / 1e6:.3f}"
+            )
 
 
 def _differ(what: str, values: Sequence[str]) -> list[str]:

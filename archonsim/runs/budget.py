@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from math import isqrt
 from typing import Any
 
 from archonsim.errors import SpecError
@@ -10,8 +12,7 @@ from archonsim.machines.check import array_of
 from archonsim.machines.protocol import Machine
 
 #: Longest side over shortest side of a rescaled array (own decision).
-MAX_ASPECT = 2.0
-MAX_SIDE = 64
+MAX_ASPECT = 2
 
 
 def _resized(spec: Any, rows: int, cols: int) -> Any:
@@ -19,21 +20,32 @@ def _resized(spec: Any, rows: int, cols: int) -> Any:
 
 
 def _size(machine: Machine, spec: Any, budget: str) -> float:
+    """PEs, or the whole area: with what a published total leaves out, which is on the chip, too."""
     found = machine.resources(spec)
     if budget == "pes":
         return float(found.pes)
-    if found.area_um2 is None:
+    if found.whole_area_um2 is None:
         raise SpecError(
             f"--budget area: no area of {machine.name!r} is published; use --budget pes or none"
         )
-    return found.area_um2
+    return found.whole_area_um2
+
+
+def _arrays(pes: float) -> Iterator[tuple[int, int]]:
+    """Rows and columns of every array of an allowed aspect ratio that has about so many PEs."""
+    for short in range(1, isqrt(int(pes)) + 2):
+        for long in {int(pes) // short, int(pes) // short + 1}:
+            long = min(max(long, short), MAX_ASPECT * short)
+            yield short, long
+            yield long, short
 
 
 def rescale(machine: Machine, spec: Any, base: tuple[Machine, Any], budget: str) -> Any:
     """Return `spec` with the array whose size comes nearest to the base machine's.
 
-    Every rows x cols with an aspect ratio of at most 2 is tried; ties go to the squarer one.
-    Buffers stay as they are.
+    An array that is as large stays as it is. Otherwise aspect ratios of at most 2 are tried; of
+    arrays that come as near, the one that lies as the array does now (tall or wide), then the
+    squarest. Buffers stay as they are.
 
     Parameters
     ----------
@@ -44,8 +56,8 @@ def rescale(machine: Machine, spec: Any, base: tuple[Machine, Any], budget: str)
     Raises
     ------
     SpecError
-        An area is asked of a machine whose area is not published, or a machine has no ``pe.rows``
-        and ``pe.cols``.
+        An area is asked of a machine whose area is not published, a machine has no ``pe.rows`` and
+        ``pe.cols``, or it can have no array of that size.
     """
     if array_of(spec) is None:
         raise SpecError(
@@ -53,13 +65,22 @@ def rescale(machine: Machine, spec: Any, base: tuple[Machine, Any], budget: str)
             " rescale; use --budget none"
         )
     target = _size(*base, budget)
-    smallest, per_pe = _size(machine, _resized(spec, 1, 1), budget), 0.0
+    if _size(machine, spec, budget) == target:
+        return spec
+    smallest = _size(machine, _resized(spec, 1, 1), budget)
     per_pe = _size(machine, _resized(spec, 1, 2), budget) - smallest
-    best: tuple[float, float, int, int] | None = None
-    for rows in range(1, MAX_SIDE + 1):
-        for cols in range(rows, min(MAX_SIDE, int(rows * MAX_ASPECT)) + 1):
-            size = smallest + (rows * cols - 1) * per_pe
-            candidate = (abs(size - target), cols / rows, rows, cols)
-            best = candidate if best is None else min(best, candidate)
-    assert best is not None
-    return _resized(spec, best[2], best[3])
+
+    def rank(array: tuple[int, int]) -> tuple[float, bool, float, int]:
+        rows, cols = array
+        turned = (rows > cols) != (spec.pe.rows > spec.pe.cols)
+        off = abs(smallest + (rows * cols - 1) * per_pe - target)
+        return off, turned, max(array) / min(array), rows
+
+    rows, cols = min(_arrays(max(1.0, 1 + (target - smallest) / per_pe)), key=rank)
+    try:
+        return _resized(spec, rows, cols)
+    except ValueError as error:
+        reason = str(error).partition("Value error, ")[2].partition(" [type")[0] or "not possible"
+        raise SpecError(
+            f"--budget {budget}: {machine.name!r} would need {rows} x {cols} PEs: {reason}"
+        ) from error

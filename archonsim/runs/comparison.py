@@ -180,6 +180,38 @@ def every_pair(
     return ComparisonScenario(scenarios=scenarios, base=base, budget=budget)
 
 
+def named_pairs(
+    pairs: Sequence[str], settings: Settings, *, base: str | None = None, budget: str = "none"
+) -> ComparisonScenario:
+    """Return workloads each on a machine of its own.
+
+    So a network made for one machine is compared with the network that one would run on another.
+
+    Parameters
+    ----------
+    pairs : sequence of str
+        ``WORKLOAD:ARCH``, one by one or separated by commas.
+    settings, base, budget
+        As of :func:`every_pair`.
+
+    Raises
+    ------
+    SpecError
+        A pair is none, or as :func:`every_pair`.
+    """
+    found = []
+    for text in (part.strip() for one in pairs for part in one.split(",")):
+        work, colon, arch = text.rpartition(":")
+        if not (colon and work.strip() and arch.strip()):
+            raise SpecError(
+                f"--pair {text!r}: write WORKLOAD:ARCH, for example mobilenetv2_c10:dense"
+            )
+        found.append((work.strip(), arch.strip()))
+    changes = by_arch(settings.set, list(dict.fromkeys(arch for _, arch in found)))
+    scenarios = tuple(settings.on(arch, work, set=changes[arch]) for work, arch in found)
+    return ComparisonScenario(scenarios=scenarios, base=base, budget=budget)
+
+
 def by_arch(overrides: Overrides, archs: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Sort changes ``ARCH.KEY=VALUE`` by architecture.
 

@@ -74,6 +74,11 @@ class Resources:
         return sum(part.all_um2 for part in self.parts if not part.counted)
 
     @property
+    def whole_area_um2(self) -> float | None:
+        """Area with what the published total leaves out; None where nothing is published."""
+        return sum(part.all_um2 for part in self.parts) if self.parts else None
+
+    @property
     def pe_area_um2(self) -> float:
         """Area of one PE."""
         return sum(part.area_um2 for part in self.parts if part.in_pe)

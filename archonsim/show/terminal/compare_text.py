@@ -61,6 +61,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     if any(row.extra_area_mm2 for row in comparison.rows):
         notes.append(
             "\narea in brackets: ARCHON's prediction GLB, which the published total leaves out"
+            + ("; the budget counts it" if comparison.budget == "area" else "")
         )
     for line in comparison.warnings:
         notes.append(f"\n{line}", style="yellow")
