@@ -35,7 +35,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Literal
 
-from archonsim.dataflow.systolic import Gemm, layer_cycles
+from archonsim.dataflow.systolic import Gemm, layer_cycles, least_cycles
 from archonsim.network.layer import Layer
 
 FuseTiming = Literal["public", "paper", "corrected"]
@@ -112,9 +112,10 @@ def _half_pixel_cycles(layer: Layer, rows: int, cols: int) -> int:
 
 
 def fuse_cycles(layer: Layer, rows: int, cols: int, timing: FuseTiming = "public") -> int:
-    """Compute cycles of any layer on the array with broadcast wires."""
+    """Compute cycles of any layer on the array with broadcast wires, no less than its work takes."""
+    least = least_cycles(layer, rows, cols)
     if is_line(layer):
-        return _line_cycles(layer, rows, cols, timing)
+        return max(least, _line_cycles(layer, rows, cols, timing))
     if timing == "paper":
-        return _half_pixel_cycles(layer, rows, cols)
+        return max(least, _half_pixel_cycles(layer, rows, cols))
     return layer_cycles(layer, rows, cols, "os", "fuseconv")

@@ -23,7 +23,9 @@ Cycles of one fold with r x c of the R x C PEs in use, T steps of time:
     edge. For a full fold that is what an RTL array took (os T + 2R + C - 1); its ws took R more,
     two cycles for each hop of a partial sum, where ours takes one (own decision).
 
-Folds follow one another without overlap. A grouped or depthwise layer runs a group at a time.
+Folds follow one another without overlap. A grouped or depthwise layer runs a group at a time; as
+SCALE-Sim knows no groups, each is a run of its own, less one in ``scalesim``. A layer takes no less
+than its work, MACs / PEs (own decision): on one PE, ``scalesim`` would take less.
 """
 
 from __future__ import annotations
@@ -148,6 +150,12 @@ def fold(
 def layer_cycles(
     layer: Layer, rows: int, cols: int, dataflow: Dataflow = "os", timing: Timing = "scalesim"
 ) -> int:
-    """Compute cycles of a layer, all groups one after the other."""
+    """Compute cycles of a layer, all groups one after the other, and no less than its work takes."""
     gemm = Gemm.of(layer)
-    return gemm.groups * fold(gemm, rows, cols, dataflow, timing).cycles
+    taken = gemm.groups * fold(gemm, rows, cols, dataflow, timing).cycles
+    return max(taken, least_cycles(layer, rows, cols))
+
+
+def least_cycles(layer: Layer, rows: int, cols: int) -> int:
+    """Cycles in which all PEs, one MAC each a cycle, could do a layer."""
+    return -(-layer.macs // (rows * cols))

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import lcm
 from typing import Any
 
 from archonsim.engine.contract import Phase
@@ -47,10 +48,18 @@ class QueueServer:
     """A channel or port: moves the head of its queue, a tick at a time."""
 
     def __init__(
-        self, rate: Fraction, latency: int = 0, burst: int = 1, turnaround: int = 0
+        self,
+        rate: Fraction,
+        latency: Fraction | int = 0,
+        burst: int = 1,
+        turnaround: Fraction | int = 0,
     ) -> None:
-        self.per_cycle, self._per_word = rate.numerator, rate.denominator
-        self._latency, self._burst, self._turnaround = latency, burst, turnaround * self.per_cycle
+        # A tick divides a word's time, the latency and the turnaround.
+        self.per_cycle = lcm(rate.numerator, latency.denominator, turnaround.denominator)
+        self._per_word = int(self.per_cycle / rate)
+        self._latency = int(latency * self.per_cycle)
+        self._turnaround = int(turnaround * self.per_cycle)
+        self._burst = burst
         self._queue: deque[Job] = deque()
         self._left = 0
         self._idle_from, self._last = 0, ""
@@ -75,14 +84,14 @@ class QueueServer:
                     continue
                 job.started, job.first, self._left, self._last = (
                     tick,
-                    cycle + self._latency,
+                    (tick + self._latency) // self.per_cycle,
                     job.ticks,
                     job.direction,
                 )
             self._left -= 1
             if not self._left:
                 job.free = cycle + 1
-                job.arrived = job.free + self._latency
+                job.arrived = -(-(tick + 1 + self._latency) // self.per_cycle)
                 self._idle_from = tick + 1
                 self._queue.popleft()
 
@@ -131,9 +140,9 @@ class StepPhase:
         self._burst = dram.burst_words
         self._dram = QueueServer(
             dram.words_per_cycle(clock_mhz),
-            dram.latency_cycles,
+            dram.latency(clock_mhz),
             dram.burst_words,
-            dram.turnaround_cycles,
+            dram.turnaround(clock_mhz),
         )
         self._ports = {
             (name, direction): QueueServer(Fraction(words))

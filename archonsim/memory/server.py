@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import lcm
 from typing import NamedTuple, Protocol
 
 from archonsim.stats.counts import Direction
@@ -74,28 +75,32 @@ class RateServer:
     ----------
     words_per_cycle : Fraction or None
         None: unlimited, transfers take no time.
-    latency_cycles : int
+    latency_cycles : int or Fraction
         Added behind the server; transfers overlap in it.
     burst_words : int
         Transfers are rounded up to a multiple.
-    turnaround_cycles : int
+    turnaround_cycles : int or Fraction
         The server idles so long between a read and a write, and back.
     """
 
     def __init__(
         self,
         words_per_cycle: Fraction | None,
-        latency_cycles: int = 0,
+        latency_cycles: Fraction | int = 0,
         burst_words: int = 1,
-        turnaround_cycles: int = 0,
+        turnaround_cycles: Fraction | int = 0,
     ) -> None:
-        # Time is kept in parts of a cycle, of which a word takes a whole number.
-        self.ticks_per_cycle = 1 if words_per_cycle is None else words_per_cycle.numerator
-        self._ticks_per_word = 0 if words_per_cycle is None else words_per_cycle.denominator
-        self._latency = 0 if words_per_cycle is None else latency_cycles
-        self._turnaround = (
-            0 if words_per_cycle is None else turnaround_cycles * self.ticks_per_cycle
-        )
+        # Time is kept in parts of a cycle, of which a word, latency and turnaround take a whole
+        # number each.
+        word, latency, turnaround = Fraction(0), Fraction(0), Fraction(0)
+        if words_per_cycle is not None:
+            word = 1 / words_per_cycle
+            latency, turnaround = Fraction(latency_cycles), Fraction(turnaround_cycles)
+        ticks = lcm(word.denominator, latency.denominator, turnaround.denominator)
+        self.ticks_per_cycle = ticks
+        self._ticks_per_word = int(word * ticks)
+        self._latency = int(latency * ticks)
+        self._turnaround = int(turnaround * ticks)
         self._burst = burst_words
         self._free_at = 0
         self._direction: Direction | None = None
@@ -113,8 +118,12 @@ class RateServer:
         start = max(at * self.ticks_per_cycle, earliest)
         self._free_at = start + self.in_bursts(words) * self._ticks_per_word
         self.last_span = start, self._free_at
-        free = -(-self._free_at // self.ticks_per_cycle)
-        return Slot(start // self.ticks_per_cycle + self._latency, free, free + self._latency)
+        ticks, latency = self.ticks_per_cycle, self._latency
+        return Slot(
+            (start + latency) // ticks,
+            -(-self._free_at // ticks),
+            -(-(self._free_at + latency) // ticks),
+        )
 
     def in_bursts(self, words: int) -> int:
         """Round `words` up to whole bursts."""

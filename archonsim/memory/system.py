@@ -41,7 +41,7 @@ def _dram(spec: DramSpec, clock_mhz: float) -> Server:
     if spec.model == "banks":
         return BankServer(device, clock_mhz)
     rate = None if spec.model == "unlimited" else spec.words_per_cycle(clock_mhz)
-    return RateServer(rate, spec.latency_cycles, spec.burst_words, spec.turnaround_cycles)
+    return RateServer(rate, spec.latency(clock_mhz), spec.burst_words, spec.turnaround(clock_mhz))
 
 
 def _ports(spec: BufferSpec) -> dict[str, Server]:

@@ -14,10 +14,8 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from archonsim.spec.parts import CONFIG, WORD_BITS, Count
+from archonsim.spec.parts import CONFIG, WORD_BITS, Count, Nanoseconds
 from archonsim.spec.shipped import load_shipped
-
-Nanoseconds = Annotated[float, Field(ge=0, le=1e5, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -155,4 +153,6 @@ def say_dram(dram: Mapping[str, Any]) -> str:
         return "unlimited"
     if dram["model"] == "banks":
         return f"{dram['device']} with banks and rows, at most {rate:.1f} GB/s"
-    return f"{rate:g} GB/s, {dram['latency_cycles']} cycles latency"
+    cycles = dram.get("latency_cycles")
+    latency = f"{dram['latency_ns']:g} ns" if cycles is None else f"{cycles} cycles"
+    return f"{rate:g} GB/s, {latency} latency"

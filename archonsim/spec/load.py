@@ -326,6 +326,8 @@ def to_toml(table: Table, prefix: str = "") -> str:
         name = _toml_key(key)
         if isinstance(value, dict):
             inner.append(f"\n[{prefix}{name}]\n{to_toml(value, f'{prefix}{name}.')}")
+        elif value is None:
+            continue  # TOML has no word for what is not given
         else:
             lines.append(f"{name} = {_toml_value(value)}\n")
     return "".join(lines + inner)

@@ -19,6 +19,8 @@ Size = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
 Rate = Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
+Nanoseconds = Annotated[float, Field(ge=0, le=1e5, allow_inf_nan=False)]
+
 CONFIG = ConfigDict(extra="forbid")
 WORD_BITS = 16
 
@@ -37,14 +39,19 @@ class DramSpec:
         Of the model ``banks``: ``lpddr4-3200``, ``ddr4-2400``, ``hbm2``, or a TOML file like these.
     gigabytes_per_second : float
         Peak bandwidth of the model ``fixed``; 25.6 is 64-bit LPDDR4-3200 (own decision).
-    latency_cycles : int
+    latency_ns : float
         Of the model ``fixed``: from the end of a transfer's slot on the channel to its data on chip
-        (own decision: 100 ns at 500 MHz).
+        (100: own decision).
+    latency_cycles : int or None
+        The same in cycles of the array's clock, however fast that is; where given, it goes before
+        `latency_ns`.
     burst_words : int
         Of the model ``fixed``: transfers are rounded up to this many 16-bit words.
-    turnaround_cycles : int
-        Of the model ``fixed``: idle cycles of the channel between a read and a write, and back (own
-        decision: 16 ns at 500 MHz).
+    turnaround_ns : float
+        Of the model ``fixed``: the channel idles so long between a read and a write, and back (16
+        in the presets: own decision).
+    turnaround_cycles : int or None
+        The same in cycles of the array's clock; where given, it goes before `turnaround_ns`.
     write_queue_words : int
         Writes wait in the controller until there are so many words of them, then go out together,
         so that the channel does not turn around for each; 0: they go out at once.
@@ -66,9 +73,11 @@ class DramSpec:
     model: Literal["fixed", "banks", "unlimited"] = "fixed"
     device: str = "lpddr4-3200"
     gigabytes_per_second: Rate
-    latency_cycles: Size
+    latency_ns: Nanoseconds = 100.0
+    latency_cycles: Size | None = None
     burst_words: Count
-    turnaround_cycles: Size = 0
+    turnaround_ns: Nanoseconds = 0.0
+    turnaround_cycles: Size | None = None
     write_queue_words: Size = 0
     free: tuple[str, ...] = ()
 
@@ -81,6 +90,20 @@ class DramSpec:
             / bytes_per_word
             / Fraction(str(clock_mhz))
         )
+
+    def latency(self, clock_mhz: float) -> Fraction:
+        """Latency of the model ``fixed`` in cycles of the array's clock, exactly."""
+        return _cycles(self.latency_cycles, self.latency_ns, clock_mhz)
+
+    def turnaround(self, clock_mhz: float) -> Fraction:
+        """Turnaround of the model ``fixed`` in cycles of the array's clock, exactly."""
+        return _cycles(self.turnaround_cycles, self.turnaround_ns, clock_mhz)
+
+
+def _cycles(cycles: int | None, nanoseconds: float, clock_mhz: float) -> Fraction:
+    if cycles is not None:
+        return Fraction(cycles)
+    return Fraction(str(nanoseconds)) * Fraction(str(clock_mhz)) / 1000
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

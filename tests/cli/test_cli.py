@@ -128,7 +128,7 @@ def test_each_model_of_dram_is_named_as_what_it_is(
         assert run_command(["run", "-a", "archon", "-w", str(trace), *sets]) == 0
         return next(line for line in capsys.readouterr().out.splitlines() if " MHz; " in line)
 
-    assert "DRAM 25.6 GB/s, 50 cycles latency" in footer()
+    assert "DRAM 25.6 GB/s, 100 ns latency" in footer()
     assert "DRAM hbm2 with banks and rows, at most 238.9 GB/s" in footer(
         "dram.model=banks", "dram.device=hbm2"
     )

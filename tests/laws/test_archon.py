@@ -255,6 +255,7 @@ CHANGES = {
     "prediction_glb.read_words_per_cycle": 1, "prediction_glb.write_words_per_cycle": 1,
     "dram.model": "unlimited", "dram.gigabytes_per_second": 5.0, "dram.latency_cycles": 7,
     "dram.burst_words": 512, "dram.free": ["weight"], "dram.turnaround_cycles": 20,
+    "dram.latency_ns": 7.0, "dram.turnaround_ns": 40.0,
     "dram.write_queue_words": 100_000, "dram.device": "hbm2", "glb.banks": 2, "glb.entry_words": 1,
     "prediction_glb.banks": 2, "prediction_glb.entry_words": 32, "dma.tile_buffers": 3,
     "dma.chunk_words": 16, "dma.stream_chunks": 1, "lane_order": "fixed", "skip_empty_groups": True,

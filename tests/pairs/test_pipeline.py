@@ -74,9 +74,11 @@ TILES = st.lists(
 DRAMS = st.builds(
     DramSpec,
     gigabytes_per_second=st.sampled_from([0.7, 1.0, 1.6, 3.0, 4.0]),
-    latency_cycles=st.integers(0, 9),
+    latency_ns=st.sampled_from([0.0, 2.0, 3.0, 5.3, 11.0]),
+    latency_cycles=st.none() | st.integers(0, 9),
     burst_words=st.sampled_from([1, 4]),
-    turnaround_cycles=st.integers(0, 5),
+    turnaround_ns=st.sampled_from([0.0, 1.0, 4.7]),
+    turnaround_cycles=st.none() | st.integers(0, 5),
     write_queue_words=st.sampled_from([0, 16, 64, 1000]),
 )
 BUFFERS = st.builds(

@@ -11,7 +11,8 @@ Masks do not enter it, DRAM never limits, and phases add up::
 Source: closed forms fitted to the stored results of the authors' simulator; exact for every
 FusioNet and MobileNetV2 block. For ShuffleNet it takes C/G input channels an output, too, though
 the shuffle between PW1 and PW2 makes each depend on all C. Where PEs do not divide the last two, we
-round up (own decision; the authors' cases all divide).
+round up (own decision; the authors' cases all divide). Predictions round down, as published, so
+that their utilization can exceed 1 by less than a cycle's share; one takes a cycle at least.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def _stats(cycles: int, *, macs: int = 0, adds: int = 0, possible: int = 0) -> P
 
 
 def predict_cycles(macs: int, spec: ArchonSpec) -> int:
-    """Cycles of a prediction of `macs` ternary additions."""
-    return macs // (spec.pe.count * spec.pe.beat_candidates)
+    """Cycles of a prediction of `macs` ternary additions: rounded down as published, at least one."""
+    return max(1, macs // (spec.pe.count * spec.pe.beat_candidates))
 
 
 def _predict(layer: Layer, spec: ArchonSpec) -> PhaseStats:
