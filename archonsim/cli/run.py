@@ -41,7 +41,9 @@ def run(
     ] = None,
     nnz: Annotated[
         str | None,
-        typer.Option(help="Short for --set nnz=...: weights, density or ics21 (sparse)."),
+        typer.Option(
+            help="Short for --set nnz=...: weights, density, ics21, or a CSV or NPZ file (sparse)."
+        ),
     ] = None,
     breakdown: Annotated[
         Breakdown | None,

@@ -112,7 +112,7 @@ def _half_pixel_cycles(layer: Layer, rows: int, cols: int) -> int:
 
 
 def fuse_cycles(layer: Layer, rows: int, cols: int, timing: FuseTiming = "public") -> int:
-    """Compute cycles of any layer on the array with broadcast wires, no less than its work takes."""
+    """Compute cycles of any layer on the array with broadcast wires, at least its work."""
     least = least_cycles(layer, rows, cols)
     if is_line(layer):
         return max(least, _line_cycles(layer, rows, cols, timing))

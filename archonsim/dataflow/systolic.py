@@ -150,7 +150,7 @@ def fold(
 def layer_cycles(
     layer: Layer, rows: int, cols: int, dataflow: Dataflow = "os", timing: Timing = "scalesim"
 ) -> int:
-    """Compute cycles of a layer, all groups one after the other, and no less than its work takes."""
+    """Compute cycles of a layer, all groups one after the other, and at least its work."""
     gemm = Gemm.of(layer)
     taken = gemm.groups * fold(gemm, rows, cols, dataflow, timing).cycles
     return max(taken, least_cycles(layer, rows, cols))

@@ -104,6 +104,14 @@ class Machine(Protocol):
         """How many times one simulated image calls ``on_step``."""
 
 
+@runtime_checkable
+class Remarking(Protocol):
+    """A machine that has more to say about a run than what all of its runs contain."""
+
+    def remarks(self, workload: Workload, spec: Any) -> tuple[str, ...]:
+        """Return lines that stand with what a run includes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Densities:
     """What the cost of a fused block depends on beside its shape.

@@ -9,7 +9,7 @@ from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import MaskError, WorkloadError
 from archonsim.machines import running
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.protocol import Machine
+from archonsim.machines.protocol import Machine, Remarking
 from archonsim.network.workload import Workload
 from archonsim.result.report import Report, build
 from archonsim.spec.load import to_table
@@ -122,6 +122,7 @@ def simulate(
             watching = SILENT if results else observer
             results.append(simulation.run(image_inputs(workload, policy, image), on_step, watching))
     ideal = fidelity == "ideal"
+    remarks = machine.remarks(workload, spec) if isinstance(machine, Remarking) else ()
     return build(
         arch=machine.name,
         workload=workload,
@@ -132,6 +133,9 @@ def simulate(
         results=results,
         clock_mhz=spec.clock_mhz,
         machine=to_table(spec),
-        includes=machine.ideal_includes if ideal else included(machine, workload),
+        includes=(
+            *(machine.ideal_includes if ideal else included(machine, workload)),
+            *remarks,
+        ),
         excludes=machine.ideal_excludes if ideal else machine.excludes,
     )

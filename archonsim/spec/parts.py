@@ -63,8 +63,10 @@ class DramSpec:
     needs: ClassVar[Needs] = {
         "device": ("model", ("banks",)),
         "gigabytes_per_second": ("model", ("fixed",)),
+        "latency_ns": ("model", ("fixed",)),
         "latency_cycles": ("model", ("fixed",)),
         "burst_words": ("model", ("fixed",)),
+        "turnaround_ns": ("model", ("fixed",)),
         "turnaround_cycles": ("model", ("fixed",)),
         "write_queue_words": ("model", ("fixed", "banks")),
         "free": ("model", ("fixed", "banks")),

@@ -100,7 +100,7 @@ def test_the_free_space_never_costs(name: str, fidelity: str, speed: float) -> N
 
 
 def test_ports_of_pads_never_cost_with_a_mapping_that_stays() -> None:
-    """What the mapper chooses for other ports may wait for DRAM otherwise; its compute cycles fall."""
+    """What the mapper chooses for other ports may wait for DRAM; its compute cycles fall."""
     work = network("mobilenetv2_c10-ics21")
     one, two, four = (
         layers("dense", work, "mapping=ics21", f"pe.pad_writes_per_cycle={ports}")
@@ -129,7 +129,7 @@ LOADS = 3
 def test_longer_bursts_gain_a_burst_of_each_load_at_most(
     name: str, speed: float, latency: int, burst: int, times: int
 ) -> None:
-    """The first tile's loads come in pieces of whole bursts: longer ones leave more for later pieces.
+    """The first tile's loads come in pieces of whole bursts: longer ones leave more for later.
 
     So a longer burst may start a phase earlier, by less than a burst of each load; it moves no
     fewer words.

@@ -33,7 +33,7 @@ def _stats(cycles: int, *, macs: int = 0, adds: int = 0, possible: int = 0) -> P
 
 
 def predict_cycles(macs: int, spec: ArchonSpec) -> int:
-    """Cycles of a prediction of `macs` ternary additions: rounded down as published, at least one."""
+    """Cycles of a prediction of `macs` ternary additions: rounded down as published, but 0."""
     return max(1, macs // (spec.pe.count * spec.pe.beat_candidates))
 
 

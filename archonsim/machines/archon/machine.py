@@ -81,8 +81,8 @@ class ArchonMachine:
             " transfers"
         ),
         (
-            "time for masks that the prediction buffers cannot keep, unless mask_fetch=charged:"
-            " --stats counts their words"
+            "time and energy of masks that the prediction buffers cannot keep, unless"
+            " mask_fetch=charged: --stats counts their words"
         ),
     )
     ideal_includes = (

@@ -11,6 +11,7 @@ from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import OnStep
 from archonsim.machines.row_stationary.energy import count_actions, energy_of
+from archonsim.machines.row_stationary.hint import space_hint
 from archonsim.machines.row_stationary.layers import MappedLayer, map_choices, map_layers
 from archonsim.machines.row_stationary.run import (
     ideal_result,
@@ -68,6 +69,10 @@ class DenseMachine:
     def resources(self, spec: RowStationarySpec) -> Resources:
         """PEs, buffers and area."""
         return row_stationary_resources(spec)
+
+    def remarks(self, workload: Workload, spec: RowStationarySpec) -> tuple[str, ...]:
+        """Say where the published space of mappings costs much."""
+        return space_hint(workload, spec)
 
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""

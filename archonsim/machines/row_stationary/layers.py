@@ -71,12 +71,21 @@ def map_layers(workload: Workload, spec: RowStationarySpec) -> list[MappedLayer]
     ]
 
 
-def map_choices(workload: Workload, spec: RowStationarySpec) -> list[tuple[MappedLayer, ...]]:
+def map_choices(
+    workload: Workload, spec: RowStationarySpec, *, free: bool = False
+) -> list[tuple[MappedLayer, ...]]:
     """Map every compute layer in each way that may turn out to be the quickest.
 
     The mapper knows neither DRAM's time nor where zeros are. In the free space it finds mappings of
     fewer compute cycles that can take more time with both, so the published space's best is a
     choice as well: whoever runs the layer takes the quicker one, and a larger space never costs.
+
+    Parameters
+    ----------
+    workload : Workload
+    spec : RowStationarySpec
+    free : bool
+        Look into the free space, too, whatever `spec` says; its mapping comes first.
 
     Raises
     ------
@@ -86,14 +95,14 @@ def map_choices(workload: Workload, spec: RowStationarySpec) -> list[tuple[Mappe
     hierarchy = spec.hierarchy()
     book = None if spec.mapping == "search" else open_book(spec.mapping)
     mapped = []
-    spaces = (True, False) if spec.space == "free" else (False,)
+    spaces = (True, False) if free or spec.space == "free" else (False,)
     for step in layer_steps(workload):
         layer = step.layer
         problem = Problem.of(layer)
         found = (
             [book.find(layer.name, problem)]
             if book
-            else [best_mapping(problem, hierarchy, free) for free in spaces]
+            else [best_mapping(problem, hierarchy, space) for space in spaces]
         )
         where = f"layer {layer.name}, mapping {spec.mapping}"
         mapped.append(

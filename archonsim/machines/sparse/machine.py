@@ -10,6 +10,7 @@ from archonsim.errors import MaskError
 from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import OnStep
+from archonsim.machines.row_stationary.hint import space_hint
 from archonsim.machines.row_stationary.layers import MappedLayer, map_choices
 from archonsim.machines.row_stationary.run import (
     ideal_result,
@@ -19,16 +20,20 @@ from archonsim.machines.row_stationary.run import (
 )
 from archonsim.machines.row_stationary.tiles import layer_phase, tile_count
 from archonsim.machines.sparse.energy import with_energy, with_published_energy
+from archonsim.machines.sparse.given import read_given
 from archonsim.machines.sparse.published import published_layers
-from archonsim.machines.sparse.spec import SparseSpec
+from archonsim.machines.sparse.spec import NNZ, SparseSpec
 from archonsim.machines.sparse.work import (
     Alive,
     LayerWork,
     balanced_work,
+    density_of,
+    given_work,
     published_work,
     weight_words,
     weights_work,
 )
+from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
 from archonsim.trace.image import ImageInputs
@@ -100,6 +105,22 @@ class SparseMachine:
         """PEs, buffers and area: the dense array's, as published for both."""
         return row_stationary_resources(spec)
 
+    def remarks(self, workload: Workload, spec: SparseSpec) -> tuple[str, ...]:
+        """Say how many layers have zeros to skip, and by what."""
+        source = WorkSource(workload, spec)
+        layers = [step.layer for step in layer_steps(workload)]
+        pruned = sum(source.pruned(layer) for layer in layers)
+        nnz = "density" if spec.nnz == "weights" and workload.trace is None else spec.nnz
+        by = {"weights": "their own", "ics21": "as ICS'21 measured or published"}.get(nnz, nnz)
+        if nnz == "density":
+            keys = ("pointwise", "depthwise", "conv", "fc")
+            by = ", ".join(f"{key} {getattr(spec, f'{key}_density'):g}" for key in keys)
+            by = f"balanced at densities {by}"
+        return (
+            f"zero weights skipped in {pruned} of {len(layers)} layers ({by})",
+            *space_hint(workload, spec),
+        )
+
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""
         return len(layer_steps(workload))
@@ -111,13 +132,29 @@ class WorkSource:
     def __init__(self, workload: Workload, spec: SparseSpec) -> None:
         self._trace, self._spec, self._workload = workload.trace, spec, workload.name
         self._published = published_layers(workload.name) if spec.nnz == "ics21" else {}
+        self._given = {} if spec.nnz in NNZ else read_given(spec.nnz, workload)
+
+    def pruned(self, layer: Layer) -> bool:
+        """Whether some of a layer's weights are zero and skipped."""
+        spec, given = self._spec, self._given.get(layer.name)
+        if spec.nnz == "ics21":
+            return layer.name in self._published
+        if spec.nnz not in NNZ:
+            if given is None or given.ndim != 0:
+                return given is not None
+            return int(given) < layer.weights
+        if spec.nnz == "density" or self._trace is None:
+            return density_of(layer, spec) < 1
+        return not self._trace.layer(layer.name).weight.all()
 
     def weights_only(self, mapped: MappedLayer) -> LayerWork:
         """Passes of a layer when no activation is skipped."""
         if self._spec.nnz == "ics21":
             return published_work(mapped, self._published.get(mapped.layer.name), self._spec)
+        if self._spec.nnz not in NNZ:
+            return given_work(mapped, self._given.get(mapped.layer.name), self._spec)
         if self._spec.nnz == "density" or self._trace is None:
-            return balanced_work(mapped, self._spec)
+            return balanced_work(mapped, density_of(mapped.layer, self._spec))
         return weights_work(mapped, self._trace.layer(mapped.layer.name).weight, self._spec)
 
     def with_energy(self, result: PhaseResult, mapped: MappedLayer, work: LayerWork) -> PhaseResult:
@@ -153,7 +190,8 @@ class SparseSimulation:
             raise MaskError(
                 f"workload {workload.name!r} has shapes only, and the sparse array counts the zeros"
                 " of its weights: use a workload file, --set nnz=density for balanced zeros at"
-                " given densities, or --set nnz=ics21 for what ICS'21 measured"
+                " given densities, --set nnz=FILE for counts or masks of your own, or --set"
+                " nnz=ics21 for what ICS'21 measured"
             )
         self._spec = spec
         self._source = WorkSource(workload, spec)

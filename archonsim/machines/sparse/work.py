@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.dataflow.passes import PassGrid, pass_counts, pass_grid
+from archonsim.errors import SpecError
 from archonsim.machines.row_stationary.layers import MappedLayer
 from archonsim.machines.sparse.published import PublishedLayer, measured_work
 from archonsim.machines.sparse.spec import SparseSpec
+from archonsim.network.layer import Layer
 from archonsim.pe.pass_kernel import Work, masked_work, pass_ends, weight_work
 
 Ints = NDArray[np.int64]
 Alive = NDArray[np.uint8]
 
-#: Roles of the layers that are pruned in a network given by shapes only.
+#: Roles of the layers that ICS'21 pruned, and the key of their density.
 PRUNED = {"pw1": "pointwise_density", "pw2": "pointwise_density", "dw": "depthwise_density"}
 
 
@@ -109,16 +111,23 @@ def dense_work(mapped: MappedLayer) -> LayerWork:
     return LayerWork(EvenPasses(passes, mapped.cycles), mapped.macs, 1.0, beyond="ports")
 
 
-def balanced_work(mapped: MappedLayer, spec: SparseSpec) -> LayerWork:
-    """A layer of which only the density is known: every PE has the same share in every pass.
+def density_of(layer: Layer, spec: SparseSpec) -> float:
+    """Share of a layer's weights that are not zero, by its kind.
 
     A density that the layer's shape states (N:M) goes before those of the machine's description.
     """
-    layer = mapped.layer
     if layer.sparsity is not None:
-        density = layer.kept_weights / layer.weights
-    else:
-        density = getattr(spec, PRUNED[layer.role]) if layer.role in PRUNED else 1.0
+        return layer.kept_weights / layer.weights
+    if layer.kind == "depthwise":
+        return spec.depthwise_density
+    if layer.kind == "fc" or layer.role == "gemm":
+        return spec.fc_density
+    pointwise = layer.kernel_h == layer.kernel_w == 1
+    return spec.pointwise_density if pointwise else spec.conv_density
+
+
+def balanced_work(mapped: MappedLayer, density: float) -> LayerWork:
+    """A layer of which only the density is known: every PE has the same share in every pass."""
     if density == 1.0:
         return dense_work(mapped)
     passes, work = pass_counts(mapped.mapping)
@@ -141,13 +150,44 @@ def published_work(
         return dense_work(mapped)
     groups = mapped.problem.groups
     if published.matrix is None:
-        macs = balanced_work(mapped, spec).macs if published.macs is None else published.macs
+        macs = published.macs
+        if macs is None:
+            macs = balanced_work(mapped, density_of(mapped.layer, spec)).macs
         passes = dense_work(mapped).passes
         whole = np.arange(1, passes + 1) * mapped.cycles // passes
         ends = whole * published.cycles // mapped.cycles
         return LayerWork(ends, macs, macs / mapped.macs, "published")
     work = np.tile(measured_work(published.matrix), (1, groups))
     return _counted_work(work, int(work.sum()) / mapped.macs, spec)
+
+
+def given_work(mapped: MappedLayer, given: NDArray[Any] | None, spec: SparseSpec) -> LayerWork:
+    """A layer as a user's file gives it, see :mod:`archonsim.machines.sparse.given`.
+
+    Counts of each PE and pass are those of all groups, one after the other, or of one group that
+    stands for all.
+
+    Raises
+    ------
+    SpecError
+        Counts that the layer or the array cannot have.
+    """
+    if given is None:
+        return dense_work(mapped)
+    if given.ndim == 0:
+        return balanced_work(mapped, int(given) / mapped.layer.weights)
+    if given.ndim == 4:
+        return weights_work(mapped, given, spec)
+    groups, (pes, passes) = mapped.problem.groups, given.shape
+    if groups > 1 and passes == pass_counts(mapped.mapping)[0]:
+        given = np.tile(given, (1, groups))
+    macs = int(given.sum(dtype=np.int64))
+    if pes > spec.pe.count or macs > mapped.macs:
+        raise SpecError(
+            f"{spec.nnz}: {mapped.layer.name}: has {macs} products on {pes} PEs; the layer has"
+            f" {mapped.macs} and the array {spec.pe.count}"
+        )
+    return _counted_work(given, macs / mapped.macs, spec)
 
 
 def _counted_work(work: Work, density: float, spec: SparseSpec) -> LayerWork:
