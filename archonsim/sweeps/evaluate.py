@@ -93,11 +93,18 @@ def evaluate(task: Task) -> Figures:
     return {"status": "ok", "reason": "", **_figures(report)}
 
 
+def _keyed(line: str) -> str:
+    """Name a key alone: in a sweep its value is one of --param's as well as one of --set's."""
+    head, colon, rest = line.partition(": ")
+    return (head.replace("--set ", "") if line.startswith("--set ") else head) + colon + rest
+
+
 def infeasible(error: UserError) -> Figures:
     """Return what is known of a point that cannot run: why."""
-    return {"status": "infeasible", "reason": "; ".join(str(error).splitlines())} | dict.fromkeys(
-        (*count_columns(()), *OTHERS)
-    )
+    return {
+        "status": "infeasible",
+        "reason": "; ".join(map(_keyed, str(error).splitlines())),
+    } | dict.fromkeys((*count_columns(()), *OTHERS))
 
 
 def _figures(report: Report) -> Figures:
