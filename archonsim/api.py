@@ -41,7 +41,7 @@ Asking = TypeVar("Asking", bound=Callable[..., object])
 
 
 class SweepOptions(SharedOptions, total=False):
-    """Keywords of a sweep beside its own: `masks` may be several."""
+    """Keywords that a sweep passes on; `masks` may be several."""
 
     masks: Names
     jobs: int
@@ -78,7 +78,7 @@ def _shows(*described: type) -> Callable[[Asking], Asking]:
 
 
 def _whole(given: object, *others: object) -> None:
-    """Refuse further arguments beside a whole description."""
+    """Refuse further arguments next to a complete description."""
     if any(other for other in others):
         raise SpecError(
             f"a {type(given).__name__} is a whole description; change it with dataclasses.replace,"

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place, forced to disk, renamed."""
+"""Atomic writes: to a temporary file in the same folder, synchronised, then renamed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archonsim.errors import OutputError
 
 @contextlib.contextmanager
 def replacing(path: Path, *, make_folder: bool = True) -> Iterator[BinaryIO]:
-    """Open a file beside `path` that takes its place when all went well, and is gone otherwise.
+    """Open a temporary file that replaces `path` on success, and is removed otherwise.
 
     Parameters
     ----------

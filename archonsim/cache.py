@@ -1,9 +1,9 @@
 """Where the package keeps what is worth keeping between runs, and its own small JSON files there.
 
 The folder is ``$ARCHONSIM_CACHE_DIR``, else ``$XDG_CACHE_HOME/archonsim``, else
-``~/.cache/archonsim``. A file appears whole or not at all (it is written beside its place and
-renamed), so any number of processes may read and write at once; a damaged file, or one that belongs
-to another question, counts as absent, and a folder that cannot be written costs time only.
+``~/.cache/archonsim``. Files are written atomically, so any number of processes may read and write
+at once. A damaged file, or one with another key, counts as absent; a folder that cannot be written
+costs time only.
 
 numba and matplotlib keep files of their own, and numba refuses to define a kernel where it finds no
 place for them: :func:`settle` finds one before either is imported.
@@ -54,7 +54,7 @@ def is_usable(folder: Path) -> bool:
 def _private_temporary() -> Path:
     """Return a temporary folder of this user alone, the same one in each run.
 
-    Compiled code is loaded from it, so that one which somebody else could have made is not taken.
+    Compiled code is loaded from it, so a folder that another user could have made is not taken.
     """
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"archonsim-{user}"

@@ -1,4 +1,4 @@
-"""The version, for whoever writes it into files: the package's face would import from above."""
+"""The version, without an import of the package's interface."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from archonsim.cli.console import PlainConsole
 
 DELAY_SECONDS = 1.0
 
-#: For messages beside the result.
+#: For messages that are not the result.
 stderr = PlainConsole(stderr=True, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""``archonsim reproduce``: a paper's figures beside ours, cell by cell."""
+"""``archonsim reproduce``: published and simulated figures, cell by cell."""
 
 from __future__ import annotations
 

@@ -141,9 +141,9 @@ def _copies(axis, bounds, levels, axes, above, first):  # type: ignore[no-untype
 
 @njit(cache=True)
 def nest_counts(dims, bounds, levels, axes, stride_w, stride_h, keeps, own_inputs, counts):  # type: ignore[no-untyped-def]
-    """Fill ``counts : (levels, 3 kinds, 5) int64`` with words per instance, given ``keeps .
+    """Fill ``counts : (levels, 3 kinds, 5) int64`` with words per instance.
 
-    (levels, 3) bool``.
+    ``keeps : (levels, 3) bool`` says which level stores which kind.
 
     ``own_inputs`` says whether every output channel has an input map of its own (depthwise), or all
     share the inputs.
@@ -229,9 +229,9 @@ def nest_costs(  # type: ignore[no-untyped-def]
     reads,
     writes,
 ):
-    """Return (cycles, energies) of many nests that differ in their bounds, ``candidates .
+    """Return (cycles, energies) of many nests that differ in their bounds.
 
-    (n, loops)``.
+    ``candidates : (n, loops)`` holds the bounds.
     """
     cycles = np.empty(len(candidates), np.int64)
     energies = np.empty(len(candidates), np.float64)

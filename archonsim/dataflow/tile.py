@@ -38,10 +38,7 @@ class Tile:
 
 
 def _span(first: int, count: int, stride: int, before: int, kernel: int, size: int) -> int:
-    """Input pixels along one axis that windows ``first ..
-
-    First + count - 1`` touch inside the map.
-    """
+    """Input pixels along one axis, inside the map, that `count` windows from `first` on touch."""
     begin = first * stride - before
     end = (first + count - 1) * stride - before + kernel
     return max(0, min(end, size) - max(begin, 0))

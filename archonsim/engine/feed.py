@@ -52,8 +52,8 @@ class Feed:
         transfer : Transfer
             All words of the tile, from its buffer.
         ahead : int
-            Words of it that fit beside the current tile, so that they move while it is used; the
-            others wait until it is not used any more.
+            Words of it that fit in addition to the current tile and move while it is used; the rest
+            wait until it is not used any more.
         not_before : int
             Cycle from which the buffer has the data.
 

@@ -1,6 +1,6 @@
-"""What the engine tells whoever watches a run.
+"""Observers of a run: the engine reports its events to them.
 
-Watching changes nothing: observers are told, never asked.
+Observing changes no timing: observers return nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from archonsim.stats.timeline import Moves, Timeline
 
 
 class Observer:
-    """Is told what happens and does nothing with it: the default.
+    """The default observer, which ignores every event.
 
     Times are cycles; an end is the cycle after the last.
     """

@@ -16,7 +16,7 @@ from archonsim.spec.parts import BufferSpec
 from archonsim.vocabulary.components import Buffer
 from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
-#: Owner of the ports of buffers that a waterfall looks at beside the array, with no DRAM.
+#: Owner of the ports of buffers that a waterfall times with the array, without DRAM.
 PORTS = "ports"
 
 

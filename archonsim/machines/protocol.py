@@ -50,8 +50,8 @@ class Machine(Protocol):
         What its cycles contain and what they do not, in ``cycle`` fidelity; `ideal_includes` and
         `ideal_excludes` likewise.
     vocabulary : Vocabulary
-        Words of its own beside the common ones: causes of stalls, owners of cycles, components,
-        buffers, kinds of data. Optional in a plug-in that has none.
+        Words declared in addition to the common ones: causes of stalls, owners of cycles,
+        components, buffers, kinds of data. Optional in a plug-in that has none.
     """
 
     # Properties, so that a class attribute of a narrower type fits, too.
@@ -114,7 +114,7 @@ class Remarking(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Densities:
-    """What the cost of a fused block depends on beside its shape.
+    """What the cost of a fused block depends on, except its shape.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class Densities:
 
 @runtime_checkable
 class Fusing(Protocol):
-    """A machine that may run a block fused: what ``archonsim advise`` asks beside its runs."""
+    """A machine that may run a block fused: what ``archonsim advise`` needs in addition to runs."""
 
     def estimate_fused(self, block: Block, spec: Any, densities: Densities) -> float:
         """Estimate the cycles of a fused block in closed form."""

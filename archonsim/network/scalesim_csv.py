@@ -3,7 +3,7 @@
 Columns are read by their header, in any order, in SCALE-Sim's spellings and obvious synonyms
 (:data:`COLUMNS`); a column of another name is refused. Convolutions: IFMAP height and width
 (padding included), filter height and width, channels, filters and stride, and maybe a second stride
-for the columns, a batch, groups, padding on each side beside what the map includes, and dilation
+for the columns, a batch, groups, padding on each side that the map does not include, and dilation
 (which no machine models: only 1 is read). A name that contains ``DP`` is depthwise, as in
 SCALE-Sim, unless a column gives the groups: each channel has its own filters. GEMM: M, N, K (an M x
 K by K x N product), which becomes a 1x1 convolution over M pixels. Both: ``N:M`` sparsity of

@@ -298,7 +298,7 @@ def shipped_table(name: str) -> Table:
 
 
 def _own_table(path: Path, above: tuple[Path, ...]) -> Table:
-    """Read a user's table, laid over its ``base``: a file beside it, or a shipped table's name."""
+    """Read a user's table over its ``base``, a file in the same folder or a shipped table."""
     try:
         table = read_toml(path)
     except SpecError as error:

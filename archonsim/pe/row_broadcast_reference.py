@@ -4,7 +4,7 @@ Inputs move right through the PEs, a broadcast wire brings one tap's weight to a
 
 Stepped clock edge by clock edge, PE by PE. A row of Y PEs makes the outputs of Y neighbouring
 positions of a line. Inputs enter on the left, the one behind the last position first, so that PE j
-ends up beside its own window; after Y edges every PE holds the input of its last tap, and at each
+ends up next to its window; after Y edges every PE holds the input of its last tap, and at each
 of the next K edges the row multiplies by one broadcast weight, adds, and moves its inputs on.
 """
 

@@ -1,4 +1,4 @@
 """Published results, computed again.
 
-Every figure of a paper beside ours, its known defects marked.
+Every published figure with the simulated one, known defects marked.
 """

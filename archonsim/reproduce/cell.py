@@ -1,4 +1,4 @@
-"""One published figure beside ours, and all of a paper's together."""
+"""A published figure with the simulated one, and all figures of a paper."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Note:
     id, text : str
         Name, and what is wrong.
     corrected : str
-        What the figure beside the published one means.
+        What the simulated figure means.
     """
 
     id: str

@@ -173,7 +173,7 @@ class Comparison:
     def to_dict(self, *, runs: bool = False) -> dict[str, Any]:
         """Return the JSON form.
 
-        With `runs`, each row's whole result beside it, null where it could not run.
+        With `runs`, also each row's complete result, null where it could not run.
         """
         plain = dataclasses.replace(self, runs=None)
         tree = dataclasses.asdict(plain)

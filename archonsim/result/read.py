@@ -1,6 +1,6 @@
 """Results read back: every file is checked against the type of what it holds.
 
-A file that is no result, or a result that somebody changed by hand, is refused in one line that
+A file that is no result, or a result that was changed by hand, is refused in one line that
 names the file, the field, its value and what would be right.
 """
 

@@ -26,13 +26,13 @@ SCHEMA: Final = 1
 MANIFEST_NAME, CSV_NAME, PARQUET_NAME = "sweep.json", "results.csv", "results.parquet"
 WHAT = "the folder, sweep.json or results.csv of `archonsim sweep`"
 
-#: Columns that say what a point is, beside its parameters.
+#: Columns that identify a point, in addition to its parameters.
 HEAD = ("key", "arch", "workload", "digest", "fidelity", "masks", "seed", "images")
 STATUS = ("status", "reason")
-#: Columns of figures, beside ``stall.*`` and ``energy.*``.
+#: Columns of results, in addition to ``stall.*`` and ``energy.*``.
 COUNTED = ("cycles", "compute", "macs", "adds", "adds_possible", "dram_words")
 MEASURED = ("time_ms", "energy_uj")
-#: What tables hold beside these.
+#: Further columns.
 ABOUT = ("mask_source", "note", "version", "archonsim", "clock_mhz")
 
 OK, INFEASIBLE = "ok", "infeasible"
@@ -165,7 +165,7 @@ def table_of(path: Path) -> Path:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """Return what a sweep was asked, or None where no manifest lies beside its table.
+    """Return what a sweep was asked, or None without a manifest in the folder of its table.
 
     Raises
     ------

@@ -98,7 +98,7 @@ def simulate(
     on_step : function of a layer's or block's name
         Called when it is done, for progress.
     observer : Observer
-        Is told what happens in ``cycle`` fidelity, in the first image.
+        Gets the events of the first image, in ``cycle`` fidelity.
 
     Raises
     ------

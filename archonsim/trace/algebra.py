@@ -69,9 +69,9 @@ def quantise(x: Floats, predictor: PredictorTensors) -> Floats:
 def predict(
     block: Block, predictors: tuple[PredictorTensors, PredictorTensors], x: Floats
 ) -> tuple[Mask, Mask]:
-    """Return keep1 and keep2 as the predictors decide them for the block's input ``x .
+    """Return keep1 and keep2 as the predictors decide them.
 
-    (C, H, W)``.
+    ``x : (C, H, W)`` is the block's input.
     """
     first, second, _ = block.layers
     hidden = convolve(first, predictors[0], quantise(x, predictors[0]))

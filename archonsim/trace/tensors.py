@@ -18,7 +18,7 @@ Ternary = NDArray[np.int8]
 class LayerTensors:
     """A layer's weights as used.
 
-    Batch normalisation (or the bias) beside them as ``y = scale * conv(x) + shift``.
+    Batch normalisation (or the bias) separately, as ``y = scale * conv(x) + shift``.
 
     Attributes
     ----------

@@ -61,8 +61,8 @@ def write_workload(
 ) -> str:
     """Write a workload file.
 
-    The file is made in memory, written beside `path` and renamed, so that `path` is never half a
-    file.
+    The file is made in memory, written to a temporary file in the same folder and renamed, so that
+    `path` is never half a file.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Words for presenters, by name: common ones, and those of registered machines.
 
-A name that nobody declared is shown as it is, in a pale colour; results of a plug-in that is not
+An undeclared name is shown as it is, in a pale colour; results of a plug-in that is not
 installed here can be shown, too.
 """
 

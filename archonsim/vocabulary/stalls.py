@@ -17,7 +17,7 @@ class Stall(Word):
         Who owns its cycles in a waterfall. Empty for waits for memory alone: their owners are found
         by runs on machines whose memory takes no time.
     hatch : str
-        In figures, in matplotlib's notation: stalls are told from work in any print.
+        In figures, in matplotlib's notation: stalls differ from work in any print.
     wait : str
         What a timeline calls it where the array waits between two tiles; without one, the title.
     """

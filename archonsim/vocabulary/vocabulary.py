@@ -33,7 +33,7 @@ _SORTS: dict[str, tuple[str, type[Word]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """Words that a machine uses beside the common ones; or these together.
+    """Words that a machine declares in addition to the common ones; or all of them.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a word of the vocabulary is, and the colour of one that nobody declared."""
+"""What a word of the vocabulary is, and the colour of an undeclared one."""
 
 from __future__ import annotations
 

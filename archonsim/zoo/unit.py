@@ -60,9 +60,9 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
 
 
 def _padding(layer: Layer) -> tuple[tuple[int, int], tuple[int, int, int, int] | None]:
-    """Return what the convolution pads itself, and what must be padded before it (None.
+    """Return what the convolution pads itself, and what must be padded before it.
 
-    Nothing).
+    None: nothing.
     """
     top, bottom, left, right = layer.padding
     if top == bottom and left == right:

@@ -77,7 +77,7 @@ class MainMapping:
         return dimension in self.order[self.levels[OPERANDS.index(operand)] :]
 
     def ahead_of(self, operand: Operand) -> int:
-        """How much of an operand's next tile is held beside the current one."""
+        """How much of an operand's next tile is held together with the current one."""
         return self.ahead[OPERANDS.index(operand)]
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What stays in the GLB, and what must fit there beside it.
+"""Maps that stay in the GLB, and buffers that must fit with them.
 
 A map stays in the GLB when it fits there together with the map that its producer reads, and with
 the map that its consumer makes; otherwise it goes through DRAM (own decision: all or nothing, no
@@ -106,7 +106,7 @@ def buffered_words(tiles: Sequence[Tile], spec: ArchonSpec) -> int:
 
 
 def fits(phase: Phase, step: Step, spec: ArchonSpec) -> bool:
-    """Whether the tiles' buffers fit beside the maps that stay."""
+    """Whether the tiles' buffers fit together with the resident maps."""
     return buffered_words(phase.tiles, spec) <= step.free_words(spec.glb.words)
 
 

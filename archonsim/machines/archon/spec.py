@@ -142,7 +142,7 @@ class ArchonSpec:
         non-zero fused weights, and of this share of them surviving.
     """
 
-    #: What `cycle` fidelity counts, `ideal` fidelity must be told.
+    #: Parameters of `ideal` fidelity for what `cycle` fidelity counts.
     ideal_only: ClassVar[tuple[str, ...]] = ("fused_density", "survival")
 
     needs: ClassVar[Needs] = {"group_order": ("main_order", ("mapped",))}

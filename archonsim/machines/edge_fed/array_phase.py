@@ -82,10 +82,7 @@ def array_phase(
     }
 
     def share(total: int, first: int, last: int) -> int:
-        """Return the part of `total` that falls to the folds ``first .
-
-        Last`` by their compute time.
-        """
+        """Return the share of `total` of folds ``first..last - 1``, by compute time."""
         return total * time[last] // time[-1] - total * time[first] // time[-1]
 
     tiles = []

@@ -78,7 +78,7 @@ def map_choices(
 
     The mapper knows neither DRAM's time nor where zeros are. In the free space it finds mappings of
     fewer compute cycles that can take more time with both, so the published space's best is a
-    choice as well: whoever runs the layer takes the quicker one, and a larger space never costs.
+    choice as well: a machine runs the quicker one, and a larger space never costs.
 
     Parameters
     ----------

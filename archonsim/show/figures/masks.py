@@ -10,7 +10,7 @@ from archonsim.trace.what_if import MaskPolicy
 
 
 def _silent(name: str) -> None:
-    """Tell nobody that a block is done."""
+    """Ignore that a block is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ _GEOMETRY: dict[Size, tuple[float, float]] = {
     Size.page: (7.0, 1.0),
     Size.slide: (10.0, 1.6),
 }
-#: Letters of a name beside an axis.
+#: Letters of a name next to an axis.
 MOST_LETTERS = 34
 #: No slide is taller: 16:9.
 SLIDE_HEIGHT = 5.625
@@ -82,7 +82,7 @@ class Fill:
     ----------
     color : str
     hatch : str
-        Empty for work, lines for waiting: stalls are told from work in any print.
+        Empty for work, lines for waiting: stalls differ from work in any print.
     label : str
         In legends.
     """

@@ -17,7 +17,7 @@ from archonsim.show.figures.style import INK, Size, look, scale
 from archonsim.vocabulary import known
 
 BAR_INCHES = 0.17
-#: Share of the axis that a figure beside a bar needs, at most.
+#: Share of the axis that a number next to a bar needs, at most.
 ROOM = 0.3
 WORK_COLOR, LOSS_COLOR, TOTAL_COLOR = "#0072B2", "#E69F00", "#4D4D4D"
 

@@ -150,7 +150,7 @@ def _array(into: _Tracks, timeline: Timeline, total: int) -> list[Span]:
 def run_timeline(run: Report, timeline: Timeline | None) -> dict[str, Any]:
     """Return tracks of a run's first image.
 
-    Phases in any case, and with a recorded timeline all that the engine told of.
+    Phases in any case, and all recorded events if the run has a timeline.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What happened beside the cycles.
+"""Statistics of a run other than cycles.
 
 Words by component and kind, rows, turnarounds, conflicts, events.
 """

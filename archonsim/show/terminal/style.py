@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-#: Space below and beside cells: between columns only, so that 80 characters hold more of them.
+#: Space below and next to cells: between columns only, so that 80 characters hold more of them.
 _TIGHT, _USUAL = (0, 1, 0, 0), (0, 1)
 
 

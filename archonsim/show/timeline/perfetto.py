@@ -60,7 +60,7 @@ def write_timeline(report: Report, timeline: Timeline, path: Path) -> None:
     Raises
     ------
     OutputError
-        The machine told the timeline nothing, or the path is not writable.
+        The run recorded no timeline, or the path is not writable.
     """
     text = json.dumps(event_tree(report, timeline), separators=(",", ":"), allow_nan=False)
     data = text.encode() + b"\n"
