@@ -103,7 +103,7 @@ def test_energy_rules_and_files_by_option(
         ),
         (
             ("-a", "archon", "--energy", "nowhere.toml"),
-            "nowhere.toml: cannot read it: No such file",
+            "nowhere.toml: cannot be read: No such file",
         ),
         (
             ("-a", "systolic", "--energy", "ics21"),

@@ -223,7 +223,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["curve", "{archon}", "--x", "pe.adders"], "not a sweep's table"),
     (["curve", "{columns}", "--x", "pe.adders"], "column 'status' is missing"),
     (["cycles", "{sweep}"], "not JSON"),
-    (["cycles", "nowhere.json"], "cannot read: No such file"),
+    (["cycles", "nowhere.json"], "cannot be read: No such file"),
     (["cycles"], "give either result files, or what to simulate"),
     (
         ["cycles", "{archon}", "-a", "archon", "-w", "fusionet_digits"],

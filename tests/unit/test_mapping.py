@@ -141,7 +141,7 @@ def test_malformed_files_are_named(tmp_path: Path, text: str, message: str) -> N
 
 
 def test_missing_files_and_unknown_names_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="cannot read the mapping: No such file"):
+    with pytest.raises(SpecError, match="cannot be read: No such file"):
         open_book(str(tmp_path / "none.json"))
     with pytest.raises(SpecError, match="mapping is 'ics22'; it must be search, ics21, or a file"):
         open_book("ics22")

@@ -104,7 +104,7 @@ def test_what_a_machine_needs_must_be_there(section: str, message: str, tmp_path
 def test_unknown_names_and_files() -> None:
     with pytest.raises(SpecError, match="unknown technology '7nm'; did you mean '45nm'"):
         load_technology("7nm")
-    with pytest.raises(SpecError, match=r"nowhere.toml: cannot read it: No such file"):
+    with pytest.raises(SpecError, match=r"nowhere.toml: cannot be read: No such file"):
         load_technology("nowhere.toml")
 
 
