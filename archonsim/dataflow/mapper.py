@@ -1,6 +1,4 @@
-"""Row-stationary mapper.
-
-The mapping of fewest cycles, then least energy, of everything that the constraints allow.
+"""The row-stationary mapper: fewest cycles, then least energy, under the constraints.
 
 The constraints are those under which ICS'21 searched at random. From the inside out: a run of
 output channels in the psum pad, for one output position; C and the filter's columns R in the weight
@@ -152,10 +150,7 @@ def _search(problem: Problem, hierarchy: Hierarchy, *, free: bool) -> list[int] 
 
 
 def _order(cycles: Ints, energies: NDArray[np.float64]) -> Ints:
-    """Order of those that fit.
-
-    Fewest cycles, least energy, then the order in which they were made.
-    """
+    """Order of mappings that fit: fewest cycles, least energy, then order of creation."""
     fits = cycles >= 0
     order: Ints = np.lexsort((energies[fits], cycles[fits]))
     return order

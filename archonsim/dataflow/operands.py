@@ -1,6 +1,4 @@
-"""What the folds of a layer read and write.
-
-DRAM words in order, and accesses of the three on-chip buffers.
+"""Reads and writes of a layer's folds: DRAM words in order, and buffer accesses.
 
 Folds run in a fixed order (own decision): the operand of the outer loop is held while the inner
 loop sweeps the other one::

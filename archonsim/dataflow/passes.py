@@ -1,6 +1,4 @@
-"""Processing passes of a row-stationary mapping.
-
-What each PE multiplies between two synchronisations.
+"""Passes of a row-stationary mapping: what each PE multiplies between synchronisations.
 
 In a pass a PE goes once through the weights in its pad, for one output position: C and R at the
 weight pad and the run of output channels at the psum pad. The temporal loops further out make the

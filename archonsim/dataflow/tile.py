@@ -1,7 +1,4 @@
-"""Integer geometry of tiles.
-
-Which output pixels the array holds at a time, and which input pixels they read.
-"""
+"""Tiles in integers: output pixels of the array at a time, and the input pixels they read."""
 
 from __future__ import annotations
 

@@ -83,10 +83,7 @@ class FedTile(Tile, Protocol):
 
 
 def no_bounds(stats: PhaseStats) -> dict[str, int]:
-    """Know nothing of the array's losses.
-
-    What the work needs and what it takes is all that is known.
-    """
+    """Give no bounds: only the work and the cycles that it took are known."""
     return {}
 
 

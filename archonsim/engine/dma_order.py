@@ -15,10 +15,7 @@ FIRST_PIECE_WORDS = 512
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One entry of the DMA's list.
-
-    Chunk number `piece` of a tile's stream, or a piece of its loads or stores.
-    """
+    """One entry of the DMA's list: a chunk of a stream, or a piece of loads or stores."""
 
     what: Literal["chunk", "load", "store"]
     tile: int

@@ -1,7 +1,4 @@
-"""Whether fusing would pay, block by block.
-
-A closed form says so beforehand, two simulations say if it is true.
-"""
+"""Whether fusing pays, block by block: a closed form, checked by two simulations."""
 
 from __future__ import annotations
 

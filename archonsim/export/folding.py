@@ -1,7 +1,4 @@
-"""From PyTorch modules to the arrays of a workload.
-
-Weights, folded normalisations, ternary predictors.
-"""
+"""PyTorch modules as arrays: weights, folded normalisations, ternary predictors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Energy of a phase, what was counted times what each action costs, and area of a component.
-
-The only place where counts and a technology meet.
-"""
+"""Energy of a phase (counts times energy per action) and area of a component."""
 
 from __future__ import annotations
 

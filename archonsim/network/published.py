@@ -83,7 +83,7 @@ def date21_rows(table: str) -> list[dict[str, str]]:
 
 
 def printed_as(value: Fraction, printed: str) -> Printed:
-    """Tell how `value` gives the printed digits.
+    """Return how `value` gives the printed digits.
 
     By rounding (half up), by cutting off, by both, or not at all.
     """

@@ -145,10 +145,7 @@ class Runs:
         )
 
     def statuses(self, notes: Sequence[str], *, differs: bool, wrong: bool) -> list[Status]:
-        """Return what applies to a figure: `differs` from ours; known to be `wrong`.
-
-        What its notes say.
-        """
+        """Return whether a figure `differs` from ours, is known to be `wrong`, and its notes."""
         kinds = {self.by_id[note].kind for note in notes}
         found: list[Status] = ["differs"] if differs else []
         found += ["defect"] if wrong else []

@@ -1,7 +1,4 @@
-"""What happened when, in one image's run.
-
-Append-only columns, with no opinion on how they are shown.
-"""
+"""Events of one image's run, in append-only columns."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The points of a sweep.
-
-All combinations of workloads, architectures, masks and parameter values, in a fixed order.
-"""
+"""The points of a sweep: all combinations, in a fixed order."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The main phase on ARCHON's array.
-
-The fused convolution, tile by tile, its weights streaming in.
-"""
+"""ARCHON's main phase: the fused convolution, tile by tile, its weights streaming in."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Phases of fixed compute time on ARCHON's array.
-
-The two predictions, and plain layers (head and tail).
-"""
+"""ARCHON's phases of fixed compute time: the two predictions, and plain layers."""
 
 from __future__ import annotations
 

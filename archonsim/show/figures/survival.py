@@ -45,10 +45,7 @@ def _blocks(workload: Workload, names: Sequence[str]) -> list[Block]:
 def _kept(
     workload: Workload, block: Block, policy: MaskPolicy, images: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of images in which each activation survives the first and the second ReLU.
-
-    (M, H, W) each.
-    """
+    """Share of images in which each activation survives either ReLU, each ``(M, H, W)``."""
     if workload.trace is None and policy.policy not in ("all", "random"):
         raise no_masks(workload)
     sums: list[Any] = [0, 0]
