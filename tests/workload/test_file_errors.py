@@ -145,8 +145,8 @@ EDITS: dict[str, tuple[Edit, str]] = {
         "b1.pw2 takes 12x4x5, but b1.dw makes 12x5x5",
     ),
     "blocks do not chain": (
-        attribute("layers/a%2Fb %252F", "in_channels", 9),
-        "a/b %2F: input is 9x1x1, but no layer",
+        attribute("layers/a%2Fb %252F", "in_channels", 99_999),
+        "a/b %2F: input is 99999x1x1, but no layer",
     ),
     "a layer too large": (attribute("layers/head_conv", "out_channels", 2**62), "head_conv"),
     "unknown order": (
