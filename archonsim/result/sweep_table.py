@@ -227,18 +227,30 @@ def _check_column(values: Series, name: str, path: Path) -> None:
     """Refuse cells that no sweep writes: the first one is named by line and column."""
     import pandas as pd
 
+    # Before anything becomes a float: Python's integers have no bound.
+    figure = is_figure(name) or name in ("seed", "clock_mhz")
+    huge = values.map(lambda one: _is_huge(one, digits=figure))
+    _refuse(huge, values, name, path, "it is too large")
     if name in _NEEDED:
         _refuse(values.isna(), values, name, path, "it must not be empty")
     if name == "status":
         _refuse(
             ~values.isin([OK, INFEASIBLE]), values, name, path, f"it must be {OK} or {INFEASIBLE}"
         )
-    if is_figure(name) or name in ("seed", "clock_mhz"):
+    if figure:
         numbers = pd.to_numeric(values, errors="coerce")
         wrong = (numbers.isna() & values.notna()) | (numbers < 0)
         _refuse(wrong, values, name, path, "it must be a number from 0 on")
     if values.dtype.kind in "iuf":
         _refuse(values.abs() > MOST_AMOUNT, values, name, path, "it is too large")
+
+
+def _is_huge(cell: object, *, digits: bool) -> bool:
+    """Whether a cell is an integer, or (with `digits`) the text of one, beyond what is counted."""
+    if isinstance(cell, str):
+        text = cell.strip().lstrip("+-")
+        return digits and text.isdigit() and len(text) > len(str(int(MOST_AMOUNT)))
+    return isinstance(cell, int) and abs(cell) > MOST_AMOUNT
 
 
 def _refuse(wrong: Series, values: Series, name: str, path: Path, rule: str) -> None:

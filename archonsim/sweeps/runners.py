@@ -80,6 +80,19 @@ def _begin_worker() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _start_workers(executor: Executor, jobs: int) -> None:
+    """Start all workers with Ctrl-C held back: they inherit that, until `_begin_worker` ignores it.
+
+    A worker that is interrupted while its interpreter starts would print a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for _ in range(jobs):
+            executor.submit(os.getpid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def processes(jobs: int) -> Runner:
     """Run points on `jobs` processes of this machine."""
 
@@ -89,6 +102,7 @@ def processes(jobs: int) -> Runner:
             jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
         )
         try:
+            _start_workers(executor, jobs)
             yield from _hand_out(executor, tasks, AHEAD * jobs)
         except BrokenProcessPool as error:
             raise ArchonsimError(

@@ -80,7 +80,13 @@ def test_better_memory_never_costs_cycles(
     )
     def check(block: Block, seed: int, speed: float, queue: int) -> None:
         work = two_blocks(block, seed)
-        base = (f"dram.gigabytes_per_second={speed}", f"dram.write_queue_words={queue}")
+        modelled = any(text.startswith("dram.model") for text in (*better, *worse))
+        # A rate counts with the fixed model alone.
+        base = (
+            ()
+            if modelled
+            else (f"dram.gigabytes_per_second={speed}", f"dram.write_queue_words={queue}")
+        )
         pairs = zip(
             cycles(name, work, *base, *better), cycles(name, work, *base, *worse), strict=True
         )
@@ -116,7 +122,11 @@ def test_twice_the_dram_banks_or_a_wider_bus_never_cost_cycles(
 
 @pytest.mark.parametrize("name", ["archon", "dense", "sparse", "systolic", "fuse"])
 def test_unlimited_dram_gives_the_cycles_from_before_dram_was_modelled_in_detail(name: str) -> None:
-    """Recorded with the first version, whose DRAM had a rate and a latency and nothing else."""
+    """Recorded with the first version, whose DRAM had a rate and a latency and nothing else.
+
+    The sparse array's are newer: since its tiles follow the mapping's loops, not its compute
+    cycles, there are more of them, and less to wait for before the first.
+    """
     known = json.loads((ROOT / "tests" / "data" / "unlimited_dram_cycles.json").read_text("utf-8"))
     work = open_workload(ROOT / "workloads" / "fusionet_digits.h5")
     assert cycles(name, work, "dram.model=unlimited") == known[name]

@@ -64,7 +64,7 @@ def test_what_is_written_is_read(
 
 def test_every_field_is_stored() -> None:
     """A new field of a layer or block must be written, read, and have a default."""
-    others = {"name", "kind", "role", "padding", "activation", "batchnorm", "bias"}
+    others = {"name", "kind", "role", "padding", "activation", "batchnorm", "bias", "sparsity"}
     assert {one.name for one in fields(Layer)} == set(LAYER_SIZES) | others
     assert {one.name for one in fields(Block)} == {
         "index",
