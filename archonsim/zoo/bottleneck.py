@@ -6,7 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from archonsim.network.block import Block
-from archonsim.zoo.fused import FusedSettings, fused_branch, fused_inference, fusible
+from archonsim.zoo.fused import (
+    FusedSettings,
+    fused_branch,
+    fused_inference,
+    fusible,
+    predicted_branch,
+)
 from archonsim.zoo.predictor import Predictor, gate
 from archonsim.zoo.unit import ConvUnit, average_pool, channel_shuffle, to_half
 
@@ -80,6 +86,8 @@ class Bottleneck(nn.Module):
                 return fused_inference(self.pw1, self.dw, self.pw2, pair, x)
             if pair is None:
                 return fused_branch(self.pw1, self.dw, self.pw2, x, self.fused)
+            if not (self.pw1.training or self.dw.training):
+                return predicted_branch(self.pw1, self.dw, self.pw2, pair, x)
         first, second, third = self.stages
         if pair is None:
             return third(second(self.between(first(x))))  # type: ignore[no-any-return]

@@ -81,6 +81,25 @@ def _shape(x: Tensor, stride: int, first: int) -> tuple[int, int, int, int, int,
     return images, height, width, stride, first, max(1, _TILE // ((height + 1) * (width + 1)))
 
 
+_Array = np.ndarray[Any, np.dtype[np.float32]]
+#: What the kernels work in, kept from call to call.
+_ROOM: dict[str, _Array] = {}
+
+
+def _room(groups: int, shape: tuple[int, ...], channels: tuple[int, int, int]) -> list[_Array]:
+    """Return the buffers that a block of this shape needs: a row a thread, one for all lanes."""
+    words, parts = fused_kernel.buffer_words(groups, shape, channels)
+    threads = fused_kernel.threads()
+    for name, size in (("own", threads * words), ("parts", parts)):
+        if name not in _ROOM or len(_ROOM[name]) < size:
+            _ROOM[name] = np.empty(size, np.float32)
+    return [_ROOM["own"][: threads * words].reshape(threads, words), _ROOM["parts"]]
+
+
+def _channels(x: Any, arrays: tuple[Any, ...]) -> tuple[int, int, int]:
+    return x.shape[0], arrays[0].shape[0], arrays[5].shape[0]
+
+
 def _first_pixel(dw: ConvUnit) -> int:
     """Place of the first output pixel's window centre.
 
@@ -103,8 +122,11 @@ class _FusedBlock(torch.autograd.Function):
             np.zeros(arrays[0].shape[0], np.float32),
             np.zeros(arrays[0].shape[0], np.float32),
         )
-        y = np.zeros((arrays[5].shape[0], images * (out_h + 1) * (out_w + 1)), np.float32)
-        fused_kernel.block_forward(packed, arrays, groups, shape, BN_EPS, False, y, mean, var)
+        y = np.empty((arrays[5].shape[0], images * (out_h + 1) * (out_w + 1)), np.float32)
+        room = _room(groups, shape, _channels(packed, arrays))
+        fused_kernel.block_forward(
+            packed, arrays, groups, shape, BN_EPS, False, y, mean, var, *room
+        )
         ctx.kept = (packed, arrays, groups, shape, mean, var)
         return (
             _unpack(torch.from_numpy(y), images, out_h, out_w),
@@ -115,17 +137,11 @@ class _FusedBlock(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> Any:
         packed, arrays, groups, shape, mean, var = ctx.kept
-        gx, gradients = np.zeros_like(packed), tuple(np.zeros_like(array) for array in arrays)
+        gx, gradients = np.empty_like(packed), tuple(np.zeros_like(array) for array in arrays)
+        room = _room(groups, shape, _channels(packed, arrays))
+        gy = _pack(gradient).numpy()
         fused_kernel.block_backward(
-            packed,
-            arrays,
-            groups,
-            shape,
-            BN_EPS,
-            (mean, var),
-            _pack(gradient).numpy(),
-            gx,
-            gradients,
+            packed, arrays, groups, shape, BN_EPS, (mean, var), gy, gx, gradients, *room
         )
         rest = [torch.from_numpy(one) for one in gradients]
         return (
@@ -135,6 +151,72 @@ class _FusedBlock(torch.autograd.Function):
             None,
             *rest,
         )
+
+
+class _PredictedBlock(torch.autograd.Function):
+    """The kernel of a block with predicted ReLUs, whose gradient goes to the levels `q` alone.
+
+    `x` and `q` are (N, C, H, W).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        q: Tensor,
+        real: Any,
+        levels: Any,
+        groups: int,
+        place: tuple[int, int],
+        *flat: Tensor,
+    ) -> Any:
+        images, _, height, width = x.shape
+        shape = _shape(x, *place)
+        packed, arrays = (_pack(x).numpy(), _pack(q).numpy()), tuple(_numpy(*flat))
+        out_h, out_w = height // place[0], width // place[0]
+        mean, var = (
+            np.zeros(arrays[0].shape[0], np.float32),
+            np.zeros(arrays[0].shape[0], np.float32),
+        )
+        y = np.empty((arrays[5].shape[0], images * (out_h + 1) * (out_w + 1)), np.float32)
+        room = _room(groups, shape, _channels(packed[0], arrays))
+        fused_kernel.predicted_forward(
+            *packed, real, arrays, levels, groups, shape, BN_EPS, y, mean, var, *room
+        )
+        ctx.kept = (packed, real, arrays, levels, groups, shape, mean, var)
+        return (
+            _unpack(torch.from_numpy(y), images, out_h, out_w),
+            torch.from_numpy(mean),
+            torch.from_numpy(var),
+        )
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> Any:
+        packed, real, arrays, levels, groups, shape, mean, var = ctx.kept
+        gq, gradients = np.empty_like(packed[1]), tuple(np.zeros_like(array) for array in arrays)
+        room = _room(groups, shape, _channels(packed[0], arrays))
+        wanted, gy = (ctx.needs_input_grad[8], ctx.needs_input_grad[11]), _pack(gradient).numpy()
+        fused_kernel.predicted_backward(
+            packed[0],
+            packed[1],
+            real,
+            arrays,
+            levels,
+            groups,
+            shape,
+            BN_EPS,
+            (mean, var),
+            gy,
+            gq,
+            gradients,
+            wanted,
+            room[0],
+            room[1],
+        )
+        needed = zip(gradients, ctx.needs_input_grad[6:], strict=True)
+        rest = [torch.from_numpy(one) if need else None for one, need in needed]
+        gradient = _unpack(torch.from_numpy(gq), shape[0], shape[1], shape[2])
+        return (None, gradient, None, None, None, None, *rest)
 
 
 def slice_channels(channels: int, width: float) -> int:
@@ -168,17 +250,18 @@ def _track(bn: Any, mean: Tensor, var: Tensor, index: Tensor | None) -> None:
     bn.running_var[at] += rate * (var - bn.running_var[at])
 
 
-def _folded_pw1(pw1: ConvUnit, x: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Fold the batch normalisation after PW1 into its weights.
+def _folded_batch_norm(
+    weight: Tensor, bn: Any, groups: int, x: Tensor, index: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Fold the batch normalisation after a 1x1 convolution of `x` into its weights (M, C/G).
 
-    A linear layer's batch statistics follow from the mean and covariance of its input, so that
-    PW1's output need not exist.
+    A linear layer's batch statistics follow from the mean and covariance of its input, so that its
+    output need not exist.
     """
-    groups = pw1.layer.groups
-    each = pw1.layer.in_channels // groups
-    weight, gamma, beta = pw1.conv.weight.flatten(1), pw1.bn.weight, pw1.bn.bias  # type: ignore[union-attr]
+    gamma, beta = bn.weight, bn.bias
     if index is not None:
         weight, gamma, beta = weight[index], gamma[index], beta[index]
+    each = weight.shape[1]
     rows = x.view(x.shape[0], groups, each, -1).permute(1, 2, 0, 3).reshape(groups, each, -1)
     centre = rows.mean(2, keepdim=True)
     spread = rows - centre
@@ -188,7 +271,7 @@ def _folded_pw1(pw1: ConvUnit, x: Tensor, index: Tensor | None) -> tuple[Tensor,
     var = ((grouped @ covariance) * grouped).sum(2).flatten()
     scale = gamma / torch.sqrt(var + BN_EPS)
     with torch.no_grad():
-        _track(pw1.bn, mean, var, index)
+        _track(bn, mean, var, index)
     return weight * scale[:, None], beta - mean * scale
 
 
@@ -207,11 +290,38 @@ def fused_branch(
         gamma, beta, window = gamma[index], beta[index], window[index]
         out = out.gather(2, chosen[:, None, :].expand(-1, out.shape[1], -1))
     x = x.float()
-    w1, b1 = _folded_pw1(pw1, x, index)
+    w1, b1 = _folded_batch_norm(pw1.conv.weight.flatten(1), pw1.bn, groups, x, index)
     flat = (w1, b1, window, gamma, beta, out.reshape(pw2.layer.out_channels, -1))
     y, mean, var = _FusedBlock.apply(x, groups, dw.layer.stride_h, _first_pixel(dw), *flat)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         _track(dw.bn, mean, var, index)
+    return pw2.bn(y)  # type: ignore[no-any-return,misc]
+
+
+def predicted_branch(
+    pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, pair: tuple[Predictor, Predictor], x: Tensor
+) -> Tensor:
+    """Run PW1 -> DW -> PW2, ReLUs predicted by `pair`, on the kernel.
+
+    Predictors and the normalisation after PW2 are in training mode; PW1 and DW use their running
+    statistics.
+    """
+    groups, x, (one, two) = pw1.layer.groups, x.float(), pair
+    with torch.no_grad():
+        scale1, shift1 = folded_norm(pw1.bn)  # type: ignore[arg-type]
+        scale2, shift2 = folded_norm(dw.bn)  # type: ignore[arg-type]
+        kernel1 = pw1.conv.weight.flatten(1) * scale1[:, None]
+        real = tuple(_numpy(kernel1, shift1, dw.conv.weight.flatten(1), scale2, shift2))
+    q = one.levels(x)
+    t1, c1 = _folded_batch_norm(one.training_kernel().flatten(1), one.bn, groups, q, None)
+    window = two.training_kernel().flatten(1)
+    flat = (t1, c1, window, two.bn.weight, two.bn.bias, pw2.conv.weight.flatten(1))
+    levels = np.float32(two.step.item()), np.float32(LOW), np.float32(HIGH)
+    place = dw.layer.stride_h, _first_pixel(dw)
+    apply: Any = _PredictedBlock.apply
+    y, mean, var = apply(x, q, real, levels, groups, place, *flat)
+    with torch.no_grad():
+        _track(two.bn, mean, var, None)
     return pw2.bn(y)  # type: ignore[no-any-return,misc]
 
 
@@ -230,7 +340,9 @@ def fused_inference(
     if pair is None:
         norm = _numpy(torch.zeros_like(scale1), torch.full_like(scale1, 1 - BN_EPS))
         arrays = tuple(_numpy(*weights, scale2, shift2, out))
-        fused_kernel.block_forward(_pack(x).numpy(), arrays, groups, shape, BN_EPS, True, y, *norm)
+        packed = _pack(x).numpy()
+        room = _room(groups, shape, _channels(packed, arrays))
+        fused_kernel.block_forward(packed, arrays, groups, shape, BN_EPS, True, y, *norm, *room)
     else:
         levels = torch.round(x / pair[0].step).clamp(LOW, HIGH)
         one, two = (

@@ -113,8 +113,12 @@ class Predictor(nn.Module):
         self.project()
         self.kernel = None
 
+    def levels(self, x: Tensor) -> Tensor:
+        """Return the integer levels of an input; the gradient passes where nothing is clipped."""
+        return _Levels.apply(x, self.step, LOW, HIGH)  # type: ignore[no-any-return,no-untyped-call]
+
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        levels: Tensor = _Levels.apply(x, self.step, LOW, HIGH)  # type: ignore[no-untyped-call]
+        levels = self.levels(x)
         if self.outer is not None:
             levels = functional.pad(levels, self.outer)
         return functional.conv2d(
@@ -130,6 +134,11 @@ class Predictor(nn.Module):
     def accumulate(self, x: Tensor) -> Tensor:
         """Return the integer sums ``sum(ternary * level)``."""
         return self._convolve(x, self.signs)
+
+    def training_kernel(self) -> Tensor:
+        """Return the weights (O, C/G, R, S) that training multiplies levels by, step included."""
+        kernel = self.signs * self.alpha.view(-1, 1, 1, 1) if self.kernel is None else self.kernel
+        return kernel * self.step
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Return scale and shift (O,) of ``keep = scale * accumulate(x) + shift > 0``."""

@@ -12,12 +12,19 @@ from torch import Tensor  # noqa: E402
 
 from archonsim.network.block import Block  # noqa: E402
 from archonsim.network.layer import Layer, same_padding  # noqa: E402
+from archonsim.zoo import fused_kernel  # noqa: E402
 from archonsim.zoo.bottleneck import Bottleneck  # noqa: E402
 from archonsim.zoo.fused import FusedSettings, fusible, slice_channels  # noqa: E402
 
 #: (C, M, O, groups, size, stride): channels in multiples of 8 and of 4, a tile that is cut short,
-#: both strides.
-SHAPES = [(16, 32, 8, 2, 8, 1), (8, 32, 8, 2, 6, 2), (8, 16, 24, 1, 7, 1), (16, 64, 16, 2, 16, 2)]
+#: both strides, lanes of one chunk and of several.
+SHAPES = [
+    (16, 32, 8, 2, 8, 1),
+    (8, 32, 8, 2, 6, 2),
+    (8, 16, 24, 1, 7, 1),
+    (16, 64, 16, 2, 16, 2),
+    (12, 112, 20, 1, 8, 1),
+]
 
 
 def make(shape: tuple[int, int, int, int, int, int], predicted: bool = False) -> Bottleneck:
@@ -81,23 +88,103 @@ def settle(module: Bottleneck, x: Tensor) -> None:
     module.eval()
 
 
+def trained(module: Bottleneck, x: Tensor) -> list[Tensor | None]:
+    """Output, gradients of the input and of all parameters, and all running means, of one step.
+
+    (Running variances differ: torch's are those of a sample, the kernel's of the batch.)
+    """
+    module.zero_grad()
+    leaf = x.clone().requires_grad_()
+    y = module(leaf)
+    (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
+    means = [one.clone() for name, one in module.named_buffers() if name.endswith("running_mean")]
+    return [y.detach(), leaf.grad, *(one.grad for one in module.parameters()), *means]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_training_agrees_with_plain_torch(shape: tuple[int, int, int, int, int, int]) -> None:
     module = make(shape).train()
     assert fusible(module.block)
     x = torch.randn(5, shape[0], shape[4], shape[4])
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     outcomes = []
     for settings in (None, FusedSettings()):
+        module.load_state_dict(before, strict=False)
         module.fused = settings
-        module.zero_grad()
-        leaf = x.clone().requires_grad_()
-        y = module(leaf)
-        (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
-        outcomes.append(
-            [y.detach(), leaf.grad, *(parameter.grad for parameter in module.parameters())]
-        )
+        outcomes.append(trained(module, x))
     for plain, fused in zip(*outcomes, strict=True):
         torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-4)
+
+
+def predicted(shape: tuple[int, int, int, int, int, int], x: Tensor, kernels: bool) -> Bottleneck:
+    """A block that trains as in the phase `pred`: real PW1 and DW frozen, the rest free."""
+    module = make(shape, predicted=True)
+    assert module.predictor1 is not None
+    assert module.predictor2 is not None
+    settle(module, x)
+    for predictor, unit in ((module.predictor1, module.pw1), (module.predictor2, module.dw)):
+        predictor.copy_from(unit)
+        # Small enough for some levels to be clipped.
+        predictor.step.fill_(0.25)
+        torch.nn.init.uniform_(predictor.bn.weight, 0.5, 1.5)
+        if kernels:
+            predictor.train_kernel(unit)
+        unit.requires_grad_(False)
+    module.train()
+    module.pw1.eval()
+    module.dw.eval()
+    return module
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kernels", [False, True])
+@pytest.mark.parametrize("pw2", [False, True])
+def test_training_of_predictors_agrees_with_plain_torch(
+    shape: tuple[int, int, int, int, int, int],
+    kernels: bool,
+    pw2: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = torch.randn(5, shape[0], shape[4], shape[4], generator=torch.Generator().manual_seed(5))
+    module = predicted(shape, x, kernels)
+    module.pw2.conv.requires_grad_(pw2)
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    plain = trained(module, x)
+    assert plain[1] is not None
+    assert plain[1].abs().max() > 0
+    module.load_state_dict(before, strict=False)
+    module.fused = FusedSettings()
+    calls: list[object] = []
+    kernel = fused_kernel.predicted_backward
+
+    def listen(*args: Any) -> None:
+        calls.append(args)
+        kernel(*args)
+
+    monkeypatch.setattr(fused_kernel, "predicted_backward", listen)
+    fused = trained(module, x)
+    assert len(calls) == 1
+    for one, other in zip(fused, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("flavour", ["real", "predicted"])
+@pytest.mark.parametrize("shape", SHAPES[-2:])
+def test_training_does_not_depend_on_the_number_of_threads(
+    shape: tuple[int, int, int, int, int, int], flavour: str
+) -> None:
+    numba = pytest.importorskip("numba")
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("one thread is all there is")
+    x = torch.randn(5, shape[0], shape[4], shape[4])
+    outcomes = []
+    for threads in (1, 2):
+        module = make(shape).train() if flavour == "real" else predicted(shape, x, kernels=True)
+        module.fused = FusedSettings()
+        numba.set_num_threads(threads)
+        outcomes.append(trained(module, x))
+    for one, other in zip(*outcomes, strict=True):
+        assert one is other is None or torch.equal(one, other)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
