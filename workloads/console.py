@@ -16,14 +16,15 @@ class ConsoleReporter:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        self._shown, self._started, self._first = 0.0, time.monotonic(), -1
+        self._shown, self._started, self._first = 0.0, time.monotonic(), 0
+        self._phase = ""
 
     def step(self, phase: str, step: int, steps: int, loss: SupportsFloat, rate: float) -> None:
         """Show one step, if it is time to."""
         now = time.monotonic()
-        if self._first < 0 or step < self._first:
-            # The first step of a run includes compiling; it is no measure of speed.
-            self._first, self._started = step, now
+        if phase != self._phase or step <= self._first:
+            # The first step of a phase may include compiling; it is no measure of speed.
+            self._phase, self._first, self._started = phase, step, now
             return
         live = self._console.is_terminal
         if step < steps and now - self._shown < (0.2 if live else 30.0):

@@ -55,8 +55,10 @@ def parameter_groups(network: Network, phase: Phase) -> list[dict[str, Any]]:
     return [{"params": some, "weight_decay": decay} for decay, some in sorted(groups.items())]
 
 
-def freeze_real_branches(network: Network, roles: tuple[str, ...] = ()) -> None:
-    """Leave to training what the recipe trains beside predictors.
+def freeze_real_branches(
+    network: Network, roles: tuple[str, ...] = (), kept_weights: bool = False
+) -> None:
+    """Leave to training what the recipe trains with the predictors.
 
     Last normalisations of blocks (a DW kernel, too), head, tail.
 
@@ -64,11 +66,15 @@ def freeze_real_branches(network: Network, roles: tuple[str, ...] = ()) -> None:
     ----------
     roles : tuple of str
         Layers outside blocks whose kernels do not train either.
+    kept_weights : bool
+        Leave PW2's weights free where it is the last layer of a block: the one real layer with
+        weights that gradients reach.
     """
     for block in network.bottlenecks():
         if block.predictor1 is not None:
             first, second, third = block.stages
-            for part in (first, second, third.conv if third is block.pw2 else None):
+            frozen = third.conv if third is block.pw2 and not kept_weights else None
+            for part in (first, second, frozen):
                 if part is not None:
                     part.requires_grad_(False)
     for module in network.items.values():

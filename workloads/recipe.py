@@ -99,6 +99,8 @@ class Phase:
         after every step.
     frozen : tuple of str
         Roles of layers outside blocks whose kernels do not train (flavour ``pred``).
+    kept_weights : bool
+        Train what pruning left of PW2, too, where that is a block's last layer (flavour ``pred``).
     ramp : float
         Share of the steps over which sparsity grows (flavour ``pruned``).
     refit : int
@@ -124,6 +126,7 @@ class Phase:
     keep: Literal["last", "best", "best_after_ramp"] = "last"
     predictors: Literal["constant", "projected"] = "constant"
     frozen: tuple[str, ...] = ()
+    kept_weights: bool = False
     ramp: float = 0.0
     refit: int = 0
     calibrate: int = 0

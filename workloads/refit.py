@@ -9,7 +9,7 @@ features that the pruned block really has, dense first and then on the weights k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import torch
 from torch import Tensor
@@ -200,7 +200,12 @@ def run_chunks(run: Callable[..., Tensor], *maps: Tensor) -> Tensor:
 
 @torch.no_grad()
 def prune_by_refit(
-    network: Network, images: Tensor, pointwise: float, depthwise: float, say: Callable[[str], None]
+    network: Network,
+    images: Tensor,
+    pointwise: float,
+    depthwise: float,
+    say: Callable[[str], None],
+    dense: Collection[str] = (),
 ) -> None:
     """Prune all blocks of a trained network, and the 1x1 convolution of its tail, in place.
 
@@ -210,6 +215,8 @@ def prune_by_refit(
         Normalised training images.
     pointwise, depthwise : float
         Shares of zeros.
+    dense : collection of str
+        Blocks and roles that are left as they are.
 
     Raises
     ------
@@ -227,7 +234,7 @@ def prune_by_refit(
     network.eval()
     reference = actual = images
     for name, module in network.items.items():
-        if isinstance(module, Bottleneck):
+        if isinstance(module, Bottleneck) and name not in dense:
             reference = run_chunks(module, reference)
             _prune_block(module, actual, reference, pointwise, depthwise)
             actual = run_chunks(module, actual)
@@ -235,6 +242,6 @@ def prune_by_refit(
             say(f"{name}: pruned; output error {error:.3f}")
         else:
             reference = run_chunks(module, reference)
-            if isinstance(module, ConvUnit) and module.layer.role in TAIL_ROLES:
+            if isinstance(module, ConvUnit) and module.layer.role in TAIL_ROLES - set(dense):
                 _refit_pw1(module, actual, pointwise)
             actual = run_chunks(module, actual)

@@ -150,7 +150,7 @@ class Trainer:
         if not position.step:
             self._begin(phase, network)
         if phase.flavour == "pred":
-            freeze_real_branches(network, phase.frozen)
+            freeze_real_branches(network, phase.frozen, kept_weights=phase.kept_weights)
         return network
 
     def _begin(self, phase: Phase, network: Network) -> None:
@@ -160,7 +160,8 @@ class Trainer:
         )
         if phase.refit:
             shares = self.recipe.pointwise_sparsity, self.recipe.depthwise_sparsity
-            prune_by_refit(network, self.train.batch(chosen), *shares, self.reporter.say)
+            images = self.train.batch(chosen)
+            prune_by_refit(network, images, *shares, self.reporter.say, self.recipe.dense)
         if phase.flavour != "pred":
             return
         round_weights(network)

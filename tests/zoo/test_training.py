@@ -24,6 +24,7 @@ from archonsim.zoo.predictor import ternarise  # noqa: E402
 from archonsim.zoo.widen import widen  # noqa: E402
 from tests.present import present  # noqa: E402
 from workloads.book import load_recipe  # noqa: E402
+from workloads.console import ConsoleReporter  # noqa: E402
 from workloads.data import Split, load  # noqa: E402
 from workloads.evaluate import accuracy  # noqa: E402
 from workloads.pruning import Pruner, magnitude_mask, sparsity_at  # noqa: E402
@@ -196,6 +197,22 @@ def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_progress_is_counted_anew_in_every_phase(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    reporter = ConsoleReporter()
+    for phase in ("vanilla", "pruned"):
+        for step in range(1, 4):
+            # The first step compiles, for 1000 s; the others take a minute each.
+            clock[0] += 1000.0 if step == 1 else 60.0
+            reporter.step(phase, step, 3, 0.5, 0.1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["vanilla"] * 2 + ["pruned"] * 2
+    assert all("0.02 steps/s" in line for line in lines)
+
+
 def test_a_diverged_run_says_so(tmp_path: Path) -> None:
     stages = (Stage(epochs=4, batch=48, resolution=8),)
     bad = Phase(flavour="vanilla", stages=stages, peak_rate=1e30, clip=0.0, warmup=0.0)
@@ -296,6 +313,38 @@ def test_refit_prunes_to_exact_counts_and_comes_closer_than_cutting_alone() -> N
             assert kept.sum(1).tolist() == [round(kept.shape[1] * share)] * slices
 
 
+def test_refit_leaves_dense_what_the_recipe_says() -> None:
+    torch.manual_seed(0)
+    network, images = build("fusionet_digits"), torch.randn(16, 1, 8, 8)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    prune_by_refit(network, images, 0.8, 0.7, Listener().say, dense=("b1", "tail_pw"))
+    same = {key for key, value in network.state_dict().items() if torch.equal(value, before[key])}
+    assert "items.b1.pw1.conv.weight" in same
+    assert "items.tail_pw.conv.weight" in same
+    assert "items.b2.pw1.conv.weight" not in same
+
+
+def test_kept_weights_train_beside_predictors_and_zeros_stay(tmp_path: Path) -> None:
+    """The phase `pred` on the kernels: weights of PW2 move with `kept_weights` alone."""
+    for kept in (False, True):
+        last = Phase(
+            flavour="pred",
+            stages=(Stage(epochs=0.5, batch=8, resolution=8),),
+            peak_rate=0.05,
+            calibrate=32,
+            kept_weights=kept,
+        )
+        pruned = Phase(flavour="pruned", stages=(), peak_rate=0.0, refit=32)
+        recipe = dataclasses.replace(TINY, phases=(TINY.phases[0], pruned, last))
+        train(recipe, tmp_path / str(kept))
+    states = [torch.load(tmp_path / name / "pred.pt")["model"] for name in ("False", "True")]
+    for key in ("items.b1.pw2.conv.weight", "items.b1.pw1.conv.weight"):
+        one, other = (state[key] for state in states)
+        assert torch.equal(one, other) == ("pw1" in key)
+        assert torch.equal(one == 0, other == 0)
+        assert 0 < (one == 0).float().mean() < 1
+
+
 def test_widened_copies_make_the_same_network_when_they_are_not_perturbed() -> None:
     torch.manual_seed(0)
     network = build("fusionet_digits").train()
@@ -346,7 +395,12 @@ def test_shipped_recipes_parse_and_name_networks_that_exist(path: Path) -> None:
     recipe = parse_recipe(path.read_text("utf-8"), path.name)
     assert path.stem == f"{recipe.network}-{recipe.name}"
     assert build(recipe.network).workload.provenance.dataset == recipe.dataset
-    assert [phase.flavour for phase in recipe.phases] == ["vanilla", "pruned", "pred"]
+    predicted = any(block.block.predicted for block in build(recipe.network).bottlenecks())
+    flavours = ["vanilla", "pruned", "pred"] if predicted else ["vanilla", "pruned"]
+    assert [phase.flavour for phase in recipe.phases] == flavours
+    assert all(phase.calibrate for phase in recipe.phases if phase.flavour == "pred")
+    widths = [stage.width for stage in recipe.phases[0].stages]
+    assert widths == sorted(widths), "what was widened is not trained narrow again"
 
 
 def test_unknown_keys_and_recipes_are_refused_by_name() -> None:
