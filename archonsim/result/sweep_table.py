@@ -256,4 +256,10 @@ def _is_huge(cell: object, *, digits: bool) -> bool:
 def _refuse(wrong: Series, values: Series, name: str, path: Path, rule: str) -> None:
     if wrong.any():
         at = int(wrong.to_numpy().argmax())
-        raise ResultError(f"{path}: line {at + 2}: {name} is {str(values.iloc[at])!r}; {rule}")
+        found = _short(str(values.iloc[at]))
+        raise ResultError(f"{path}: line {at + 2}: {_short(name)} is {found!r}; {rule}")
+
+
+def _short(text: str, most: int = 60) -> str:
+    """Cut a text that would fill a screen."""
+    return text if len(text) <= most else f"{text[:most]}…"
