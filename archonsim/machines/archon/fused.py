@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from archonsim.dataflow.operands import shares
 from archonsim.dataflow.tile import Tile, output_tiles
 from archonsim.engine.contract import Phase
 from archonsim.engine.contract import Tile as EngineTile
@@ -67,8 +68,8 @@ class FusedTile:
         self.refetched = refetched_words(shared.block, tile, shared.spec)
         self.along: Sequence[Sequence[Transfer]] = ()
         if shared.spec.mask_fetch == "charged" and self.refetched:
-            shares = even_shares(self.refetched, len(self.chunks))
-            self.along = [(Transfer("prediction_glb", "read", "mask", one),) for one in shares]
+            parts = shares(self.refetched, len(self.chunks)).tolist()
+            self.along = [(Transfer("prediction_glb", "read", "mask", one),) for one in parts]
 
     def begin(self, start: int) -> _RunningFusedTile:
         """Start the tile in cycle `start`."""
@@ -230,8 +231,3 @@ def phase_of(tiles: Sequence[EngineTile], shared: FusedBlock, step: Step) -> Pha
     )
     check_capacity(phase, step, spec)
     return phase
-
-
-def even_shares(total: int, parts: int) -> list[int]:
-    """Cut `total` into `parts` as even as integers allow; they add up to it exactly."""
-    return [total * (part + 1) // parts - total * part // parts for part in range(parts)]
