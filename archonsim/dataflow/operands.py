@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from archonsim.dataflow.even import shares
 from archonsim.dataflow.systolic import Folds, Gemm
 from archonsim.errors import WorkloadError
 from archonsim.network.layer import Layer
@@ -72,17 +73,6 @@ class Demand:
     def repeat(self, groups: int) -> Demand:
         """Return the demand of `groups` groups, one after the other."""
         return Demand(*(np.tile(getattr(self, name), groups) for name in self.__dataclass_fields__))
-
-
-def shares(total: int, parts: int) -> Words:
-    """Cut `total` into `parts` whole numbers as evenly as possible."""
-    return np.diff(np.arange(parts + 1, dtype=np.int64) * total // parts)
-
-
-def _divided(values: Words, parts: int) -> Words:
-    """Cut each value into `parts`."""
-    edges = values[:, None] * np.arange(parts + 1, dtype=np.int64) // parts
-    return np.diff(edges, axis=1).ravel()
 
 
 def _fold_sizes(total: int, size: int) -> Words:
@@ -192,7 +182,9 @@ def _in_parts(layer: Layer, demand: Demand, buffers: BufferSizes) -> Demand:
     if parts == 1:
         return demand
     _check_pieces(layer, parts * len(demand.cycles) * layer.groups)
-    return Demand(*(_divided(getattr(demand, name), parts) for name in demand.__dataclass_fields__))
+    return Demand(
+        *(shares(getattr(demand, name), parts).ravel() for name in demand.__dataclass_fields__)
+    )
 
 
 def line_demand(layer: Layer, folds: int, buffers: BufferSizes) -> Demand:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+from archonsim.dataflow.even import share
 from archonsim.engine.feed import Feed
 from archonsim.stats.counts import PhaseStats, Transfer
 
@@ -130,22 +131,19 @@ class FixedTile:
         self.cycles, self.macs, self.adds, self.adds_possible = cycles, macs, adds, adds_possible
 
     def split(self, parts: int) -> list[FixedTile]:
-        """Cut the tile into `parts` as even as integers allow; nothing is lost or rounded up."""
-
-        def share(total: int, part: int) -> int:
-            return total * (part + 1) // parts - total * part // parts
+        """Cut the tile into `parts` as evenly as integers allow."""
 
         def cut(transfers: Sequence[Transfer], part: int) -> list[Transfer]:
-            return [replace(one, words=share(one.words, part)) for one in transfers]
+            return [replace(one, words=share(one.words, part, parts)) for one in transfers]
 
         return [
             FixedTile(
-                cycles=share(self.cycles, part),
+                cycles=share(self.cycles, part, parts),
                 loads=cut(self.loads, part),
                 stores=cut(self.stores, part),
-                macs=share(self.macs, part),
-                adds=share(self.adds, part),
-                adds_possible=share(self.adds_possible, part),
+                macs=share(self.macs, part, parts),
+                adds=share(self.adds, part, parts),
+                adds_possible=share(self.adds_possible, part, parts),
             )
             for part in range(parts)
         ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from archonsim.cli.app import run_command
 from archonsim.network.networks import network
 from archonsim.trace.synthetic import synthesize
 from archonsim.tracefile.writer import write_workload
+from tests.uncounted import without_coverage
 
 ARCHONSIM = [sys.executable, "-m", "archonsim"]
 
@@ -321,7 +321,7 @@ def test_a_full_disk_leaves_nothing_half_written(trace: Path, tmp_path: Path) ->
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
-    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**without_coverage(), "NUMBA_DISABLE_JIT": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     for command in (
         [
             "run",

@@ -24,6 +24,7 @@ from archonsim.errors import MaskError
 from archonsim.sweeps import store, sweep
 from archonsim.sweeps.question import ask
 from archonsim.vocabulary.stalls import STALLS
+from tests.uncounted import without_coverage
 
 DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
 SWEEP = [sys.executable, "-m", "archonsim", "sweep"]
@@ -243,7 +244,11 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path) -> None:
     )
     asked = ideal(tmp_path, "--param", "pe.adders=2..12", rows="2..20")
     done = subprocess.run(
-        [sys.executable, "-c", limit, *asked], capture_output=True, text=True, check=False
+        [sys.executable, "-c", limit, *asked],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=without_coverage(),
     )
     assert done.returncode == 2, done.stderr
     assert f"{tmp_path / 'journal.jsonl'}: cannot write: File too large" in done.stderr

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.dataflow.operands import shares
+from archonsim.dataflow.even import shares
 from archonsim.dataflow.tile import Tile, output_tiles
 from archonsim.engine.contract import Phase
 from archonsim.engine.contract import Tile as EngineTile

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from archonsim.dataflow.even import edge
 from archonsim.dataflow.spatial import SpatialMapping, map_layer
 from archonsim.engine.contract import FixedTile, Phase
 from archonsim.machines.archon.residency import Step
@@ -34,7 +35,7 @@ def _cuts(mapping: SpatialMapping, per_group: int) -> Iterator[tuple[int, int, i
     """Cut a mapping's rounds into tiles; yield (first round, rounds, output channels)."""
     tiles = max(1, min(MAX_TILES, mapping.units, mapping.cycles // TILE_CYCLES))
     for tile in range(tiles):
-        first, last = mapping.units * tile // tiles, mapping.units * (tile + 1) // tiles
+        first, last = edge(mapping.units, tile, tiles), edge(mapping.units, tile + 1, tiles)
         channels = mapping.channels_before(last, per_group) - mapping.channels_before(
             first, per_group
         )

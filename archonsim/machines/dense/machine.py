@@ -5,36 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import resources
 
+from archonsim.dataflow.even import shares
 from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
-from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import OnStep
 from archonsim.machines.row_stationary.energy import count_actions, energy_of
-from archonsim.machines.row_stationary.hint import space_hint
 from archonsim.machines.row_stationary.layers import MappedLayer, map_choices, map_layers
-from archonsim.machines.row_stationary.run import (
-    ideal_result,
-    quickest,
-    row_stationary_resources,
-    run_layers,
-)
+from archonsim.machines.row_stationary.machine import RowStationaryMachine
+from archonsim.machines.row_stationary.run import ideal_result, quickest, run_layers
 from archonsim.machines.row_stationary.spec import RowStationarySpec
-from archonsim.machines.row_stationary.tiles import layer_phase, shares, tile_count
+from archonsim.machines.row_stationary.tiles import layer_phase, tile_count
 from archonsim.network.workload import Workload
-from archonsim.spec.resources import Resources
 from archonsim.trace.image import ImageInputs
-from archonsim.vocabulary.vocabulary import Vocabulary
 
 
-class DenseMachine:
+class DenseMachine(RowStationaryMachine[RowStationarySpec]):
     """The dense baseline of ICS'21, as a machine that ``archonsim run`` knows."""
 
     name = "dense"
     summary = "Eyeriss-like row-stationary array (ICS'21's dense baseline): every MAC is done"
     spec_type = RowStationarySpec
     preset = (resources.files("archonsim.machines.dense") / "preset.toml").read_text("utf-8")
-    vocabulary = Vocabulary()
     includes = (
         "every MAC of every layer by its mapping, blocks layer by layer; scratchpad and GLB ports",
         (
@@ -66,18 +58,6 @@ class DenseMachine:
         """Make a workload ready for ``cycle`` fidelity."""
         return DenseSimulation(workload, spec)
 
-    def resources(self, spec: RowStationarySpec) -> Resources:
-        """PEs, buffers and area."""
-        return row_stationary_resources(spec)
-
-    def remarks(self, workload: Workload, spec: RowStationarySpec) -> tuple[str, ...]:
-        """Say where the published space of mappings costs much."""
-        return space_hint(workload, spec)
-
-    def steps(self, workload: Workload) -> int:
-        """Layers that one image runs."""
-        return len(layer_steps(workload))
-
 
 def with_energy(
     result: PhaseResult, mapped: MappedLayer, spec: RowStationarySpec, workload: str
@@ -88,7 +68,7 @@ def with_energy(
 
 
 def _phase(mapped: MappedLayer) -> Phase:
-    cycles = shares(mapped.cycles, tile_count(mapped))
+    cycles = shares(mapped.cycles, tile_count(mapped)).tolist()
     # Behind the mapping's own loops come the ports of pads and GLB that cannot keep up with it.
     bounds = {"mapping": mapped.mapping.cycles * mapped.problem.groups, "ports": mapped.cycles}
     words = mapped.words("dram", "weight")[0]

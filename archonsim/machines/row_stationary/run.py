@@ -17,14 +17,7 @@ from archonsim.machines.row_stationary.layers import MappedLayer
 from archonsim.machines.row_stationary.spec import RowStationarySpec
 from archonsim.machines.row_stationary.tiles import layer_phase
 from archonsim.memory.system import MemorySystem
-from archonsim.spec.resources import Resources, area_parts
 from archonsim.stats.counts import PhaseStats
-
-
-def row_stationary_resources(spec: RowStationarySpec) -> Resources:
-    """PEs, buffers and area; a PE's scratchpads count at their published size."""
-    parts = area_parts("dense", spec.pe.count, {"glb": spec.glb.words})
-    return Resources(pes=spec.pe.count, buffer_words=spec.glb.words, parts=parts)
 
 
 def ideal_result(

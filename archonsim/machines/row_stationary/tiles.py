@@ -8,7 +8,9 @@ from the GLB pass its port before the tile, results after.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from archonsim.dataflow.even import share
 from archonsim.engine.contract import FixedTile, Phase
 from archonsim.machines.row_stationary.layers import MappedLayer
 from archonsim.stats.counts import Transfer
@@ -34,30 +36,25 @@ def tile_count(mapped: MappedLayer) -> int:
     return max(1, min(MAX_TILES, outer * mapped.problem.groups, cycles // TILE_CYCLES))
 
 
-def shares(total: int, parts: int) -> list[int]:
-    """Cut a number as evenly as integers allow."""
-    return [total * (part + 1) // parts - total * part // parts for part in range(parts)]
-
-
-def _loads(mapped: MappedLayer, weight_words: int, share: Callable[[int], int]) -> list[Transfer]:
+def _loads(mapped: MappedLayer, weight_words: int, cut: Callable[[int], int]) -> list[Transfer]:
     glb_in = mapped.words("glb", "input")
     return [
-        Transfer("dram", "read", "weight", share(weight_words)),
-        Transfer("dram", "read", "input", share(mapped.words("dram", "input")[0])),
-        Transfer("dram", "read", "psum", share(mapped.words("dram", "output")[0])),
-        Transfer("glb", "write", "input", share(glb_in[1])),
-        Transfer("glb", "read", "input", share(glb_in[0])),
-        Transfer("glb", "read", "psum", share(mapped.words("glb", "output")[0])),
+        Transfer("dram", "read", "weight", cut(weight_words)),
+        Transfer("dram", "read", "input", cut(mapped.words("dram", "input")[0])),
+        Transfer("dram", "read", "psum", cut(mapped.words("dram", "output")[0])),
+        Transfer("glb", "write", "input", cut(glb_in[1])),
+        Transfer("glb", "read", "input", cut(glb_in[0])),
+        Transfer("glb", "read", "psum", cut(mapped.words("glb", "output")[0])),
     ]
 
 
-def _stores(mapped: MappedLayer, share: Callable[[int], int]) -> list[Transfer]:
+def _stores(mapped: MappedLayer, cut: Callable[[int], int]) -> list[Transfer]:
     outputs = mapped.words("dram", "output")[1]
     counts = mapped.cost.counts["glb", "output"]
     return [
-        Transfer("glb", "write", "psum", share(counts.updates * mapped.problem.groups)),
-        Transfer("glb", "read", "output", share(outputs)),
-        Transfer("dram", "write", "output", share(outputs)),
+        Transfer("glb", "write", "psum", cut(counts.updates * mapped.problem.groups)),
+        Transfer("glb", "read", "output", cut(outputs)),
+        Transfer("dram", "write", "output", cut(outputs)),
     ]
 
 
@@ -87,14 +84,11 @@ def layer_phase(
     """
     parts = len(cycles)
     tiles = []
-    for part, part_macs in enumerate(shares(macs, parts)):
-
-        def share(words: int, part: int = part) -> int:
-            return words * (part + 1) // parts - words * part // parts
-
-        loads = [load for load in _loads(mapped, weight_words, share) if load.words]
-        stores = [store for store in _stores(mapped, share) if store.words]
-        tiles.append(FixedTile(cycles=cycles[part], loads=loads, stores=stores, macs=part_macs))
+    for part in range(parts):
+        cut = partial(share, part=part, parts=parts)
+        loads = [load for load in _loads(mapped, weight_words, cut) if load.words]
+        stores = [store for store in _stores(mapped, cut) if store.words]
+        tiles.append(FixedTile(cycles=cycles[part], loads=loads, stores=stores, macs=cut(macs)))
     return Phase(
         name=name, tiles=tiles, stream_from=["dram"] * parts, bounds=lambda stats: bounds or {}
     )

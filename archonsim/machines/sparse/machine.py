@@ -10,14 +10,9 @@ from archonsim.errors import MaskError
 from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import OnStep
-from archonsim.machines.row_stationary.hint import space_hint
 from archonsim.machines.row_stationary.layers import MappedLayer, map_choices
-from archonsim.machines.row_stationary.run import (
-    ideal_result,
-    quickest,
-    row_stationary_resources,
-    run_layers,
-)
+from archonsim.machines.row_stationary.machine import RowStationaryMachine
+from archonsim.machines.row_stationary.run import ideal_result, quickest, run_layers
 from archonsim.machines.row_stationary.tiles import layer_phase, tile_count
 from archonsim.machines.sparse.energy import with_energy, with_published_energy
 from archonsim.machines.sparse.given import read_given
@@ -35,12 +30,10 @@ from archonsim.machines.sparse.work import (
 )
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
-from archonsim.spec.resources import Resources
 from archonsim.trace.image import ImageInputs
-from archonsim.vocabulary.vocabulary import Vocabulary
 
 
-class SparseMachine:
+class SparseMachine(RowStationaryMachine[SparseSpec]):
     """The sparse baseline of ICS'21, as a machine that ``archonsim run`` knows."""
 
     name = "sparse"
@@ -52,7 +45,6 @@ class SparseMachine:
     #: Shapes that state N:M sparsity run at that density.
     skips_stated_zeros = True
     preset = (resources.files("archonsim.machines.sparse") / "preset.toml").read_text("utf-8")
-    vocabulary = Vocabulary()
     includes = (
         (
             "every product whose weight is not zero, by the dense array's mapping; each pass as"
@@ -101,10 +93,6 @@ class SparseMachine:
         """Make a workload ready for ``cycle`` fidelity."""
         return SparseSimulation(workload, spec)
 
-    def resources(self, spec: SparseSpec) -> Resources:
-        """PEs, buffers and area: the dense array's, as published for both."""
-        return row_stationary_resources(spec)
-
     def remarks(self, workload: Workload, spec: SparseSpec) -> tuple[str, ...]:
         """Say how many layers have zeros to skip, and by what."""
         source = WorkSource(workload, spec)
@@ -118,12 +106,8 @@ class SparseMachine:
             by = f"balanced at densities {by}"
         return (
             f"zero weights skipped in {pruned} of {len(layers)} layers ({by})",
-            *space_hint(workload, spec),
+            *super().remarks(workload, spec),
         )
-
-    def steps(self, workload: Workload) -> int:
-        """Layers that one image runs."""
-        return len(layer_steps(workload))
 
 
 class WorkSource:

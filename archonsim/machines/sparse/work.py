@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from archonsim.dataflow.even import edge
 from archonsim.dataflow.passes import PassGrid, pass_counts, pass_grid
 from archonsim.errors import SpecError
 from archonsim.machines.row_stationary.layers import MappedLayer
@@ -97,7 +98,7 @@ class LayerWork:
                 int(pass_ends(np.ascontiguousarray(work[:, first:last]), ahead)[-1])
                 for first, last in itertools.pairwise(cuts)
             ]
-        ends = [0, *(self._end(self.passes * (tile + 1) // tiles) for tile in range(tiles))]
+        ends = [0, *(self._end(edge(self.passes, tile + 1, tiles)) for tile in range(tiles))]
         return [end - start for start, end in itertools.pairwise(ends)]
 
 
