@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from archonsim.errors import WorkloadError
-from archonsim.export.foreign import Examined, PredictorKind, examine, export_source
+from archonsim.export.foreign import (
+    Examined,
+    ExportOptions,
+    PredictorKind,
+    examine,
+    export_source,
+)
 from archonsim.export.images import Images, Preprocessing, load_images
 from archonsim.export.source import (
     Relu6,
@@ -104,13 +110,15 @@ class Opened:
         workload = export_source(
             self.examined,
             self.stored,
-            name=request.name,
-            predictors=request.predictors,
+            ExportOptions(
+                name=request.name,
+                predictors=request.predictors,
+                note=request.note,
+                untrained=request.untrained,
+                command=request.command,
+                check=request.check,
+            ),
             calibration=self.fitted,
-            note=request.note,
-            untrained=request.untrained,
-            command=request.command,
-            check=request.check,
             on_step=on_step,
         )
         return workload, write_workload(out, workload, workload.trace, plain=plain)

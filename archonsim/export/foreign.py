@@ -102,31 +102,51 @@ def _measured(candidate: Candidate, shares: tuple[float, float] | None) -> Candi
     return replace(candidate, clipped=shares, reason=reason)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """How a network is exported, and what its file says of it.
+
+    Attributes
+    ----------
+    name : str
+        Of the network; the model's where empty.
+    predictors : {"none", "ternary"}
+    note : str
+    untrained : bool
+        Its weights are random.
+    command : str
+        That made the file; empty in Python.
+    check : bool
+        Compare what would be stored with the network, on the first image
+        (:mod:`~archonsim.export.self_check`); where it is left out, the note says so.
+    """
+
+    name: str = ""
+    predictors: PredictorKind = "none"
+    note: str = ""
+    untrained: bool = False
+    command: str = ""
+    check: bool = True
+
+
 def export_source(
     examined: Examined,
     images: Images | None,
+    options: ExportOptions,
     *,
-    name: str = "",
-    predictors: PredictorKind = "none",
     calibration: Images | None = None,
-    note: str = "",
-    untrained: bool = False,
-    command: str = "",
-    check: bool = True,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> Workload:
     """Run a network on images and return it as a workload.
 
     Parameters
     ----------
+    examined : Examined
     images : Images or None
         None exports weights alone.
-    predictors : {"none", "ternary"}
+    options : ExportOptions
     calibration : Images, optional
         What ternary predictors are fitted to.
-    check : bool
-        Compare what would be stored with the network, on the first image
-        (:mod:`~archonsim.export.self_check`); where it is left out, the note says so.
     on_step : function of a name
         Called once for each layer that is checked, for each image and block, and for each block
         whose predictors are fitted.
@@ -140,10 +160,10 @@ def export_source(
     source = examined.source
     items, taps = examined.items()
     images = images if taps else None
-    if check:
+    if options.check:
         check_layers(source.graph, source.runner, examined.layers, source.image, on_step)
     pairs = {}
-    if predictors == "ternary" and taps and images is not None:
+    if options.predictors == "ternary" and taps and images is not None:
         if calibration is None or not len(calibration):
             raise WorkloadError(
                 "ternary predictors are fitted to images of their own: give at least one for"
@@ -156,7 +176,7 @@ def export_source(
         for tap in taps:
             traces[tap.block.name, number] = trace_block(walk, tap, pairs.get(tap.block.name))
             on_step(tap.block.name)
-    if check:
+    if options.check:
         _check_blocks(source, taps, traces)
     count = len(images) if images is not None else 0
     units = [unit for unit in examined.layers.values() if isinstance(unit, Unit)]
@@ -167,20 +187,20 @@ def export_source(
         images=count,
     )
     about = Provenance(
-        network=name or source.model,
+        network=options.name or source.model,
         dataset=images.dataset if images is not None else "",
         flavour=_flavour(units, bool(pairs)),
         mask_source="trained" if count else "none",
         created_by=f"archonsim {archonsim.__version__}",
-        note=_note(units, note, check),
-        untrained=untrained,
+        note=_note(units, options.note, options.check),
+        untrained=options.untrained,
         model=source.model,
         model_sha256=source.sha256,
         split=images.split if images is not None else "",
         image_indices=number_ranges(images.indices) if images is not None else "",
         preprocessing=images.preprocessing if images is not None else "",
         framework=source.framework,
-        command=command,
+        command=options.command,
     )
     made = Workload(name=about.network, items=items, provenance=about, trace=trace, norm_params=2)
     return replace(made, unexecuted_params=source.params - made.params)
@@ -258,7 +278,7 @@ def export_module(
     relu6 : {"exact", "relu"}
         Keep ReLU6, whose blocks fuse only where nothing reaches 6, or run ReLUs in its place.
     **options
-        As :func:`export_source` takes them: ``name``, ``predictors``, ``note``, ``untrained``,
+        As :class:`ExportOptions` has them: ``predictors``, ``note``, ``untrained``,
         ``check``.
 
     Raises
@@ -271,7 +291,10 @@ def export_module(
     assert ready is not None
     source = module_source(module, ready.pixels[:1], name or type(module).__name__, relu6)
     return export_source(
-        examine(source, ready), ready, name=name, calibration=_images(calibration), **options
+        examine(source, ready),
+        ready,
+        ExportOptions(name=name, **options),
+        calibration=_images(calibration),
     )
 
 
@@ -289,6 +312,6 @@ def export_onnx(
     return export_source(
         examine(onnx_source(path, ready.pixels[:1], relu6), ready),
         ready,
+        ExportOptions(**options),
         calibration=_images(calibration),
-        **options,
     )

@@ -307,19 +307,25 @@ def mean_layers(images: Sequence[Sequence[LayerReport]]) -> tuple[LayerReport, .
     return tuple(merged)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """Under what conditions a workload ran; the attributes are those of :class:`Report`."""
+
+    arch: str
+    fidelity: str
+    masks: str
+    seed: int
+    clock_mhz: float
+    machine: dict[str, Any]
+    includes: tuple[str, ...]
+    excludes: tuple[str, ...]
+
+
 def build(
-    *,
-    arch: str,
+    conditions: Conditions,
     workload: Workload,
-    fidelity: str,
-    masks: str,
-    seed: int,
     image_numbers: Sequence[int],
     results: Sequence[Sequence[PhaseResult]],
-    clock_mhz: float,
-    machine: dict[str, Any],
-    includes: Sequence[str],
-    excludes: Sequence[str],
 ) -> Report:
     """Put a report together from one list of phase results for each image."""
     images = [[layer_report(one) for one in result] for result in results]
@@ -327,18 +333,18 @@ def build(
     totals = [sum(layer.cycles for layer in one) for one in images]
     cycles = _mean(totals)
     return Report(
-        arch=arch,
+        arch=conditions.arch,
         workload=workload.name,
-        fidelity=fidelity,
-        masks=masks,
+        fidelity=conditions.fidelity,
+        masks=conditions.masks,
         images=len(images),
         image_numbers=tuple(image_numbers),
-        seed=seed,
-        clock_mhz=clock_mhz,
+        seed=conditions.seed,
+        clock_mhz=conditions.clock_mhz,
         total_cycles=cycles,
         total_macs=_mean([sum(layer.macs for layer in one) for one in images]),
         total_adds=_mean([sum(layer.adds for layer in one) for one in images]),
-        time_ms=cycles / clock_mhz / 1000,
+        time_ms=cycles / conditions.clock_mhz / 1000,
         layers=layers,
         per_image=tuple(
             ImageReport(image=number, total_cycles=total, layers=tuple(one))
@@ -346,7 +352,7 @@ def build(
         ),
         provenance=workload.provenance,
         digest=workload.digest,
-        machine=machine,
-        includes=tuple(includes),
-        excludes=tuple(excludes),
+        machine=conditions.machine,
+        includes=conditions.includes,
+        excludes=conditions.excludes,
     )

@@ -11,7 +11,7 @@ from archonsim.machines import running
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import Machine, Remarking
 from archonsim.network.workload import Workload
-from archonsim.result.report import Report, build
+from archonsim.result.report import Conditions, Report, build
 from archonsim.spec.load import to_table
 from archonsim.trace.image import image_inputs
 from archonsim.trace.what_if import MaskPolicy
@@ -123,19 +123,17 @@ def simulate(
             results.append(simulation.run(image_inputs(workload, policy, image), on_step, watching))
     ideal = fidelity == "ideal"
     remarks = machine.remarks(workload, spec) if isinstance(machine, Remarking) else ()
-    return build(
+    conditions = Conditions(
         arch=machine.name,
-        workload=workload,
         fidelity=fidelity,
         masks="" if ideal else str(policy),
         seed=policy.seed,
-        image_numbers=numbers,
-        results=results,
         clock_mhz=spec.clock_mhz,
         machine=to_table(spec),
         includes=(
             *(machine.ideal_includes if ideal else included(machine, workload)),
             *remarks,
         ),
-        excludes=machine.ideal_excludes if ideal else machine.excludes,
+        excludes=tuple(machine.ideal_excludes if ideal else machine.excludes),
     )
+    return build(conditions, workload, numbers, results)
