@@ -5,6 +5,8 @@ BIN     = $(VENV)/bin
 # PyTorch is only needed to train and export, and for the tests of that. Pinned to a version that the tests ran with; with
 # TORCH= (empty) those tests skip.
 TORCH  ?= torch==2.13.0
+# Tests run on all cores; tests/conftest.py says which of them stay on one.
+PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
@@ -17,7 +19,7 @@ demo: $(STAMP)
 	$(BIN)/archonsim report --arch archon --workload workloads/fusionet_c10.h5 --output results/demo/report.html
 
 test: $(STAMP)-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # The one check command, which CI runs, too: lint, format, contracts, types; all tests with coverage; kernels with their
 # bounds checked; the wheel in an environment of its own.
@@ -31,19 +33,19 @@ lint: $(STAMP)-test
 types: $(STAMP)-test
 	$(BIN)/mypy
 
-# All tests, and the tests of kernels once more as plain Python, in which coverage.py can count their lines. No floor
-# is set yet: the total has not been measured.
+# All tests, with a quarter of the random examples, and the tests of kernels once more as plain Python, in which
+# coverage.py can count their lines.
 coverage: $(STAMP)-test
 	rm -rf build/coverage
 	mkdir -p build/coverage
-	$(BIN)/coverage run -m pytest
-	NUMBA_DISABLE_JIT=1 ARCHONSIM_FEWER_EXAMPLES=10 $(BIN)/coverage run -m pytest tests/pairs
+	ARCHONSIM_FEWER_EXAMPLES=4 $(BIN)/coverage run -m pytest $(PARALLEL)
+	NUMBA_DISABLE_JIT=1 ARCHONSIM_FEWER_EXAMPLES=10 $(BIN)/coverage run -m pytest $(PARALLEL) tests/pairs
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 # numba's cache does not distinguish code that checks bounds, hence a cache of its own.
 kernels: $(STAMP)-test
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck ARCHONSIM_FEWER_EXAMPLES=4 $(BIN)/python -m pytest tests/pairs
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck ARCHONSIM_FEWER_EXAMPLES=4 $(BIN)/python -m pytest $(PARALLEL) tests/pairs
 
 # Build the wheel, install it into an environment of its own and run it from there.
 wheel:

@@ -6,7 +6,7 @@ import os
 
 from hypothesis import settings
 
-#: Divides the numbers of examples, for runs in which kernels are slow.
+#: Divides the numbers of examples, for runs in which kernels or counting lines are slow.
 FEWER = "ARCHONSIM_FEWER_EXAMPLES"
 
 
@@ -15,4 +15,5 @@ def examples(count: int) -> settings:
 
     ``$ARCHONSIM_FEWER_EXAMPLES`` divides the count.
     """
-    return settings(max_examples=max(5, count // int(os.environ.get(FEWER, "1"))), deadline=None)
+    fewer = count // int(os.environ.get(FEWER, "1"))
+    return settings(max_examples=max(5, fewer), deadline=None)

@@ -88,7 +88,7 @@ def test_matplotlib_does_not_complain_of_a_home_without_a_config(
     ran = command(
         locked,
         tmp_path,
-        *f"plot roofline -w mobilenetv2_c10 -a dense -o {figure.parent}".split(),
+        *f"plot roofline -w fusionet_digits -a dense -o {figure.parent}".split(),
         NUMBA_DISABLE_JIT="1",
     )
     assert ran.returncode == 0, ran.stderr

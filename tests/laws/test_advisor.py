@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import archonsim
@@ -32,6 +32,7 @@ from archonsim.trace.synthetic import synthesize
 from archonsim.trace.what_if import MaskPolicy
 from archonsim.tracefile.find import find_workload
 from archonsim.tracefile.writer import write_workload
+from tests.examples import examples
 from tests.laws.test_archon import BLOCKS, workload_of
 from tests.strategies import archon, make_block
 
@@ -85,7 +86,7 @@ def check_against_runs(work: Workload, spec: ArchonSpec, policy: MaskPolicy) -> 
     }
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     block=BLOCKS,
     density=st.floats(0, 1),
@@ -180,7 +181,7 @@ def test_the_estimate_is_monotonous(
     )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(block=BLOCKS, seed=st.integers(0, 1000))
 def test_the_estimate_of_plain_layers_is_a_lower_bound(block: Block, seed: int) -> None:
     """One MAC a PE and cycle, and every word that must come from DRAM: no run is below that."""

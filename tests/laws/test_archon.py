@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.machines.archon import MACHINE
@@ -23,6 +23,7 @@ from archonsim.trace.algebra import shuffle
 from archonsim.trace.image import image_inputs
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.what_if import MaskPolicy
+from tests.examples import examples
 from tests.strategies import UNLIMITED, archon, make_block, replace_spec
 
 
@@ -64,7 +65,7 @@ BLOCKS = st.builds(
     late=st.booleans(),
     shuffle=st.sampled_from([0, 2, 4]),
 )
-SETTINGS = settings(max_examples=40, deadline=None)
+SETTINGS = examples(40)
 
 
 @SETTINGS

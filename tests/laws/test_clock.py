@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.machines.registry import machine, machine_names, machine_spec
@@ -15,11 +15,12 @@ from archonsim.runs.simulate import simulate
 from archonsim.spec.dram_device import say_dram
 from archonsim.spec.load import to_table, to_toml
 from archonsim.spec.parts import DramSpec
+from tests.examples import examples
 from tests.laws.test_archon import BLOCKS
 from tests.laws.test_memory import two_blocks
 from tests.strategies import make_block
 
-SETTINGS = settings(max_examples=8, deadline=None)
+SETTINGS = examples(8)
 
 
 def cycles(name: str, work: Workload, clock: float, *overrides: str) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.machines.archon import MACHINE
@@ -30,12 +30,13 @@ from archonsim.trace.fused_weight import fuse
 from archonsim.trace.image import image_inputs
 from archonsim.trace.what_if import MaskPolicy
 from archonsim.vocabulary.vocabulary import COMMON
+from tests.examples import examples
 from tests.laws.test_archon import BLOCKS, digits, run, workload_of
 from tests.present import present
 from tests.row_stationary import dense, sparse
 from tests.strategies import NO_IMAGE, UNLIMITED, archon, make_block
 
-SETTINGS = settings(max_examples=30, deadline=None)
+SETTINGS = examples(30)
 SHIPPED = (resources.files("archonsim") / "data" / "technologies" / "45nm.toml").read_text("utf-8")
 RAW: dict[str, Any] = tomllib.loads(SHIPPED)
 

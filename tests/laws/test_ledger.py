@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.errors import MaskError
@@ -23,6 +23,7 @@ from archonsim.trace.fused_weight import fuse
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.what_if import MaskPolicy
 from archonsim.tracefile.reader import open_workload
+from tests.examples import examples
 from tests.laws.test_archon import BLOCKS
 from tests.strategies import archon, make_block
 
@@ -61,7 +62,7 @@ def check(book: Ledger) -> None:
     assert book.runs["hits"] + both.saved == book.runs["oracle"]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(block=BLOCKS, agreement=st.floats(0, 1), seed=st.integers(0, 1000))
 def test_costs_lead_from_the_predicted_masks_to_the_true_ones(
     block: Block, agreement: float, seed: int

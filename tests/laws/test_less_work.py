@@ -10,7 +10,7 @@ import math
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.machines.registry import machine, machine_spec
@@ -18,9 +18,10 @@ from archonsim.network.networks import network
 from archonsim.network.workload import Workload
 from archonsim.runs.simulate import simulate
 from archonsim.trace.synthetic import synthesize
+from tests.examples import examples
 from tests.laws.test_row_stationary import block_of
 
-SETTINGS = settings(max_examples=12, deadline=None)
+SETTINGS = examples(12)
 SPEEDS = st.sampled_from([1.0, 6.4, 25.6, 100.0])
 LATENCIES = st.sampled_from([0, 20, 50, 300])
 

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.errors import MaskError, SpecError
@@ -22,6 +22,7 @@ from archonsim.trace.algebra import shuffle
 from archonsim.trace.image import image_inputs
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.what_if import MaskPolicy
+from tests.examples import examples
 from tests.present import present
 from tests.row_stationary import UNLIMITED, dense, sparse
 from tests.strategies import make_block
@@ -73,7 +74,7 @@ def test_dense_runs_shapes_without_weights() -> None:
     )
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     slow=st.floats(0.2, 20),
     factor=st.floats(1, 8),
@@ -94,7 +95,7 @@ def test_faster_memory_never_costs_cycles(
     assert all(a <= b <= c for a, b, c in zip(ideal, faster, slower, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     seed=st.integers(0, 2**16),
     pes=st.integers(1, 12),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.dataflow.operands import BufferSizes, cut, group_demand
@@ -18,6 +18,7 @@ from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.layer import Layer
 from archonsim.network.networks import network
 from archonsim.network.workload import Provenance, Workload
+from tests.examples import examples
 from tests.strategies import NO_IMAGE
 
 FLOWS = st.sampled_from(["os", "ws", "is"])
@@ -81,7 +82,7 @@ def run(
     return found.prepare(work, spec).run(NO_IMAGE, lambda name: None)
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(layer=layers(), described=machines())
 def test_memory_only_adds_cycles_and_more_bandwidth_takes_none(
     layer: Layer, described: tuple[str, list[str]]
@@ -98,7 +99,7 @@ def test_memory_only_adds_cycles_and_more_bandwidth_takes_none(
         assert result.stats.compute == ideal.stats.cycles
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(layer=layers(), described=machines(), side=st.integers(1, 2))
 def test_no_array_is_busier_than_all_of_its_pes(
     layer: Layer, described: tuple[str, list[str]], side: int
@@ -127,7 +128,7 @@ def test_one_product_takes_one_cycle_and_one_pe_as_many_as_there_are_products() 
     assert result.stats.cycles == 73 * (49 * (9 + 1) - 1)  # the convention as published
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(layer=layers(), described=machines())
 def test_every_operand_is_read_and_every_output_written(
     layer: Layer, described: tuple[str, list[str]]
@@ -150,7 +151,7 @@ def test_every_operand_is_read_and_every_output_written(
     assert roomy.stats.traffic["dram", "read", "psum"] == 0
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     layer=layers(),
     flow=FLOWS,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.cli.app import run_command
@@ -35,6 +35,7 @@ from archonsim.trace.image import ImageInputs
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.what_if import MaskPolicy
 from archonsim.tracefile.writer import write_workload
+from tests.examples import examples
 
 MACHINES = machine_names()
 #: Presets, and changes that stress one thing each.
@@ -250,7 +251,7 @@ def test_watching_changes_nothing(name: str, overrides: tuple[str, ...]) -> None
     )
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     st.floats(0.3, 60),
     st.integers(0, 150),

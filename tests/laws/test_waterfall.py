@@ -6,7 +6,7 @@ import dataclasses
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.explain.attribute import explain
@@ -23,6 +23,7 @@ from archonsim.runs.simulate import simulate
 from archonsim.trace.synthetic import synthesize
 from archonsim.trace.what_if import MaskPolicy
 from archonsim.vocabulary.owners import BY_NAME
+from tests.examples import examples
 from tests.laws.test_archon import BLOCKS, run, workload_of
 from tests.strategies import UNLIMITED, archon, make_block, replace_spec
 
@@ -89,7 +90,7 @@ def test_every_machine_s_runs_are_nested(name: str) -> None:
         assert cycles == sorted(cycles)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     block=BLOCKS,
     density=st.floats(0, 1),

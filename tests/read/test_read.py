@@ -35,6 +35,7 @@ from archonsim.show.page.comparison import comparison_page
 from archonsim.show.page.run import run_page
 from archonsim.show.page.sweep import sweep_page
 from tests import results
+from tests.examples import examples
 
 Tree = Report | Comparison | Waterfall | Ledger | Advice | Inspection
 
@@ -178,7 +179,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("at", range(3))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_other_damaged_trees_are_refused_or_written_again(at: int, data: st.DataObject) -> None:
     read: Callable[..., Tree] = (Ledger.from_dict, Advice.from_dict, Inspection.from_dict)[at]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.dataflow.spatial import map_layer
@@ -12,6 +12,7 @@ from archonsim.dataflow.tile import output_tiles
 from archonsim.machines.archon.rounds import _cuts
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
+from tests.examples import examples
 from tests.strategies import make_block
 
 BLOCKS = st.builds(
@@ -26,7 +27,7 @@ BLOCKS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(block=BLOCKS, rows=st.integers(1, 9), cols=st.integers(1, 9))
 def test_tiles_cover_each_pixel_once_and_touch_what_their_windows_touch(
     block: Block, rows: int, cols: int
@@ -77,7 +78,7 @@ def brute_force(layer: Layer, rows: int, cols: int, adders: int) -> int:
     return best
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(block=BLOCKS, rows=st.integers(1, 5), cols=st.integers(1, 5), adders=st.integers(1, 6))
 def test_mapping_is_the_optimum_and_covers_every_channel(
     block: Block, rows: int, cols: int, adders: int

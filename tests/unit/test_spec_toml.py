@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.cli.app import run_command
 from archonsim.errors import SpecError
 from archonsim.machines.registry import machine, machine_names, machine_spec
 from archonsim.spec.load import flat_items, to_table, to_toml
+from tests.examples import examples
 
 #: Keys whose value is any text as far as a description goes.
 TEXTS = [
@@ -27,7 +28,7 @@ TEXTS = [
 
 @pytest.mark.parametrize(("arch", "key"), TEXTS, ids=[f"{arch}-{key}" for arch, key in TEXTS])
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
-@settings(max_examples=50)
+@examples(50)
 def test_a_printed_description_reads_back(arch: str, key: str, text: str) -> None:
     beside = {"dram.model": "banks"} if key == "dram.device" else {}
     table = to_table(machine_spec(machine(arch), None, {key: text} | beside))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -18,6 +18,7 @@ from archonsim.trace.algebra import (
 )
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, MemoryTrace, PredictorTensors
+from tests.examples import examples
 from tests.workload.conftest import conv
 
 
@@ -48,7 +49,7 @@ def in_order(tensors: LayerTensors, terms: list[tuple[Floats, Floats]]) -> Float
     depth=st.integers(1, 9),
     size=st.integers(1, 5),
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_pointwise_arithmetic_to_the_bit(seed: int, groups: int, depth: int, size: int) -> None:
     rng = np.random.default_rng(seed)
     layer = conv("x", (groups * depth, groups * 4), size, groups=groups)
@@ -65,7 +66,7 @@ def test_pointwise_arithmetic_to_the_bit(seed: int, groups: int, depth: int, siz
     stride=st.sampled_from([1, 2]),
     size=st.integers(2, 7),
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_depthwise_arithmetic_to_the_bit(seed: int, kernel: int, stride: int, size: int) -> None:
     rng = np.random.default_rng(seed)
     layer = conv("x", (6, 6), size, kernel=kernel, stride=stride, groups=6)
