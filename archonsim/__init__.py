@@ -1,7 +1,7 @@
 """Cycle-level simulator of ARCHON, the accelerator of predictive layer fusion (ICS'21).
 
-``run``, ``compare``, ``sweep`` and ``advise`` are the Python interface; they are imported when they
-are first used.
+``run``, ``compare``, ``sweep``, ``advise`` and ``tile_trace`` are the Python interface; they are
+imported when they are first used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from archonsim import cache  # noqa: F401  # before anything imports numba or ma
 from archonsim.version import __version__
 
 if TYPE_CHECKING:
-    from archonsim.api import advise, compare, run, sweep
+    from archonsim.api import advise, compare, run, sweep, tile_trace
     from archonsim.errors import (
         ArchonsimError,
         MaskError,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         UserError,
         WorkloadError,
     )
+    from archonsim.pe.tile_trace import TileTrace
     from archonsim.results import AdviceResult, CompareResult, Result, SweepResult
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Result",
     "SpecError",
     "SweepResult",
+    "TileTrace",
     "UserError",
     "WorkloadError",
     "__version__",
@@ -40,10 +42,11 @@ __all__ = [
     "compare",
     "run",
     "sweep",
+    "tile_trace",
 ]
 
 _HOMES = {
-    "archonsim.api": ("advise", "compare", "run", "sweep"),
+    "archonsim.api": ("advise", "compare", "run", "sweep", "tile_trace"),
     "archonsim.errors": (
         "ArchonsimError",
         "MaskError",
@@ -52,6 +55,7 @@ _HOMES = {
         "UserError",
         "WorkloadError",
     ),
+    "archonsim.pe.tile_trace": ("TileTrace",),
     "archonsim.results": ("AdviceResult", "CompareResult", "Result", "SweepResult"),
 }
 

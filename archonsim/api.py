@@ -18,11 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, TypeVar, Unpack, cast
 
 from archonsim.engine.observer import SILENT, Observer
-from archonsim.errors import SpecError
+from archonsim.errors import MaskError, SpecError
 from archonsim.explain.advise import advise as advise_blocks
+from archonsim.machines.protocol import TileTracing
 from archonsim.results import AdviceResult, CompareResult, Result, SweepResult
 from archonsim.runs.comparison import ComparisonScenario, every_pair
 from archonsim.runs.scenario import (
@@ -33,9 +34,14 @@ from archonsim.runs.scenario import (
     WorkloadLike,
     cycle_run,
 )
+from archonsim.runs.simulate import choose_images
 from archonsim.sweeps.question import Names, Question, Values, ask
 from archonsim.sweeps.runners import Workers
 from archonsim.sweeps.sweep import Forecast, conduct
+from archonsim.trace.image import image_inputs
+
+if TYPE_CHECKING:  # kernels behind it
+    from archonsim.pe.tile_trace import TileTrace
 
 Asking = TypeVar("Asking", bound=Callable[..., object])
 
@@ -289,3 +295,56 @@ def advise(
         on_step=on_step,
     )
     return AdviceResult(advice)
+
+
+@_shows(Settings)
+def tile_trace(
+    arch: str | Scenario,
+    workload: WorkloadLike | None = None,
+    *,
+    block: str,
+    tile: int = 0,
+    arrival: Sequence[int] | None = None,
+    **options: Unpack[Options],
+) -> TileTrace:
+    """Write down one tile of a fused block: what enters the PEs, and what happens in each cycle.
+
+    For test benches of the array: beats, masks and inputs of each PE, FIFO levels, retirements,
+    sums. ``rtl/`` in the repository compares its Verilog with it.
+
+    Parameters
+    ----------
+    arch : str or Scenario
+        A machine that fuses: ``"archon"``.
+    workload : as in `run`
+        With weights and masks.
+    block : str
+        Name of the block, such as ``"b1"``.
+    tile : int
+        Number of the tile of output pixels, from 0 on, row by row.
+    arrival : sequence of int, optional
+        Cycle from which on each beat may be sent, because its weights and masks are there; by
+        default the tile's first. DRAM, ports and other tiles play no part here.
+    **options
+        As in `run`; cycle fidelity and one image only, the first by default.
+
+    Raises
+    ------
+    UserError
+        As in `run`; or there is no such block, tile or single image, or the machine cannot tell.
+    """
+    if isinstance(arch, Scenario):
+        _whole(arch, workload, options)
+        scenario = arch
+    elif workload is None:
+        raise SpecError("workload is missing: tile_trace(arch, workload, block=...)")
+    else:
+        scenario = Scenario(arch=arch, workload=workload, **options)
+    run = cycle_run(scenario, "tile_trace")
+    if not isinstance(run.machine, TileTracing):
+        raise SpecError(f"architecture {run.machine.name!r} has no tiles to trace; ask 'archon'")
+    numbers = choose_images(run.workload, run.images)
+    if len(numbers) != 1:
+        raise MaskError(f"images is {numbers}; a tile is of one image")
+    image = image_inputs(run.workload, run.masks, numbers[0])
+    return run.machine.trace_tile(run.workload, run.spec, image, block, tile, arrival)

@@ -15,7 +15,7 @@ from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.registry import machine_spec
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer, same_padding
-from archonsim.pe.beats import BeatStream, cut
+from archonsim.pe.beats import BeatStream, cut, sent_groups
 from archonsim.pe.survivor_kernel import survivor_table
 from archonsim.trace.fused_weight import FusedWeight, fuse_tensors
 from archonsim.trace.image import ImageInputs
@@ -119,11 +119,16 @@ def random_tensors(rng: np.random.Generator, layer: Layer, density: float) -> La
 
 @dataclass(frozen=True)
 class TileCase:
-    """Everything that the accumulate stage sees of one tile."""
+    """Everything that the accumulate stage sees of one tile.
+
+    `sent` holds the groups of `fused` that `stream` is cut from, and `at` the tile's first pixel.
+    """
 
     block: Block
     fused: FusedWeight
+    sent: FusedWeight
     stream: BeatStream
+    at: tuple[int, int]
     keep1: np.ndarray
     keep2: np.ndarray
     table: np.ndarray
@@ -170,14 +175,17 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
         for layer, density in zip(block.layers, densities, strict=True)
     )
     fused = fuse_tensors(block, (one, two, three))
+    lane_order = draw(st.sampled_from(["rotate", "fixed"]))
+    skip_empty, bias = draw(st.booleans()), draw(st.booleans())
     stream = cut(
         fused,
         lanes=lanes,
         per_lane=per_lane,
-        lane_order=draw(st.sampled_from(["rotate", "fixed"])),
-        skip_empty=draw(st.booleans()),
-        bias=draw(st.booleans()),
+        lane_order=lane_order,
+        skip_empty=skip_empty,
+        bias=bias,
     )
+    sent = np.flatnonzero(sent_groups(fused, skip_empty=skip_empty, bias=bias))
     keep1, keep2 = (
         (rng.random((layer.out_channels, layer.out_h, layer.out_w)) < draw(st.floats(0, 1))).astype(
             np.uint8
@@ -192,7 +200,9 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
     return TileCase(
         block,
         fused,
+        fused.in_order(sent.astype(np.int32)),
         stream,
+        at,
         keep1,
         keep2,
         table,

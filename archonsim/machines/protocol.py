@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.machines.phases import PhaseResult
@@ -13,6 +13,9 @@ from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
 from archonsim.trace.image import ImageInputs
 from archonsim.vocabulary.vocabulary import Vocabulary
+
+if TYPE_CHECKING:  # kernels behind it
+    from archonsim.pe.tile_trace import TileTrace
 
 #: Called with the name of each layer or block that is done.
 OnStep = Callable[[str], None]
@@ -141,4 +144,23 @@ class Fusing(Protocol):
         """Estimate the cycles of a block run as three plain layers, in closed form.
 
         In `workload`, the block is not fused.
+        """
+
+
+@runtime_checkable
+class TileTracing(Protocol):
+    """A machine whose main phase can be written down tile by tile: ``archonsim.tile_trace``."""
+
+    def trace_tile(
+        self,
+        workload: Workload,
+        spec: Any,
+        image: ImageInputs,
+        block: str,
+        tile: int,
+        arrival: Sequence[int] | None,
+    ) -> TileTrace:
+        """Write down one tile of a fused block; tiles count from 0, row by row.
+
+        `arrival` holds the cycle from which on each beat may be sent; None: the tile's first.
         """

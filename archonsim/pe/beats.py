@@ -78,6 +78,16 @@ class BeatStream:
         return first, np.maximum(-(-size // 16), 1)
 
 
+def sent_groups(fused: FusedWeight, *, skip_empty: bool, bias: bool) -> NDArray[np.bool_]:
+    """Return which groups are streamed, (N,) bool; parameters as in `cut`."""
+    sent = np.ones(fused.groups, bool)
+    if skip_empty:
+        sent &= np.diff(fused.start) > 0
+    if not bias:
+        sent &= ~fused.is_bias
+    return sent
+
+
 def cut(
     fused: FusedWeight,
     *,
@@ -106,11 +116,7 @@ def cut(
         Whether the bias terms are sent.
     """
     sizes = np.diff(fused.start).astype(np.int64)
-    sent = np.ones(fused.groups, bool)
-    if skip_empty:
-        sent &= sizes > 0
-    if not bias:
-        sent &= ~fused.is_bias
+    sent = sent_groups(fused, skip_empty=skip_empty, bias=bias)
     column = fused.row[np.repeat(sent, sizes)]
     sizes = sizes[sent]
     width = lanes * per_lane

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -24,12 +24,14 @@ from archonsim.machines.archon.overlap import hide, idle_adder_cycles
 from archonsim.machines.archon.residency import Step, fitting, steps
 from archonsim.machines.archon.rounds import layer_phase, prediction_phases
 from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.archon.tile_trace import block_tile
 from archonsim.machines.archon.windows import check_window
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import Densities, OnStep
 from archonsim.memory.system import MemorySystem
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
+from archonsim.pe.tile_trace import TileTrace
 from archonsim.spec.resources import Resources, area_parts
 from archonsim.stats.counts import PhaseStats
 from archonsim.trace.fused_weight import fuse
@@ -122,6 +124,18 @@ class ArchonMachine:
     def estimate_plain(self, workload: Workload, block: Block, spec: ArchonSpec) -> float:
         """Estimate the cycles of a block run as three plain layers, in closed form."""
         return estimate_plain(workload, block, spec)
+
+    def trace_tile(
+        self,
+        workload: Workload,
+        spec: ArchonSpec,
+        image: ImageInputs,
+        block: str,
+        tile: int,
+        arrival: Sequence[int] | None,
+    ) -> TileTrace:
+        """Write down one tile of a block's main phase."""
+        return block_tile(workload, spec, image, block, tile, arrival)
 
 
 class ArchonSimulation:
