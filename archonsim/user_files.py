@@ -44,7 +44,7 @@ def check_regular(path: Path, error: type[UserError], what: str) -> int:
         reason = getattr(fault, "strerror", None) or str(fault)
         raise error(f"{path}: cannot be read: {reason}") from fault
     if not stat.S_ISREG(status.st_mode):
-        kind = next((said for test, said in _KINDS if test(status.st_mode)), "is no regular file")
+        kind = next((name for test, name in _KINDS if test(status.st_mode)), "is no regular file")
         raise error(f"{path}: {kind}; {what}")
     return status.st_size
 

@@ -118,9 +118,9 @@ def _chosen(kind: Figure[Any, Any]) -> Options:
     for name, (declared, about, default) in options_of(kind).items():
         flag = f"--{name.replace('_', '-')}"
         annotation = list[str] if get_origin(declared) is tuple else declared
-        said = typer.Option(flag, help=about.help, metavar=about.metavar or None)
+        option = typer.Option(flag, help=about.help, metavar=about.metavar or None)
         options[name] = (
-            Annotated[annotation, said],
+            Annotated[annotation, option],
             REQUIRED
             if default is dataclasses.MISSING
             else list(default)

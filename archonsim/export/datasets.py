@@ -128,10 +128,10 @@ def load_cifar(dataset: str, root: Path, split: str) -> tuple[Bytes, Labels]:
         OSError,
         zlib.error,
     ) as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise WorkloadError(
             f"{root}: the {split} split of {title} cannot be read, its files may be damaged"
-            f" ({said})"
+            f" ({reason})"
         ) from error
     if len(images) != len(labels):
         raise WorkloadError(

@@ -277,8 +277,8 @@ def _decoded(path: Path, resize: tuple[int, int] | None) -> NDArray[np.uint8]:
             f" {LARGEST_PICTURE:,} are read"
         ) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
-        said = " ".join(f"{error}".split()) or type(error).__name__
-        raise WorkloadError(f"{path}: not a picture that Pillow reads: {said}") from error
+        reason = " ".join(f"{error}".split()) or type(error).__name__
+        raise WorkloadError(f"{path}: not a picture that Pillow reads: {reason}") from error
 
 
 def _check_picture(path: Path, size: tuple[int, int], mode: str) -> None:

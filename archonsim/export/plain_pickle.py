@@ -180,8 +180,8 @@ def load_plain(path: Path) -> object:
     except WorkloadError:
         raise
     except Exception as error:  # a damaged pickle raises almost anything
-        said = " ".join(f"{error}".split()) or type(error).__name__
-        raise WorkloadError(f"{path}: not a pickle of plain data: {said}") from error
+        reason = " ".join(f"{error}".split()) or type(error).__name__
+        raise WorkloadError(f"{path}: not a pickle of plain data: {reason}") from error
 
 
 def _plain(value: object) -> object:

@@ -197,11 +197,13 @@ def load_state(module: nn.Module, content: Mapping[str, Tensor], path: Path) -> 
             name for name in own if name in content and content[name].shape != own[name].shape
         ],
     }
-    told = [
+    differences = [
         f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
         for what, names in wrong.items()
         if names
     ]
-    if told:
-        raise WorkloadError(f"{path}: does not fit {type(module).__name__}: {'; '.join(told)}")
+    if differences:
+        raise WorkloadError(
+            f"{path}: does not fit {type(module).__name__}: {'; '.join(differences)}"
+        )
     module.load_state_dict(content)

@@ -70,8 +70,8 @@ def parse_json(data: bytes, source: str, what: str) -> dict[str, Any]:
     try:
         tree = json.loads(data.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        said = "nested too deeply" if isinstance(error, RecursionError) else _brief(str(error))
-        raise ResultError(f"{source}: not JSON ({said}); give {what}") from error
+        reason = "nested too deeply" if isinstance(error, RecursionError) else _brief(str(error))
+        raise ResultError(f"{source}: not JSON ({reason}); give {what}") from error
     if not isinstance(tree, dict):
         raise ResultError(f"{source}: another kind of file; give {what}")
     return tree

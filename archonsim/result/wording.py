@@ -53,8 +53,8 @@ TRUST = {
 
 def trust(source: str) -> Trust:
     """Return the words for a source of masks; its name where it is none of ours."""
-    said = f"masks: {source or 'unknown'}"
-    return TRUST.get(source) or Trust(source, said)
+    title = f"masks: {source or 'unknown'}"
+    return TRUST.get(source) or Trust(source, title)
 
 
 def is_warning(line: str) -> bool:

@@ -193,14 +193,14 @@ def resolve(
     lines = [f"--set {idle[key]}" for key in pairs if key in idle]
     # A file that also says what governs a key is taken as it is: a whole description, as `archs`
     # prints it, may be laid under a change of the governor.
-    said, before = dict(flat_items(file)), dict(flat_items(preset))
+    given, before = dict(flat_items(file)), dict(flat_items(preset))
     lines += [
         f"{config}: {one}"
         for key, one in idle.items()
-        if key in said
+        if key in given
         and key not in pairs
-        and one.governor not in said
-        and said[key] != before.get(key, _default(spec_type, key))
+        and one.governor not in given
+        and given[key] != before.get(key, _default(spec_type, key))
     ]
     if lines:
         raise SpecError("\n".join(lines))

@@ -235,10 +235,10 @@ def _check_same(folder: Path, there: Tree, here: Tree) -> None:
                 if key in ("schema", "journal", "archonsim")
                 else "holds another sweep"
             )
-            told = [
+            values = [
                 "absent" if key not in tree else json.dumps(tree[key]) for tree in (before, now)
             ]
             raise OutputError(
-                f"{folder} {what}: {key} is {told[0]} there and {told[1]} here; choose another"
+                f"{folder} {what}: {key} is {values[0]} there and {values[1]} here; choose another"
                 " folder"
             )

@@ -108,17 +108,17 @@ def input_digest(mask: Mask) -> str:
     return _sha256([("input", mask.packed)], {"height": mask.height, "width": mask.width})
 
 
-def _told(item: Layer | Block) -> dict[str, Any]:
+def _described(item: Layer | Block) -> dict[str, Any]:
     """Return the fields that differ from their defaults.
 
     A field that is added later leaves the digests of older files as they are.
     """
-    told: dict[str, Any] = {"type": type(item).__name__}
+    described: dict[str, Any] = {"type": type(item).__name__}
     for one in fields(item):
         value = getattr(item, one.name)
         if value != one.default:
-            told[one.name] = _told(value) if isinstance(value, Layer) else value
-    return told
+            described[one.name] = _described(value) if isinstance(value, Layer) else value
+    return described
 
 
 def combine(workload: Workload, images: int, parts: PartDigests) -> str:
@@ -126,7 +126,7 @@ def combine(workload: Workload, images: int, parts: PartDigests) -> str:
 
     Where its masks come from counts, its other provenance does not.
     """
-    items = [_told(item) for item in workload.items]
+    items = [_described(item) for item in workload.items]
     content = {
         "mask_source": workload.provenance.mask_source,
         "images": images,

@@ -113,12 +113,14 @@ def _write_structure(file: h5py.File, workload: Workload) -> None:
     put_attributes(
         file, {"norm_params": workload.norm_params, "unexecuted_params": workload.unexecuted_params}
     )
-    told = {one.name: getattr(workload.provenance, one.name) for one in fields(workload.provenance)}
+    values = {
+        one.name: getattr(workload.provenance, one.name) for one in fields(workload.provenance)
+    }
     put_attributes(
         file,
         {
             name: value
-            for name, value in told.items()
+            for name, value in values.items()
             if value or name not in ("untrained", *schema.EXPORT_TEXTS)
         },
     )

@@ -209,11 +209,11 @@ def plot_sweep(
     numeric = table[x].dtype.kind in "iuf"
     values = sorted(table[x].unique().tolist()) if numeric else list(table[x].unique())
     place = {value: value if numeric else at for at, value in enumerate(values)}
-    said = about_rows(frame) if subtitle is None else subtitle
+    caption = about_rows(frame) if subtitle is None else subtitle
     with look(size):
         named = title or f"{label(y)[0].upper()}{label(y)[1:]} by {label(x)}"
         chart = Chart(
-            table, size=size, height=1.75 + 0.13 * (len(curves) + 1), title=named, subtitle=said
+            table, size=size, height=1.75 + 0.13 * (len(curves) + 1), title=named, subtitle=caption
         )
         axes = chart.subplots()
         for number, ((key, rows), style) in enumerate(zip(curves, looks, strict=True)):

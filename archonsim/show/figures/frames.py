@@ -76,12 +76,12 @@ def about_rows(frame: pd.DataFrame) -> str:
     parts += [f"{one} fidelity" for one in _distinct(frame, "fidelity")]
     parts += [f"what-if masks: {one}" for one in _distinct(frame, "masks") if one != "trace"]
     if "mask_source" in frame:
-        told = frame.reindex(columns=["workload", "mask_source", "note"]).fillna("")
-        told = told[told["mask_source"] != ""].drop_duplicates(
+        traces = frame.reindex(columns=["workload", "mask_source", "note"]).fillna("")
+        traces = traces[traces["mask_source"] != ""].drop_duplicates(
             "workload"
         )  # a row that could not run knows nothing
         parts += _sources(
-            {shown(name): (source, note) for name, source, note in told.itertuples(index=False)}
+            {shown(name): (source, note) for name, source, note in traces.itertuples(index=False)}
         )
     return " · ".join(parts)
 
@@ -97,7 +97,7 @@ def _sources(known: dict[str, tuple[str, str]]) -> list[str]:
         parts.append(trust(source).figure + where)
     # Notes on traces first: how far masks can be trusted matters more than where shapes come from.
     noted = sorted(
-        ((workload, *said) for workload, said in known.items() if said[1]),
+        ((workload, *caption) for workload, caption in known.items() if caption[1]),
         key=lambda one: one[1] in ("", "none"),
     )
     for workload, _, note in noted[:MOST_NOTES]:

@@ -74,7 +74,7 @@ def plot_heatmap(
     bad = table[table["status"] == INFEASIBLE]
     rows, cols = list(grid.index), list(grid.columns)
     cells = np.ma.masked_invalid(grid.to_numpy(float))
-    said = about_rows(frame) if subtitle is None else subtitle
+    caption = about_rows(frame) if subtitle is None else subtitle
     with look(size):
         named = title or f"{label(value)[0].upper()}{label(value)[1:]} by {label(x)} and {label(y)}"
         chart = Chart(
@@ -82,7 +82,7 @@ def plot_heatmap(
             size=size,
             height=0.65 + min(2.4, 0.26 * len(rows) + 0.25),
             title=named,
-            subtitle=said,
+            subtitle=caption,
         )
         axes = chart.subplots()
         image = axes.imshow(cells, aspect="auto", origin="lower")

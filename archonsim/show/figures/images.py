@@ -99,7 +99,7 @@ def plot_images(
         As :func:`images_table`.
     """
     table = images_table(frame, baseline)
-    said = about_rows(frame) if subtitle is None else subtitle
+    caption = about_rows(frame) if subtitle is None else subtitle
     title = f"Time of {len(table)} image{'s' if len(table) > 1 else ''}"
     title = title.replace("Time", "Time and speedup") if baseline is not None else title
     found = None
@@ -108,14 +108,14 @@ def plot_images(
             table["baseline_ms"].to_numpy(float),
             table["speedup"].rdiv(table["baseline_ms"]).to_numpy(float),
         )
-        said += (
+        caption += (
             f" · 95 % interval: percentile bootstrap over images, {RESAMPLES} resamples, seed"
             f" {SEED}"
         )
     with look(size):
         wide = size is not Size.column
         height = 2.0 if wide or found is None else 2.9
-        chart = Chart(table, size=size, height=height, title=title, subtitle=said)
+        chart = Chart(table, size=size, height=height, title=title, subtitle=caption)
         if found is None:
             _distribution(chart.subplots(), table, size)
         else:

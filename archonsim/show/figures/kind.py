@@ -119,12 +119,12 @@ def options_of(kind: Figure[Any, Any]) -> dict[str, tuple[Any, Option, Any]]:
     found: dict[str, tuple[Any, Option, Any]] = {}
     for field in dataclasses.fields(kind.options):
         hint = hints[field.name]
-        said = [one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Option)]
-        if len(said) != 1:
+        options = [one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Option)]
+        if len(options) != 1:
             raise SpecError(
                 f"{kind.options.__name__}.{field.name}: it must be Annotated[TYPE, Option(HELP)]"
             )
-        found[field.name] = (get_args(hint)[0], said[0], field.default)
+        found[field.name] = (get_args(hint)[0], options[0], field.default)
     return found
 
 

@@ -161,13 +161,13 @@ def points(frame: pd.DataFrame, axes: Sequence[str], y: str) -> pd.DataFrame:
             if one in frame and one not in (*axes, "key", "digest")
         ]
         varying = {name: twice[name].dropna().map(_plain).unique() for name in rest}
-        said = [
+        also = [
             f"{name} ({', '.join(values[:6])})"
             for name, values in varying.items()
             if len(values) > 1
         ]
         raise ResultError(
-            f"several points share one place; also varying: {'; '.join(said) or 'nothing'}; choose"
+            f"several points share one place; also varying: {'; '.join(also) or 'nothing'}; choose"
             " with --where"
         )
     if not (frame["status"] != INFEASIBLE).any():

@@ -177,9 +177,13 @@ def plot_roofline(
     wide = size is not Size.column and len(operations) > 1
     with look(size):
         height = 2.2 if wide else 0.3 + 1.75 * len(operations)
-        said = about_rows(frame) if subtitle is None else subtitle
+        caption = about_rows(frame) if subtitle is None else subtitle
         chart = Chart(
-            table, size=size, height=height, title="Roofline over the weight stream", subtitle=said
+            table,
+            size=size,
+            height=height,
+            title="Roofline over the weight stream",
+            subtitle=caption,
         )
         grid = (
             chart.subplots(1, 2, squeeze=False)
@@ -240,8 +244,8 @@ def _roof(
     if words:
         slope = np.array([left, knee])
         axes.plot(slope, slope * words, **line)
-        said = f"slope: {words:g} words a cycle from DRAM"
-        axes.text(0.98, 0.04, said, transform=axes.transAxes, ha="right", **text)
+        caption = f"slope: {words:g} words a cycle from DRAM"
+        axes.text(0.98, 0.04, caption, transform=axes.transAxes, ha="right", **text)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(left, right)

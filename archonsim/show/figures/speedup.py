@@ -129,7 +129,7 @@ def plot_compare(
     over = list(over or (str(one) for one in frame["arch"].unique() if one != of))
     table = speedup_table(frame, of, over, baselines or {})
     workloads = list(dict.fromkeys(table["workload"]))
-    said = about_rows(frame) if subtitle is None else subtitle
+    caption = about_rows(frame) if subtitle is None else subtitle
     with look(size):
         height = 0.55 + BAR_INCHES * (len(over) + 0.7) * len(workloads)
         chart = Chart(
@@ -137,7 +137,7 @@ def plot_compare(
             size=size,
             height=height,
             title=f"Speedup of {machine_fill(of).label}",
-            subtitle=said,
+            subtitle=caption,
         )
         axes = chart.subplots()
         top = table["speedup"].max() if table["speedup"].notna().any() else 1.0

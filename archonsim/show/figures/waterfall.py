@@ -151,8 +151,8 @@ class WaterfallOptions:
 
 
 def _draw(fall: Waterfall, options: WaterfallOptions, size: Size) -> Chart:
-    said = about_waterfall(fall)
-    return plot_waterfall(waterfall_frame(fall), name=options.layer, subtitle=said, size=size)
+    caption = about_waterfall(fall)
+    return plot_waterfall(waterfall_frame(fall), name=options.layer, subtitle=caption, size=size)
 
 
 FIGURE = Figure(

@@ -141,10 +141,10 @@ def comparison_page(comparison: Comparison) -> Page:
             (f"{shown(row.workload)}: trace digest", row.digest or "none")
             for row in comparison.rows
         )
-    said = f"speedups in the table are over {base.arch} on {shown(base.workload)}"
+    caption = f"speedups in the table are over {base.arch} on {shown(base.workload)}"
     return Page(
         title=f"Comparison: {', '.join(dict.fromkeys(row.arch for row in comparison.rows))}",
-        subtitle=f"{about_rows(compare_frame(comparison))} · {said}",
+        subtitle=f"{about_rows(compare_frame(comparison))} · {caption}",
         warnings=warnings,
         cards=_cards(comparison),
         interactive=looks,

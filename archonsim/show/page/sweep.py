@@ -74,14 +74,16 @@ def _pictures(frame: pd.DataFrame, varied: list[str], merits: list[str]) -> list
         curves = frame[[*series, *varied[1:]]].drop_duplicates() if series else frame.iloc[:1]
         if feasible.isna().any() or feasible.empty or len(series) > 2 or len(curves) > MOST_CURVES:
             continue
-        said = (
+        caption = (
             f"{label(merit)} over {' and '.join(map(label, varied))}; the table of points says the"
             " same"
         )
         if len(varied) == 1:
             pictures.append(
                 Picture(
-                    f"curve-{merit}", plot_sweep(frame, varied[0], merit, series, subtitle=""), said
+                    f"curve-{merit}",
+                    plot_sweep(frame, varied[0], merit, series, subtitle=""),
+                    caption,
                 )
             )
         elif len(varied) == 2 and not series:
@@ -89,7 +91,7 @@ def _pictures(frame: pd.DataFrame, varied: list[str], merits: list[str]) -> list
                 Picture(
                     f"map-{merit}",
                     plot_heatmap(frame, varied[0], varied[1], merit, subtitle=""),
-                    said,
+                    caption,
                 )
             )
         elif len(varied) == 2 and len(series) == 1:
@@ -97,7 +99,7 @@ def _pictures(frame: pd.DataFrame, varied: list[str], merits: list[str]) -> list
                 Picture(
                     f"curve-{merit}",
                     plot_sweep(frame, varied[0], merit, [varied[1], *series], subtitle=""),
-                    said,
+                    caption,
                 )
             )
     return pictures

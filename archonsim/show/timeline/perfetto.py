@@ -97,11 +97,11 @@ def _masks(report: Report) -> str:
 
     Weights and flipped masks of a synthetic trace are synthetic, too.
     """
-    said = trust(report.provenance.masks_from).masks
+    masks = trust(report.provenance.masks_from).masks
     return (
-        said
+        masks
         if report.masks in ("", "trace")
-        else f"{said}, what-if: {report.masks}, seed {report.seed}"
+        else f"{masks}, what-if: {report.masks}, seed {report.seed}"
     )
 
 
