@@ -7,10 +7,13 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archonsim.atomic import replacing
 from archonsim.visible import visible
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
 
 #: A spreadsheet takes a cell that begins so for a formula.
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
@@ -46,7 +49,26 @@ def csv_cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = visible(value)
-    return f"'{text}" if text[:1] in FORMULA_SIGNS and text and not _is_number(text) else text
+    # A text that begins like a quoted one is quoted, too: cell_value takes one quote off again.
+    quoted = text.lstrip("'").startswith(FORMULA_SIGNS) and not _is_number(text)
+    return f"'{text}" if quoted else text
+
+
+def cell_value(cell: str) -> str:
+    """Return the text that :func:`csv_cell` wrote as a cell, control characters as shown."""
+    quoted = cell.startswith("'") and cell.lstrip("'").startswith(FORMULA_SIGNS)
+    return cell[1:] if quoted else cell
+
+
+def frame_to_csv(frame: DataFrame) -> str:
+    """Return a data frame as CSV without its index; texts are written as :func:`csv_cell` says."""
+    cells = frame.apply(lambda column: column.map(csv_cell) if _holds_texts(column) else column)
+    text: str = cells.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def _holds_texts(column: Series) -> bool:
+    return any(isinstance(value, str) for value in column)
 
 
 def _is_number(text: str) -> bool:

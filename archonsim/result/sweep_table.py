@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from archonsim.errors import ResultError
+from archonsim.result.files import cell_value
 from archonsim.result.read import check_schema, checked, parse_json, read_bytes
 from archonsim.result.values import MOST_AMOUNT, Plain
 
@@ -193,6 +194,8 @@ def _read_frame(path: Path) -> DataFrame:
     frame = pd.read_csv(text, dtype=dict.fromkeys(_TEXTS, str), index_col=False)
     for name in frame.columns:
         _check_column(frame[name], name, path)
+        if any(isinstance(value, str) for value in frame[name]):
+            frame[name] = frame[name].map(cell_value, na_action="ignore")
     return frame
 
 

@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 import h5py
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from archonsim import sweep
 from archonsim.cli.app import run_command
-from archonsim.result.files import csv_cell
+from archonsim.result.files import cell_value, csv_cell, frame_to_csv
 from archonsim.visible import visible
 
 DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
@@ -164,11 +167,26 @@ def test_other_streams_may_be_closed(closed: tuple[int, ...], tmp_path: Path) ->
         (None, None),
         ("conv1", "conv1"),
         ("", ""),
+        ("'=1", "''=1"),
+        ("'tis", "'tis"),
         ("a\x1b[2J", "a\u241b[2J"),
     ],
 )
 def test_csv_cells_hold_no_formulas(value: object, cell: object) -> None:
     assert csv_cell(value) == cell
+
+
+@given(st.text(st.sampled_from("'=+-@1a")))
+def test_a_cell_gives_its_text_back(text: str) -> None:
+    cell = csv_cell(text)
+    assert cell_value(cell) == text
+    if cell.startswith(("=", "+", "-", "@")):
+        float(cell)
+
+
+def test_figures_and_pages_quote_formulas_in_their_tables() -> None:
+    frame = pd.DataFrame({"name": ["=1+1", "conv1", None], "cycles": [-1.5, 2, 3]})
+    assert frame_to_csv(frame) == "name,cycles\n'=1+1,-1.5\nconv1,2.0\n,3.0\n"
 
 
 def test_a_layers_name_is_no_formula_in_a_table(tmp_path: Path) -> None:

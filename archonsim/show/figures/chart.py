@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from archonsim.errors import ResultError
-from archonsim.result.files import write_bytes
+from archonsim.result.files import frame_to_csv, write_bytes
 from archonsim.show.figures.style import QUIET, SLIDE_HEIGHT, Size, look, scale, width
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ class Chart(Figure):
 
     def csv(self) -> str:
         """Return the table as text."""
-        text: str = self.table.to_csv(index=False, lineterminator="\n")
-        return text
+        return frame_to_csv(self.table)
 
     def write(self, folder: Path | str, name: str) -> list[Path]:
         """Write ``NAME.png``, ``NAME.pdf`` and ``NAME.csv``; return their paths.

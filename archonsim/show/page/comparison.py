@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archonsim.result.compare import Comparison
+from archonsim.result.files import frame_to_csv
 from archonsim.result.report import Report
 from archonsim.show.figures import compare_frame, plot_compare, plot_run, run_frame
 from archonsim.show.figures.frames import about_rows, shown
@@ -38,7 +39,7 @@ def _table(comparison: Comparison) -> Table:
         if key != "reason" or any(row.reason for row in comparison.rows)
     ]
     names = list(_COLUMNS.values())
-    csv = compare_frame(comparison).to_csv(index=False, lineterminator="\n")
+    csv = frame_to_csv(compare_frame(comparison))
     return table(
         "comparison",
         "Workloads and machines",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from archonsim.result.files import frame_to_csv
 from archonsim.result.report import Report
 from archonsim.result.waterfall import Waterfall
 from archonsim.result.wording import share, trust
@@ -175,7 +176,7 @@ def phase_table(run: Report) -> Table:
         ]
         for layer in layers
     ]
-    text = pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
+    text = frame_to_csv(pd.DataFrame(rows, columns=columns))
     return table("phases", "Layers and phases", columns, rows, text)
 
 

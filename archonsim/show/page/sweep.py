@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from archonsim.machines.registry import machine, machine_spec
+from archonsim.result.files import frame_to_csv
 from archonsim.result.sweep_table import INFEASIBLE, Asked
 from archonsim.show.figures import plot_heatmap, plot_sweep
 from archonsim.show.figures.curves import MOST_CURVES
@@ -220,9 +221,7 @@ def sweep_page(frame: pd.DataFrame, question: Asked | None = None) -> Page:
         cards=_cards(frame, varied, series, merits),
         interactive=[_scatter(frame, [*varied, *series], merits)],
         pictures=_pictures(frame, varied, merits),
-        tables=[
-            table("points", "Points", names, rows, frame.to_csv(index=False, lineterminator="\n"))
-        ],
+        tables=[table("points", "Points", names, rows, frame_to_csv(frame))],
         machines=_machines(frame, question),
         origin=[*origin, ("page written by", f"archonsim {__version__}")],
     )
