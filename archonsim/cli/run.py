@@ -37,7 +37,12 @@ def run(
     scenario: Scenario,
     mapping: Annotated[
         str | None,
-        typer.Option(help="Short for --set mapping=...: search, ics21 or a file (dense, sparse)."),
+        typer.Option(
+            help=(
+                "Short for --set mapping=...: search, ics21 (dense, sparse) or a file (also archon:"
+                " TOML, JSON, or a result.json)."
+            )
+        ),
     ] = None,
     nnz: Annotated[
         str | None,

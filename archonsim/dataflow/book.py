@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -135,19 +136,35 @@ def open_book(name: str) -> MappingBook:
             "utf-8"
         )
         return parse_book(tomllib.loads(text), f"mapping {name}")
+    return parse_book(read_mapping_file(name, SHIPPED), name)
+
+
+def read_mapping_file(name: str, shipped: Sequence[str] = ()) -> Any:
+    """Read a mapping file's content (``.toml`` or ``.json``).
+
+    Parameters
+    ----------
+    name : str
+    shipped : sequence of str
+        What else, beside ``search``, could have been given in its place.
+
+    Raises
+    ------
+    SpecError
+        It does not exist, or is no file of such a form.
+    """
     path = Path(name)
     if path.suffix == ".toml":
-        return parse_book(read_toml(path), name)
+        return read_toml(path)
     if path.suffix != ".json":
         raise SpecError(
-            f"mapping is {name!r}; it must be search, {', '.join(SHIPPED)}, or a file that ends in"
-            " .toml or .json"
+            f"mapping is {name!r}; it must be {', '.join(('search', *shipped))}, or a file that"
+            " ends in .toml or .json"
         )
     text = read_user_text(path, SpecError, "a mapping is a TOML or JSON file")
     try:
-        tree = json.loads(text)
+        return json.loads(text)
     except RecursionError as error:
         raise SpecError(f"{name}: not a JSON file: nested too deeply") from error
     except ValueError as error:
         raise SpecError(f"{name}: not a JSON file: {str(error).partition(';')[0]}") from error
-    return parse_book(tree, name)

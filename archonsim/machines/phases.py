@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from archonsim.stats.counts import PhaseStats
 
@@ -27,6 +29,8 @@ class PhaseResult:
         Narrow adders of a PE, in phases that only add; 0 in phases that multiply.
     energy : dict of (component, kind) to float, or None
         pJ; None where the machine has no energy model, or its technology lacks a part of it.
+    mapping : dict of str to plain data, or None
+        The mapping that a fused phase ran with, in the form of the machine's mapping files.
     """
 
     name: str
@@ -36,6 +40,7 @@ class PhaseResult:
     pes: int
     adders: int = 0
     energy: Energy | None = None
+    mapping: Mapping[str, Any] | None = None
 
     @property
     def energy_pj(self) -> float | None:

@@ -115,6 +115,14 @@ class Remarking(Protocol):
         """Return lines that stand with what a run includes."""
 
 
+@runtime_checkable
+class Detailing(Protocol):
+    """A machine whose description decides what its cycles contain in ``cycle`` fidelity."""
+
+    def details(self, workload: Workload, spec: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return further lines of what a run includes, and of what it excludes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Densities:
     """What the cost of a fused block depends on, except its shape.

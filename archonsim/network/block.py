@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from archonsim.errors import WorkloadError
@@ -152,19 +153,12 @@ class Block:
 
         A shuffle right before PW2 moves them.
         """
-        step = max(1, self.shuffle) if self.order == "pw-pw-dw" else 1
-        each = self.mid_channels // step
-        return tuple(place % step * each + place // step for place in range(self.mid_channels))
+        return _reads(self.mid_channels, max(1, self.shuffle) if self.order == "pw-pw-dw" else 1)
 
     @property
     def reach(self) -> tuple[tuple[bool, ...], ...]:
         """Whether a group of PW2 depends on a group of PW1, ``[PW2 group][PW1 group]``."""
-        each = self.mid_channels // self.groups
-        groups = [read // each for read in self.pw2_reads]
-        return tuple(
-            tuple(one in groups[place * each : (place + 1) * each] for one in range(self.groups))
-            for place in range(self.groups)
-        )
+        return _reach(self.pw2_reads, self.groups)
 
     @property
     def fused_inputs(self) -> int:
@@ -185,3 +179,16 @@ class Block:
         K^2 for each output pixel and pair of `fused_inputs`.
         """
         return self.fused_inputs * self.taps * self.layers[-1].out_h * self.layers[-1].out_w
+
+
+@lru_cache(maxsize=256)
+def _reads(mid_channels: int, step: int) -> tuple[int, ...]:
+    each = mid_channels // step
+    return tuple(place % step * each + place // step for place in range(mid_channels))
+
+
+@lru_cache(maxsize=256)
+def _reach(reads: tuple[int, ...], groups: int) -> tuple[tuple[bool, ...], ...]:
+    each = len(reads) // groups
+    behind = [{read // each for read in reads[at : at + each]} for at in range(0, len(reads), each)]
+    return tuple(tuple(one in found for one in range(groups)) for found in behind)

@@ -46,6 +46,9 @@ class LayerReport:
         Their sum.
     actions : dict of ``component.action.kind`` to number
         What the energy is charged for: accesses of memories in 16-bit words.
+    mapping : dict, or None
+        The mapping that a fused phase ran with, in the form of the machine's mapping files; None
+        for phases that have none to tell.
     """
 
     name: str
@@ -63,6 +66,7 @@ class LayerReport:
     energy: dict[str, Amount] | None = None
     energy_pj: Amount | None = None
     actions: dict[str, Count] = dataclasses.field(default_factory=dict)
+    mapping: dict[str, Plain] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +266,7 @@ def layer_report(result: PhaseResult) -> LayerReport:
         ),
         energy_pj=result.energy_pj,
         actions={".".join(key): times for key, times in sorted(stats.actions.items())},
+        mapping=None if result.mapping is None else dict(result.mapping),
     )
 
 

@@ -9,7 +9,7 @@ from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import MaskError, WorkloadError
 from archonsim.machines import running
 from archonsim.machines.phases import PhaseResult
-from archonsim.machines.protocol import Machine, Remarking
+from archonsim.machines.protocol import Detailing, Machine, Remarking
 from archonsim.network.workload import Workload
 from archonsim.result.report import Conditions, Report, build
 from archonsim.spec.load import to_table
@@ -122,6 +122,11 @@ def simulate(
             watching = SILENT if results else observer
             results.append(simulation.run(image_inputs(workload, policy, image), on_step, watching))
     ideal = fidelity == "ideal"
+    contained, left_out = (
+        machine.details(workload, spec)
+        if isinstance(machine, Detailing) and not ideal
+        else ((), ())
+    )
     remarks = machine.remarks(workload, spec) if isinstance(machine, Remarking) else ()
     conditions = Conditions(
         arch=machine.name,
@@ -132,8 +137,9 @@ def simulate(
         machine=to_table(spec),
         includes=(
             *(machine.ideal_includes if ideal else included(machine, workload)),
+            *contained,
             *remarks,
         ),
-        excludes=tuple(machine.ideal_excludes if ideal else machine.excludes),
+        excludes=(*(machine.ideal_excludes if ideal else machine.excludes), *left_out),
     )
     return build(conditions, workload, numbers, results)

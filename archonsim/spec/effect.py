@@ -1,7 +1,9 @@
 """Keys of a description that count only while another key has certain values.
 
 A description declares them as a class variable ``needs``: key, then the key that governs it, both
-as written inside that description, and the values with which it counts.
+as written inside that description, and the values with which it counts. A description may also have
+``means_nothing``: key, and the value that says what the machine does while the key does not count,
+so that it may be given.
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ class Idle:
         What the governor is.
     counts_with : tuple
         What it would have to be.
+    harmless : object
+        Value of the key that contradicts nothing; None if there is none.
     """
 
     key: str
     governor: str
     value: object
     counts_with: tuple[object, ...]
+    harmless: object = None
 
     def __str__(self) -> str:
         wanted = " or ".join(f"{self.governor}={_plain(one)}" for one in self.counts_with)
@@ -51,7 +56,8 @@ def _idle(part: Any, prefix: str) -> Iterator[Idle]:
     for key, (governor, values) in needs.items():
         value = _value(part, governor)
         if value not in values:
-            yield Idle(prefix + key, prefix + governor, value, values)
+            harmless = getattr(part, "means_nothing", {}).get(key)
+            yield Idle(prefix + key, prefix + governor, value, values, harmless)
     for field in dataclasses.fields(part):
         inner = getattr(part, field.name)
         if dataclasses.is_dataclass(inner):

@@ -190,7 +190,11 @@ def resolve(
     except ValidationError as error:
         raise SpecError("\n".join(_lines(error, sources, known))) from error
     idle = {key: one for key, one in idle_keys(spec).items() if one.governor not in varied}
-    lines = [f"--set {idle[key]}" for key in pairs if key in idle]
+    lines = [
+        f"--set {idle[key]}"
+        for key, value in pairs.items()
+        if key in idle and value != idle[key].harmless
+    ]
     # A file that also says what governs a key is taken as it is: a whole description, as `archs`
     # prints it, may be laid under a change of the governor.
     given, before = dict(flat_items(file)), dict(flat_items(preset))
@@ -200,6 +204,7 @@ def resolve(
         if key in given
         and key not in pairs
         and one.governor not in given
+        and given[key] != one.harmless
         and given[key] != before.get(key, _default(spec_type, key))
     ]
     if lines:

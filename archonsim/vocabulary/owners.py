@@ -187,7 +187,7 @@ OWNERS: tuple[Owner, ...] = (
         letter="K",
         keys=(
             ("prediction_glb.words", "masks of a block that fit stay on chip"),
-            ("mask_fetch", "charged times what the prediction buffers cannot keep"),
+            ("mask_fetch", "once leaves out what the prediction buffers cannot keep"),
             ("prediction_glb.read_words_per_cycle", "a wider port"),
             _BANDWIDTH,
         ),

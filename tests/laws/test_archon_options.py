@@ -94,7 +94,10 @@ def test_refetched_masks_are_counted_always_and_take_time_when_asked_to(
     block: Block, seed: int
 ) -> None:
     work = workload_of(block, seed=seed)
-    once, again = (mains(run(work, archon(f"mask_fetch={how}"))) for how in ("once", "charged"))
+    once, again = (
+        mains(run(work, archon("main_order=published", f"mask_fetch={how}")))
+        for how in ("once", "charged")
+    )
     for one, two in zip(once, again, strict=True):
         words = one.stats.activity["prediction_buffer.refetched_words"]
         assert two.stats.activity["prediction_buffer.refetched_words"] == words
@@ -106,11 +109,14 @@ def test_refetched_masks_are_counted_always_and_take_time_when_asked_to(
 # --- nothing to send
 
 
+@pytest.mark.parametrize("order", ["published", "mapped"])
 @pytest.mark.parametrize("late", [False, True])
-def test_a_block_whose_fused_weights_are_all_zero_takes_the_time_of_its_maps(late: bool) -> None:
+def test_a_block_whose_fused_weights_are_all_zero_takes_the_time_of_its_maps(
+    late: bool, order: str
+) -> None:
     """No candidate, no bias group: nothing is broadcast, and maps move all the same."""
     work = workload_of(make_block(channels=4, mid=8, out=4, size=(12, 12), late=late), weights=0)
-    overrides = ("skip_empty_groups=true", "bias_terms=untimed")
+    overrides = ("skip_empty_groups=true", "bias_terms=untimed", f"main_order={order}")
     (main,) = mains(run(work, archon(*overrides)))
     assert (main.stats.compute, main.stats.macs, main.stats.adds) == (0, 0, 0)
     assert main.stats.cycles == sum(main.stats.stalls.values()) > 0

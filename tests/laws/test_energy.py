@@ -209,7 +209,10 @@ def test_refetched_masks_are_charged() -> None:
     The prediction GLB sends them again, and buffers take them in again.
     """
     work = workload_of(make_block(channels=8, mid=512, out=12, size=(8, 8)), weights=0.05)
-    once, again = (run(work, archon(f"mask_fetch={how}"))[-1] for how in ("once", "charged"))
+    once, again = (
+        run(work, archon("main_order=published", f"mask_fetch={how}"))[-1]
+        for how in ("once", "charged")
+    )
     refetched = once.stats.activity["prediction_buffer.refetched_words"]
     sent = [one.stats.actions["prediction_glb", "read", "mask"] for one in (once, again)]
     assert sent[1] == sent[0] + refetched > sent[0]

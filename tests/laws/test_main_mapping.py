@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from archonsim.machines.archon.main_cache import choose, group_beats
 from archonsim.machines.archon.main_mapping import (
     OPERANDS,
     GroupPlaces,
@@ -17,7 +18,6 @@ from archonsim.machines.archon.main_mapping import (
     tile_changes,
 )
 from archonsim.machines.archon.main_search import MainSearch, TilePixels, fetch_words
-from archonsim.machines.archon.mapped import best_mapping, group_beats
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.phases import PhaseResult
 from archonsim.network.block import Block
@@ -115,7 +115,7 @@ def test_another_order_does_the_same_work(
     work = workload_of(block, seed=seed)
     order = "balanced" if balanced else "published"
     masks = "charged" if fetch else "once"
-    published = main(work)
+    published = main(work, "main_order=published", "mask_fetch=once")
     mapped = main(
         work, "main_order=mapped", f"group_order={order}", f"mask_fetch={masks}", *UNLIMITED
     )
@@ -136,7 +136,7 @@ def test_larger_buffers_wider_ports_and_links_never_cost_cycles_in_the_search(
     block, fused = fused_of(workload_of(block, seed=seed))
 
     def cycles(spec: ArchonSpec) -> int:
-        return best_mapping(block, fused, spec)[2].cycles
+        return choose(block, fused, spec).cost.cycles
 
     small = replace_spec(archon(), "pe", prediction_buffer_words=words)
     base = cycles(small)
@@ -158,7 +158,7 @@ def test_a_wider_port_never_costs_cycles_in_one_mapping(
     narrow = f"prediction_glb.read_words_per_cycle={width}"
     wide = f"prediction_glb.read_words_per_cycle={width + more}"
     blocks = fused_of(work)
-    same = (best_mapping(*blocks, archon(*MAPPED, port))[1] for port in (narrow, wide))
+    same = (choose(*blocks, archon(*MAPPED, port)).mapping for port in (narrow, wide))
     assume(len(set(same)) == 1)
     assert main(work, *MAPPED, wide).stats.cycles <= main(work, *MAPPED, narrow).stats.cycles
 
@@ -189,10 +189,11 @@ def test_fusionets_main_phases_on_image_0() -> None:
                 found[cause] = found.get(cause, 0) + cycles
         return found
 
-    assert mains() == {
+    published = ("main_order=published", "mask_fetch=once", "group_order=published")
+    assert mains(*published) == {
         "cycles": 661_007, "broadcast": 95_566, "dram": 28_095, "glb": 11_921, "drain": 365,
     }  # fmt: skip
-    assert mains(*MAPPED, "group_order=balanced") == {
+    assert mains() == {
         "cycles": 916_728, "broadcast": 97_379, "dram": 60_119, "glb": 2_048, "drain": 362,
         "masks": 231_760,
     }  # fmt: skip

@@ -19,6 +19,7 @@ from archonsim.machines.archon.energy import with_energy
 from archonsim.machines.archon.estimate import estimate_fused, estimate_plain
 from archonsim.machines.archon.fused import main_phase
 from archonsim.machines.archon.ideal import ideal
+from archonsim.machines.archon.main_cache import choose
 from archonsim.machines.archon.mapped import mapped_phase
 from archonsim.machines.archon.overlap import hide, idle_adder_cycles
 from archonsim.machines.archon.residency import Step, fitting, steps
@@ -82,10 +83,6 @@ class ArchonMachine:
             "pooling, channel shuffles, residual sums, quantising inputs for the predictors, host"
             " transfers"
         ),
-        (
-            "time and energy of masks that the prediction buffers cannot keep, unless"
-            " mask_fetch=charged: --stats counts their words"
-        ),
     )
     ideal_includes = (
         (
@@ -112,6 +109,29 @@ class ArchonMachine:
             self.name, spec.pe.count, buffers, adders=spec.pe.adders, apart=("prediction_glb",)
         )
         return Resources(pes=spec.pe.count, buffer_words=sum(buffers.values()), parts=parts)
+
+    def details(
+        self, workload: Workload, spec: ArchonSpec
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Say what is charged for masks on their way to the PEs, and for sums that spill."""
+        blocks = [block for block in workload.blocks() if block.predicted]
+        contained, left_out = list[str](), list[str]()
+        if blocks and spec.mask_fetch == "charged":
+            links = ", passed on by links between PEs (a what-if)" * spec.pe.mask_links
+            contained.append(
+                f"masks on their way to the PEs, in {spec.main_order} order of the weights{links}"
+            )
+        if blocks and spec.mask_fetch == "once":
+            counted = ": --stats counts their words" * (spec.main_order == "published")
+            left_out.append(
+                "time and energy of masks that the prediction buffers cannot keep"
+                f" (mask_fetch=once){counted}"
+            )
+        if spec.main_order == "published" and any(
+            block.out_channels > spec.pe.psum_words for block in blocks
+        ):
+            left_out.append("time of partial sums that spill (main_order=published)")
+        return tuple(contained), tuple(left_out)
 
     def steps(self, workload: Workload) -> int:
         """Layers and blocks that one image runs."""
@@ -195,7 +215,7 @@ class ArchonSimulation:
     ) -> Generator[Event, Any, None]:
         pe, idle = self._spec.pe, 0
         for step in self._steps:
-            phases = self._phases(step, image)
+            phases, mapping = self._phases(step, image)
             hidden = hide(phases[0], idle) if self._spec.overlap_prediction else 0
             done: list[PhaseStats] = []
             yield env.process(run_phases(env, memory, self._spec.dma, phases, done, observer))
@@ -204,23 +224,32 @@ class ArchonSimulation:
             for phase, stats in zip(phases, done, strict=True):
                 adders = pe.beat_candidates if COMMON.phase(phase.name).predicts else 0
                 result = PhaseResult(
-                    step.item.name, step.block, phase.name, stats, pe.count, adders
+                    step.item.name,
+                    step.block,
+                    phase.name,
+                    stats,
+                    pe.count,
+                    adders,
+                    mapping=mapping if phase.name == "main" else None,
                 )
                 results.append(with_energy(result, step.item, self._spec))
             on_step(step.item.name)
 
-    def _phases(self, step: Step, image: ImageInputs) -> list[Phase]:
+    def _phases(self, step: Step, image: ImageInputs) -> tuple[list[Phase], dict[str, Any] | None]:
+        """Return a step's phases, and the mapping of the main one if it has one."""
         item, spec = step.item, self._spec
         if not isinstance(item, Block):
-            return [fitting(layer_phase(step, item, spec), step, spec)]
+            return [fitting(layer_phase(step, item, spec), step, spec)], None
         keep1, keep2 = image.masks(item)
         fused = fuse(item, self._trace)
+        mapping = None
         if spec.main_order == "mapped":
             main = mapped_phase(step, item, spec, fused, (keep1, keep2))
+            mapping = choose(item, fused, spec).mapping.to_dict()
         else:
             main = main_phase(step, item, spec, fused, keep1, keep2)
         predictions = prediction_phases(step, item, spec, self._nonzero(item))
-        return [*(fitting(phase, step, spec) for phase in predictions), main]
+        return [*(fitting(phase, step, spec) for phase in predictions), main], mapping
 
     def _nonzero(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Non-zero ternary weights of each channel of the two predictors.

@@ -1,9 +1,11 @@
 """The mapping of a block's main phase that takes the fewest cycles, found by exhaustive search.
 
-Cost of a mapping (own decision): the cycles of one tile whose PEs all have a pixel. A step takes
-its beats; what it fetches passes its port, the prediction GLB's for masks, the GLB's for inputs and
-partial sums, while the steps before it run where the scratchpad holds two tiles of the operand, and
-after them where it holds one. Stalls on full FIFOs depend on masks and are not in it. Equal cycles:
+Cost of a mapping (own decision): the cycles of all tiles, as if in each all PEs had a pixel. A step
+takes its beats; what it fetches passes its port, the prediction GLB's for masks, the GLB's for
+inputs and partial sums, while the steps before it run where the scratchpad holds two tiles of the
+operand, and after them where it holds one. What comes before the very first beat has the time in
+which the first weights come from DRAM (`HEAD_CYCLES`, whatever the DRAM, so that a faster one never
+asks for another mapping). Stalls on full FIFOs depend on masks and are not in it. Equal cycles:
 fewest words, then the first in the order of the search.
 """
 
@@ -16,7 +18,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.machines.archon.main_cost_kernel import operand_cost
+from archonsim.machines.archon.main_cost_kernel import (
+    OF_INPUT,
+    OF_TAP,
+    OWN,
+    following_steps,
+    operand_cost,
+)
 from archonsim.machines.archon.main_mapping import (
     DIMENSIONS,
     OPERANDS,
@@ -31,18 +39,29 @@ from archonsim.machines.archon.main_mapping import (
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.spec.parts import WORD_BITS
 
+#: Cycles before a phase's first beat (own decision): 100 ns of latency at 500 MHz, and a chunk.
+HEAD_CYCLES = 64
+
 
 @dataclass(frozen=True, slots=True)
 class TilePixels:
-    """Pixels of an output tile: its own, and those of the input map that its windows touch."""
+    """Pixels of the largest output tile, and how many tiles there are.
+
+    Attributes
+    ----------
+    own, halo : int
+        The tile's own pixels, and those of the input map that its windows touch.
+    tiles : int
+    """
 
     own: int
     halo: int
+    tiles: int = 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class MainCost:
-    """What a mapping costs in one tile of output pixels.
+    """What a mapping costs in all tiles of output pixels.
 
     Attributes
     ----------
@@ -54,6 +73,9 @@ class MainCost:
 
     cycles: int
     words: int
+
+    def __add__(self, other: MainCost) -> MainCost:
+        return MainCost(self.cycles + other.cycles, self.words + other.words)
 
 
 def fetch_words(
@@ -130,10 +152,15 @@ class MainSearch:
         at = (places.g, places.o, places.k, np.where(places.c < 0, extents.channels, places.c))
         self._beats = np.zeros(shape, np.int64)
         np.add.at(self._beats, at, beats)
-        self._sent = np.zeros(shape, bool)
-        self._sent[tuple(axis[beats > 0] for axis in at)] = True
-        self._total = int(beats.sum())
-        self._reduced: dict[tuple[int, int], tuple[Ints, NDArray[np.bool_]]] = {}
+        self._sends = np.zeros(shape, np.uint8)
+        self._sends[tuple(axis[beats > 0] for axis in at)] = OF_INPUT
+        self._sends[..., extents.channels] = np.minimum(self._sends[..., extents.channels], OF_TAP)
+        self._sends[:, :, extents.taps] = np.minimum(self._sends[:, :, extents.taps], OWN)
+        self._total = int(beats.sum()) * pixels.tiles
+        self._reduced: dict[tuple[int, int], tuple[Ints, NDArray[np.uint8]]] = {}
+        self._walked: (
+            tuple[tuple[tuple[Dimension, ...], int, int], tuple[Ints, Ints, Ints, Ints]] | None
+        ) = None
 
     def best(self) -> tuple[MainMapping, MainCost]:
         """Return the mapping of the fewest cycles, then words, and its cost.
@@ -145,21 +172,30 @@ class MainSearch:
         extents, spec = self._extents, self._spec
         outs = block_sizes(extents.outs, scratchpad_units(spec, "psum"))
         channels = block_sizes(extents.channels, scratchpad_units(spec, "input"))
-        nests = itertools.product(orders(), outs, channels)
-        return min((self._nest(*one) for one in nests), key=lambda one: one[1])
+        found: tuple[MainMapping, MainCost] | None = None
+        for nest in itertools.product(orders(), outs, channels):
+            one = self._nest(*nest, None if found is None else found[1])
+            if one is not None and (found is None or one[1] < found[1]):
+                found = one
+        assert found is not None  # nothing limits the first nest
+        return found
 
     def cost(self, mapping: MainMapping) -> MainCost:
-        """Return what a mapping costs in one tile."""
+        """Return what a mapping costs."""
         total = MainCost(self._total, 0)
         for at, operand in enumerate(OPERANDS):
             (one,) = self._costs(mapping, operand, [mapping.ahead[at]])
-            total = MainCost(total.cycles + one.cycles, total.words + one.words)
+            total += one
         return total
 
     def _nest(
-        self, order: tuple[Dimension, ...], out_block: int, channel_block: int
-    ) -> tuple[MainMapping, MainCost]:
-        """Return the best way to hold the operands in one nest."""
+        self,
+        order: tuple[Dimension, ...],
+        out_block: int,
+        channel_block: int,
+        limit: MainCost | None,
+    ) -> tuple[MainMapping, MainCost] | None:
+        """Return the best way to hold operands in a nest; None if that is not below a limit."""
         base = MainMapping(
             order=order,
             out_block=out_block,
@@ -167,12 +203,16 @@ class MainSearch:
             levels=(4, 4, 4, 4),
             ahead=(0, 0, 0, 0),
         )
-        chosen = self._masks(base)
+        chosen, cost = self._masks(base)
+        total = MainCost(self._total, 0) + cost
         for operand in ("input", "psum"):
-            chosen = self._alone(chosen, operand)
-        return chosen, self.cost(chosen)
+            if limit is not None and total >= limit:
+                return None
+            chosen, cost = self._alone(chosen, operand)
+            total += cost
+        return chosen, total
 
-    def _alone(self, mapping: MainMapping, operand: Operand) -> MainMapping:
+    def _alone(self, mapping: MainMapping, operand: Operand) -> tuple[MainMapping, MainCost]:
         """Settle an operand in a scratchpad of its own: how large a tile, the rest ahead."""
         room = scratchpad_units(self._spec, operand)
         found: list[tuple[MainCost, MainMapping]] = []
@@ -180,37 +220,54 @@ class MainSearch:
             if units <= room:
                 one = _at(mapping, operand, level, min(units, room - units))
                 found.append((self._costs(one, operand, [one.ahead_of(operand)])[0], one))
-        return min(found, key=lambda one: one[0])[1]
+        cost, one = min(found, key=lambda one: one[0])
+        return one, cost
 
-    def _masks(self, mapping: MainMapping) -> MainMapping:
+    def _masks(self, mapping: MainMapping) -> tuple[MainMapping, MainCost]:
         """Settle keep1 and keep2: what the prediction buffer has left goes to one, then the other.
 
         Masks of a single step that are larger than the buffer are streamed: every step fetches
         them, and a step is then a pair of an output and an input channel.
         """
         room = scratchpad_units(self._spec, "keep1")
-        best: tuple[MainCost, MainMapping] | None = None
+        ways: list[tuple[tuple[int, int], tuple[int, int]]] = []  # (level, ahead) of both masks
         for (level1, units1), (level2, units2) in itertools.product(
             self._levels(mapping, "keep1"), self._levels(mapping, "keep2")
         ):
             left = room - units1 - units2
-            if left < 0:
-                continue
-            ahead1, ahead2 = min(units1, left), min(units2, left)
-            shares = [(ahead1, min(units2, left - ahead1)), (min(units1, left - ahead2), ahead2)]
-            both = _at(_at(mapping, "keep1", level1, 0), "keep2", level2, 0)
-            costs1 = self._costs(both, "keep1", [share[0] for share in shares])
-            costs2 = self._costs(both, "keep2", [share[1] for share in shares])
-            for share, one, two in zip(shares, costs1, costs2, strict=True):
-                cost = MainCost(one.cycles + two.cycles, one.words + two.words)
-                if best is None or cost < best[0]:
-                    held = _at(_at(mapping, "keep1", level1, share[0]), "keep2", level2, share[1])
-                    best = cost, held
-        if best is None:
-            return replace(
+            if left >= 0:
+                ahead1, ahead2 = min(units1, left), min(units2, left)
+                ways.append(((level1, ahead1), (level2, min(units2, left - ahead1))))
+                ways.append(((level1, min(units1, left - ahead2)), (level2, ahead2)))
+        if not ways:
+            streamed = replace(
                 mapping, out_block=1, channel_block=1, streamed=(True, True, False, False)
             )
-        return best[1]
+            first, second = (self._costs(streamed, name, [0])[0] for name in ("keep1", "keep2"))
+            return streamed, first + second
+        firsts = self._ways(mapping, "keep1", [way[0] for way in ways])
+        seconds = self._ways(mapping, "keep2", [way[1] for way in ways])
+        cost, (one, two) = min(
+            ((firsts[way[0]] + seconds[way[1]], way) for way in ways), key=lambda found: found[0]
+        )
+        return _at(_at(mapping, "keep1", *one), "keep2", *two), cost
+
+    def _ways(
+        self, mapping: MainMapping, operand: Operand, ways: Sequence[tuple[int, int]]
+    ) -> dict[tuple[int, int], MainCost]:
+        """Return what an operand costs at some levels with so much of its next tile ahead."""
+        by_level: dict[int, list[int]] = {}
+        for level, ahead in dict.fromkeys(ways):
+            by_level.setdefault(level, []).append(ahead)
+        return {
+            (level, ahead): cost
+            for level, aheads in by_level.items()
+            for ahead, cost in zip(
+                aheads,
+                self._costs(_at(mapping, operand, level, 0), operand, aheads),
+                strict=True,
+            )
+        }
 
     def _levels(self, mapping: MainMapping, operand: Operand) -> list[tuple[int, int]]:
         """Return an operand's levels and the units of its tile there; equal tiles once."""
@@ -231,26 +288,39 @@ class MainSearch:
         whole = -(-words // buffer.read_words_per_cycle)
         units = extents.tile_units(operand, mapping)[0]
         hidden = [whole * ahead // units for ahead in aheads]
-        beats, sent = self._blocks(mapping.out_block, mapping.channel_block)
+        outer = mapping.order[: mapping.levels[OPERANDS.index(operand)]]
+        moving = [name in outer and name in extents.relevant(operand) for name in DIMENSIONS]
         exposed, count = operand_cost(
-            beats,
-            sent,
-            np.array([DIMENSIONS.index(name) for name in mapping.order]),
+            *self._walk(mapping.order, mapping.out_block, mapping.channel_block),
             OPERANDS.index(operand),
+            np.array(moving),
             np.array(
                 [
-                    name in extents.relevant(operand) and not mapping.spans(operand, name)
-                    for name in DIMENSIONS
+                    mapping.streamed[OPERANDS.index(operand)],
+                    extents.groups if extents.late else 0,
+                    self._pixels.tiles,
+                    HEAD_CYCLES,
                 ]
             ),
-            mapping.streamed[OPERANDS.index(operand)],
-            extents.groups if extents.late else 0,
             np.array([(ahead, whole - ahead) for ahead in hidden], np.int64),
         )
         return [MainCost(int(cycles), int(count) * words) for cycles in exposed]
 
-    def _blocks(self, out_block: int, channel_block: int) -> tuple[Ints, NDArray[np.bool_]]:
-        """Return beats, and whether any group is sent, by (g, block of o, k, block of c)."""
+    def _walk(
+        self, order: tuple[Dimension, ...], out_block: int, channel_block: int
+    ) -> tuple[Ints, Ints, Ints, Ints]:
+        """Return a nest's steps in the order of its loops; those of the last nest are kept."""
+        key = (order, out_block, channel_block)
+        if self._walked is None or self._walked[0] != key:
+            beats, sends = self._blocks(out_block, channel_block)
+            loops = np.array([DIMENSIONS.index(name) for name in order])
+            before = np.append(0, np.cumsum(beats.transpose(loops)))
+            following = following_steps(sends.transpose(loops).ravel())
+            self._walked = key, (before, following, np.array(beats.shape), loops)
+        return self._walked[1]
+
+    def _blocks(self, out_block: int, channel_block: int) -> tuple[Ints, NDArray[np.uint8]]:
+        """Return beats, and what is sent, by (g, block of o, k, block of c)."""
         key = (out_block, channel_block)
         if key not in self._reduced:
             outs = np.arange(0, self._beats.shape[1], out_block)
@@ -258,8 +328,8 @@ class MainSearch:
                 np.arange(0, self._extents.channels, channel_block), self._extents.channels
             )
             beats = np.add.reduceat(np.add.reduceat(self._beats, outs, 1), channels, 3)
-            sent = np.logical_or.reduceat(np.logical_or.reduceat(self._sent, outs, 1), channels, 3)
-            self._reduced[key] = beats, sent
+            sends = np.maximum.reduceat(np.maximum.reduceat(self._sends, outs, 1), channels, 3)
+            self._reduced[key] = beats, sends
         return self._reduced[key]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
@@ -114,6 +115,9 @@ class ArchonSpec:
         Order of the main phase's groups. ``published``: input channel, output channel, tap.
         ``mapped``: the loop nest that takes the fewest cycles on this machine, searched block by
         block (:mod:`archonsim.machines.archon.main_search`).
+    mapping : str
+        Mappings of the main phases: ``search``, or a file of them (``.toml``, ``.json``, also a
+        ``result.json``; :mod:`archonsim.machines.archon.main_book`).
     group_order : {"published", "balanced"}
         Order of the groups inside a step of a mapped main phase: output by output, or the largest
         and the smallest in turn.
@@ -145,7 +149,15 @@ class ArchonSpec:
     #: Parameters of `ideal` fidelity for what `cycle` fidelity counts.
     ideal_only: ClassVar[tuple[str, ...]] = ("fused_density", "survival")
 
-    needs: ClassVar[Needs] = {"group_order": ("main_order", ("mapped",))}
+    needs: ClassVar[Needs] = {
+        "group_order": ("main_order", ("mapped",)),
+        "mapping": ("main_order", ("mapped",)),
+    }
+    #: What the published order of the main phase is, may be said.
+    means_nothing: ClassVar[Mapping[str, object]] = {
+        "group_order": "published",
+        "mapping": "search",
+    }
 
     clock_mhz: Rate
     pe: PeSpec
@@ -158,9 +170,10 @@ class ArchonSpec:
     bias_terms: Literal["timed", "untimed"] = "timed"
     prediction_order: Literal["layer", "channel"] = "layer"
     weights: Literal["stream", "cache"] = "stream"
-    main_order: Literal["published", "mapped"] = "published"
-    group_order: Literal["published", "balanced"] = "published"
-    mask_fetch: Literal["once", "charged"] = "once"
+    main_order: Literal["published", "mapped"] = "mapped"
+    mapping: str = "search"
+    group_order: Literal["published", "balanced"] = "balanced"
+    mask_fetch: Literal["once", "charged"] = "charged"
     windows: Literal["split", "refuse"] = "split"
     overlap_prediction: bool = False
     skip_zero_ternary: bool = False

@@ -51,8 +51,32 @@ def _lines(activity: Counter[str]) -> list[str]:
     return [*lines, f"dram row hit rate: {share(hits, hits + misses)}"] if hits + misses else lines
 
 
+def _mappings(report: Report) -> Table:
+    """Mappings of fused phases: a row for each block, a column for each key of a mapping file."""
+    found = [(layer.name, layer.mapping) for layer in report.layers if layer.mapping]
+    table = new_table(tight=True)
+    table.add_column("mapping", no_wrap=True)
+    for key in dict.fromkeys(key for _, mapping in found for key in mapping):
+        table.add_column(key.replace("_", " "))
+    for name, mapping in found:
+        table.add_row(name, *map(_said, mapping.values()))
+    return table
+
+
+def _said(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {one}" for key, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def render_stats(report: Report) -> RenderableType:
     """Lay the statistics of a run out for a terminal; means over the images."""
-    return Group(
-        Text(), _traffic(report), Text(), Text("\n".join(_lines(_sum(report, "activity"))))
-    )
+    shown: list[RenderableType] = [
+        Text(),
+        _traffic(report),
+        Text(),
+        Text("\n".join(_lines(_sum(report, "activity")))),
+    ]
+    if any(layer.mapping for layer in report.layers):
+        shown += [Text(), _mappings(report)]
+    return Group(*shown)
