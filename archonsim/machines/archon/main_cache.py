@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from archonsim import cache as disk
 from archonsim.dataflow.tile import output_tiles
 from archonsim.errors import SpecError
 from archonsim.machines.archon.main_book import check_fits, open_main_book, parse_mapping
-from archonsim.machines.archon.main_mapping import GroupPlaces, Ints, MainMapping
+from archonsim.machines.archon.main_mapping import GroupPlaces, Ints, MainMapping, Nest
 from archonsim.machines.archon.main_search import MainCost, MainSearch, TilePixels
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.network.block import Block
@@ -102,6 +102,11 @@ class Choice:
             kept, _ = self.search().best()
             disk.store(TOPIC, key, kept.to_dict())
         self.mapping = kept
+
+    @cached_property
+    def nest(self) -> Nest:
+        """The groups in the order in which they are streamed, and its steps."""
+        return self.places.nest(self.mapping, balanced=self._spec.group_order == "balanced")
 
     def search(self) -> MainSearch:
         """Return what searches for the mapping, and knows the cost of any."""

@@ -206,7 +206,7 @@ def mapped_phase(
 ) -> Phase:
     """Run the fused convolution of `block` under given masks, in the order of its best mapping."""
     chosen = choose(block, fused, spec)
-    nest = chosen.places.nest(chosen.mapping, balanced=spec.group_order == "balanced")
+    nest = chosen.nest
     shared = share(block, spec, fused.in_order(nest.groups.astype(np.int32)), *masks)
     stays = masks_on_chip(block, spec)
     plan = schedule(chosen.places, nest, chosen.mapping, chosen.beats, (stays, step.input_on_chip))

@@ -8,7 +8,7 @@ import numpy as np
 
 from archonsim.dataflow.tile import output_tiles
 from archonsim.errors import SpecError, WorkloadError, nearest
-from archonsim.machines.archon.mapped import best_mapping
+from archonsim.machines.archon.main_cache import choose
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.windows import check_window, in_window_order
 from archonsim.network.block import Block
@@ -23,9 +23,7 @@ from archonsim.trace.what_if import no_masks
 def streamed(block: Block, fused: FusedWeight, spec: ArchonSpec) -> FusedWeight:
     """Return the groups that are sent, in the order in which they are streamed."""
     if spec.main_order == "mapped":
-        places, mapping, _ = best_mapping(block, fused, spec)
-        nest = places.nest(mapping, balanced=spec.group_order == "balanced")
-        ordered = fused.in_order(nest.groups.astype(np.int32))
+        ordered = fused.in_order(choose(block, fused, spec).nest.groups.astype(np.int32))
     else:
         ordered = in_window_order(fused, block, spec.pe.main_ifmap_words)
     sent = sent_groups(ordered, skip_empty=spec.skip_empty_groups, bias=spec.bias_terms == "timed")
