@@ -96,13 +96,30 @@ class QueueServer:
                 self._queue.popleft()
 
 
+@dataclass(frozen=True)
+class StepFetch:
+    """The next tile of an operand, which PEs take from a buffer.
+
+    So many of its words fit beside the current tile.
+    """
+
+    operand: str
+    words: int
+    ahead: int
+
+
+#: The buffer that running tiles fetch from.
+FED_FROM = "prediction_glb"
+
+
 @dataclass
 class StepTile:
-    """A tile: (words, cycles) for each chunk of its stream."""
+    """A tile: (words, cycles) for each chunk of its stream, and what PEs fetch for each."""
 
     loads: Sequence[Transfer]
     stores: Sequence[Transfer]
     chunks: Sequence[tuple[int, int]]
+    fetches: Sequence[Sequence[StepFetch]] = ()
 
 
 @dataclass
@@ -161,6 +178,31 @@ class StepPhase:
         self._chunks: deque[Job] = deque()
         self._in_buffer = 0
         self.stalls: Counter[str] = Counter()
+        self._reached: dict[tuple[int, int], Job] = {}
+        self._fetched: dict[tuple[int, int], list[Job]] = {}
+        self._plan_fetches()
+
+    def _plan_fetches(self) -> None:
+        """Queue all fetches; a word moves once the array has reached the chunk that makes room.
+
+        A scratchpad holds an operand's current tile and some words of the next one. So when a chunk
+        needs another tile, the current one is given up, and the rest of the new one may come; and
+        the words that fit ahead of the tile behind it.
+        """
+        start = Job(0, "read", first=0)
+        given_up: dict[str, Job] = {}  # when the tile before the current one was
+        for index, tile in enumerate(self._tiles):
+            for chunk, fetches in enumerate(tile.fetches):
+                here = self._reached[index, chunk] = Job(0, "read")
+                self._fetched[index, chunk] = []
+                for one in fetches:
+                    held = one.operand in given_up
+                    before, now = given_up.get(one.operand, start), here if held else start
+                    for words, room in ((one.ahead, before), (one.words - one.ahead, now)):
+                        if words:
+                            port = self._ports[FED_FROM, "read"]
+                            self._fetched[index, chunk].append(port.put(words, "read", 0, [room]))
+                    given_up[one.operand] = now
 
     def run(self) -> int:
         """Return the cycles of the phase; `stalls` holds those in which the array waited."""
@@ -262,12 +304,20 @@ class StepPhase:
         now = yield lambda now: True
         for index, tile in enumerate(self._tiles):
             now = yield from self._wait(self._loaded, index, now, reads=True)
-            for words, cycles in tile.chunks:
+            for chunk, (words, cycles) in enumerate(tile.chunks):
+                if (index, chunk) in self._reached:
+                    self._reached[index, chunk].first = now
                 if words:
                     before = now
                     now = yield self._chunk_is_there
                     self.stalls["stream"] += now - before
                     self._chunks.popleft()
+                fetched = self._fetched.get((index, chunk), [])
+                before = now
+                now = yield lambda now, fetched=fetched: all(
+                    job.arrived is not None and job.arrived <= now for job in fetched
+                )
+                self.stalls["masks"] += now - before
                 end = now + cycles
                 now = yield lambda now, end=end: now == end
                 self._in_buffer -= bool(words)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from archonsim.engine.clock import Clock
 from archonsim.engine.contract import Phase, RunningTile
+from archonsim.engine.feed import Feed
 from archonsim.engine.pipeline import run_phases
-from archonsim.engine.pipeline_reference import StepPhase, StepTile
+from archonsim.engine.pipeline_reference import FED_FROM, StepFetch, StepPhase, StepTile
 from archonsim.memory.system import MemorySystem
 from archonsim.spec.parts import BufferSpec, DmaSpec, DramSpec
 from archonsim.stats.counts import PhaseStats, Transfer
@@ -22,31 +23,47 @@ from tests.examples import examples
 
 
 class ChunkTile:
-    """A tile whose chunks take fixed times once their data are there."""
+    """A tile whose chunks take fixed times once their data are there.
+
+    What its PEs fetch counts, too.
+    """
 
     def __init__(self, step: StepTile) -> None:
+        self.fetches = step.fetches
         self.loads, self.stores = step.loads, step.stores
         self.chunks = tuple(words for words, _ in step.chunks)
         self.cycles = tuple(cycles for _, cycles in step.chunks)
         self.along = ()
 
     def begin(self, start: int) -> RunningTile:
-        return _RunningChunkTile(self, start)
+        raise NotImplementedError
+
+    def begin_fed(self, start: int, feed: Feed) -> RunningTile:
+        return _RunningChunkTile(self, start, feed)
 
 
 class _RunningChunkTile:
     queued = 0
 
-    def __init__(self, tile: ChunkTile, start: int) -> None:
-        self._tile, self._now, self._waited = tile, start, 0
+    def __init__(self, tile: ChunkTile, start: int, feed: Feed) -> None:
+        self._tile, self._now, self._feed = tile, start, feed
+        self._waited = self._waited_for_masks = 0
 
     def run(self, chunk: int, arrival: int, source: str) -> int:
+        ready = 0
+        for one in self._tile.fetches[chunk] if self._tile.fetches else ():
+            self._feed.used(one.operand, self._now)
+            fetch = Transfer(FED_FROM, "read", "mask", one.words)
+            ready = max(ready, self._feed.fetch(one.operand, fetch, one.ahead, 0))
         self._waited += max(0, arrival - self._now)
-        self._now = max(self._now, arrival) + self._tile.cycles[chunk]
+        self._now = max(self._now, arrival)
+        self._waited_for_masks += max(0, ready - self._now)
+        self._now = max(self._now, ready) + self._tile.cycles[chunk]
         return self._now
 
     def finish(self, stats: PhaseStats) -> int:
         stats.wait("stream", self._waited)
+        stats.wait("masks", self._waited_for_masks)
         stats.compute += sum(self._tile.cycles)
         return self._now
 
@@ -97,9 +114,32 @@ CLOCK_MHZ = 500.0
 
 def run_alone(phase: Phase, dram: DramSpec, glb: BufferSpec, dma: DmaSpec) -> PhaseStats:
     env, done = Clock(), list[PhaseStats]()
-    env.process(run_phases(env, MemorySystem(dram, {"glb": glb}, CLOCK_MHZ), dma, [phase], done))
+    memory = MemorySystem(dram, {"glb": glb, FED_FROM: glb}, CLOCK_MHZ)
+    env.process(run_phases(env, memory, dma, [phase], done))
     env.run()
     return done[0]
+
+
+FETCHES = st.integers(0, 60).flatmap(
+    lambda words: st.builds(
+        StepFetch,
+        operand=st.sampled_from(["keep1", "keep2"]),
+        words=st.just(words),
+        ahead=st.integers(0, words),
+    )
+)
+
+
+@st.composite
+def fed_tiles(draw: st.DrawFn) -> list[StepTile]:
+    """Tiles whose PEs fetch up to three tiles of operands for a chunk."""
+    return [
+        replace(
+            tile,
+            fetches=[draw(st.lists(FETCHES, max_size=3)) for _ in tile.chunks],
+        )
+        for tile in draw(TILES)
+    ]
 
 
 def phase_of(steps: list[StepTile]) -> Phase:
@@ -123,14 +163,14 @@ def test_another_tile_buffer_never_costs_a_cycle(
 
 
 @examples(400)
-@given(TILES, DRAMS, BUFFERS, DMAS)
+@given(TILES | fed_tiles(), DRAMS, BUFFERS, DMAS)
 def test_the_event_model_takes_the_cycles_of_the_stepped_one(
     steps: list[StepTile], dram: DramSpec, glb: BufferSpec, dma: DmaSpec
 ) -> None:
     phase = phase_of(steps)
     stats = run_alone(phase, dram, glb, dma)
     lists = [
-        StepPhase(phase, steps, dma, dram, {"glb": glb}, CLOCK_MHZ, lag)
+        StepPhase(phase, steps, dma, dram, {"glb": glb, FED_FROM: glb}, CLOCK_MHZ, lag)
         for lag in range(1, dma.tile_buffers)
     ]
     cycles, stalls = min(((one.run(), one.stalls) for one in lists), key=lambda pair: pair[0])
