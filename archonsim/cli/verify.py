@@ -88,6 +88,7 @@ def _sums(checks: list[BlockCheck]) -> list[str]:
         number(sum(use.sums for use in uses)),
         number(sum(use.overflows for use in uses)),
         str(max(use.bits for use in uses)),
+        " ".join(number(sum(one)) for one in zip(*(use.by_lane for use in uses), strict=True)),
     ]
 
 
@@ -96,7 +97,7 @@ def _render(work: Workload, checks: list[BlockCheck], clip: bool) -> RenderableT
     table = new_table(ruled=False)
     for name in ("block", "images"):
         table.add_column(name)
-    wide = ("sums", "overflow", "bits needed") if checks[0].accumulators else ()
+    wide = ("sums", "overflow", "bits needed", "by adder") if checks[0].accumulators else ()
     for name in ("max error", "of max |y|", "relative", "", *wide):
         table.add_column(name, justify="right")
     for block in dict.fromkeys(check.block for check in checks):

@@ -44,6 +44,13 @@ class BeatStream:
         return len(self.lane)
 
     @property
+    def lane_of_candidate(self) -> Ints:
+        """Lane that each candidate goes to, (n,) int32."""
+        in_beat = np.diff(self.start)
+        place = np.arange(len(self.column)) - np.repeat(self.start[:-1], in_beat)
+        return ((np.repeat(self.lane, in_beat) + place) % self.lanes).astype(np.int32)
+
+    @property
     def groups(self) -> int:
         """Number of groups sent."""
         return len(self.is_mac)

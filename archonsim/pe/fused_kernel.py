@@ -14,13 +14,17 @@ from archonsim.trace.fused_weight import FusedWeight
 
 @njit(cache=True)
 def _fused(  # type: ignore[no-untyped-def]
-    x, keep1, keep2, start, mid, value, out, channel, tap, window, late, output, limit, sums
+    x, keep1, keep2, start, mid, value, lane, out, channel, tap, window, late, output, limit, sums
 ):
     """Compute `output`: survivors' weights of each pixel and group, then one multiplication.
 
-    `sums` counts sums with survivors, those that leave the range of +-`limit` on the way, and keeps
-    the farthest that any goes.
+    Each lane of a PE adds its own survivors of a group up; the lanes' sums are added when the group
+    is through. `sums` counts, for each lane, sums with survivors, those that leave the range of
+    +-`limit` on the way, and keeps the farthest that any goes.
     """
+    lanes = len(sums)
+    part, farthest = np.zeros(lanes), np.zeros(lanes)
+    survivors = np.zeros(lanes, np.int64)
     height, width = x.shape[1:]
     top, left, stride_h, stride_w, kernel_w = window
     for p in range(output.shape[1]):
@@ -32,27 +36,47 @@ def _fused(  # type: ignore[no-untyped-def]
                     y, z = y + k // kernel_w, z + k % kernel_w
                     if not (0 <= y < height and 0 <= z < width):
                         continue
-                o, total, survivors, farthest = out[g], 0.0, 0, 0.0
+                o = out[g]
+                part[:], farthest[:], survivors[:] = 0.0, 0.0, 0
                 if late:
                     if not keep2[o, y, z]:
                         continue
                     for i in range(start[g], start[g + 1]):
                         if mid[i] < 0 or keep1[mid[i], y, z]:
-                            total += value[i]
-                            survivors, farthest = survivors + 1, max(farthest, abs(total))
+                            n = lane[i]
+                            part[n] += value[i]
+                            survivors[n], farthest[n] = 1, max(farthest[n], abs(part[n]))
                 else:
                     for i in range(start[g], start[g + 1]):
                         m = mid[i]
                         if keep2[m, p, q] and (k < 0 or keep1[m, y, z]):
-                            total += value[i]
-                            survivors, farthest = survivors + 1, max(farthest, abs(total))
-                if survivors:
-                    sums[0] += 1
-                    sums[1] += farthest > limit
-                    sums[2] = max(sums[2], farthest)
+                            n = lane[i]
+                            part[n] += value[i]
+                            survivors[n], farthest[n] = 1, max(farthest[n], abs(part[n]))
+                total = 0.0
+                for n in range(lanes):
+                    total += part[n]
+                    sums[n, 0] += survivors[n]
+                    sums[n, 1] += farthest[n] > limit
+                    sums[n, 2] = max(sums[n, 2], farthest[n])
                 if channel[g] >= 0:
                     total *= x[channel[g], y, z]
                 output[o, p, q] += total
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lanes:
+    """Which adder of a PE takes which candidate.
+
+    Attributes
+    ----------
+    of_candidate : (n,) int32
+    count : int
+        Adders of a PE.
+    """
+
+    of_candidate: NDArray[np.int32]
+    count: int
 
 
 def fused_output(
@@ -61,6 +85,7 @@ def fused_output(
     x: NDArray[np.float32],
     keep1: NDArray[np.uint8],
     keep2: NDArray[np.uint8],
+    lanes: Lanes | None = None,
 ) -> NDArray[np.float64]:
     """Compute a block's convolution branch, before residual and a shuffle of its output.
 
@@ -72,6 +97,8 @@ def fused_output(
     x : (C, H, W) float32
     keep1, keep2 : (M, H, W), (M, P, Q) uint8
         keep2 is (O, H, W) where DW comes last.
+    lanes : Lanes or None
+        None: one adder takes all.
 
     Returns
     -------
@@ -79,27 +106,30 @@ def fused_output(
         ``sum_c sum_k x[c, p s + k] * sum_m keep1 keep2 F + bias terms``; no ReLU anywhere: what the
         masks keep passes, be it negative.
     """
-    output, _ = _run(block, fused, fused.value, x, keep1, keep2, np.inf)
+    output, _ = _run(block, fused, fused.value, x, (keep1, keep2), np.inf, lanes)
     return output
 
 
 @dataclass(frozen=True, slots=True)
 class AccumulatorUse:
-    """What an accumulator of limited width meets.
+    """What accumulators of limited width meet.
 
     Attributes
     ----------
     sums : int
-        Sums of at least one survivor: of a group, in a PE.
+        Sums of at least one survivor: of a group, in a PE and an adder of it.
     overflows : int
         Those that leave its range on the way.
     bits : int
         Width, sign included, that would hold all of them.
+    by_lane : tuple of int
+        Overflows of each adder.
     """
 
     sums: int
     overflows: int
     bits: int
+    by_lane: tuple[int, ...]
 
 
 def accumulator_use(
@@ -110,6 +140,7 @@ def accumulator_use(
     *,
     value_bits: int,
     accumulator_bits: int,
+    lanes: Lanes | None = None,
 ) -> AccumulatorUse:
     """Add the survivors up in fixed point, in streaming order, and record the sums' range.
 
@@ -122,12 +153,20 @@ def accumulator_use(
         decision).
     accumulator_bits : int
         Width of an adder (20, ICS'21). Both are two's complement.
+    lanes : Lanes or None
+        None: one adder takes all.
     """
     unit = np.abs(fused.value).max(initial=0) / (2 ** (value_bits - 1) - 1)
     fixed = np.rint(fused.value / unit) if unit else fused.value
     nothing = np.zeros((block.in_channels, block.pw1.in_h, block.pw1.in_w), np.float32)
-    _, sums = _run(block, fused, fixed, nothing, keep1, keep2, 2 ** (accumulator_bits - 1) - 1)
-    return AccumulatorUse(int(sums[0]), int(sums[1]), int(sums[2]).bit_length() + 1)
+    limit = 2 ** (accumulator_bits - 1) - 1
+    _, sums = _run(block, fused, fixed, nothing, (keep1, keep2), limit, lanes)
+    return AccumulatorUse(
+        sums=int(sums[:, 0].sum()),
+        overflows=int(sums[:, 1].sum()),
+        bits=int(sums[:, 2].max()).bit_length() + 1,
+        by_lane=tuple(int(one) for one in sums[:, 1]),
+    )
 
 
 def _run(
@@ -135,21 +174,23 @@ def _run(
     fused: FusedWeight,
     value: NDArray[np.float64],
     x: NDArray[np.float32],
-    keep1: NDArray[np.uint8],
-    keep2: NDArray[np.uint8],
+    keeps: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     limit: float,
+    lanes: Lanes | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     dw = block.dw
-    output, sums = np.empty((block.out_channels, dw.out_h, dw.out_w)), np.zeros(3)
+    dealt = lanes or Lanes(np.zeros(len(fused.mid), np.int32), 1)
+    output = np.empty((block.out_channels, dw.out_h, dw.out_w))
+    sums = np.zeros((dealt.count, 3))
     output[:] = fused.constant[:, None, None]
     window = (dw.padding[0], dw.padding[2], dw.stride_h, dw.stride_w, dw.kernel_w)
     _fused(
         x.astype(np.float64),
-        keep1,
-        keep2,
+        *keeps,
         fused.start,
         fused.mid,
         value,
+        dealt.of_candidate,
         fused.out,
         fused.channel,
         fused.tap,

@@ -10,9 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import MaskError
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.machines.archon.tile_trace import streamed
+from archonsim.machines.registry import machine as known_machine
+from archonsim.machines.registry import machine_spec
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
-from archonsim.pe.fused_kernel import AccumulatorUse, accumulator_use, fused_output
+from archonsim.pe.beats import cut
+from archonsim.pe.fused_kernel import AccumulatorUse, Lanes, accumulator_use, fused_output
 from archonsim.spec.parts import WORD_BITS
 from archonsim.trace.algebra import branch_output, joined, preactivations, shuffle
 from archonsim.trace.fused_weight import FusedWeight, fuse
@@ -73,9 +78,24 @@ class BlockCheck:
         }
 
 
-def _branch(block: Block, fused: FusedWeight, trace: BlockTrace) -> NDArray[np.float64]:
+def _streamed(block: Block, fused: FusedWeight, spec: ArchonSpec) -> tuple[FusedWeight, Lanes]:
+    """The fused weights in the order of the stream, and the adders that take them."""
+    ordered = streamed(block, fused, spec)
+    stream = cut(
+        ordered,
+        lanes=spec.pe.adders,
+        per_lane=spec.pe.candidates_per_adder,
+        lane_order=spec.lane_order,
+    )
+    return ordered, Lanes(stream.lane_of_candidate, spec.pe.adders)
+
+
+def _branch(
+    block: Block, fused: FusedWeight, lanes: Lanes, trace: BlockTrace
+) -> NDArray[np.float64]:
     """The convolution branch by the masked fused sum, shuffled if the block shuffles its output."""
-    y = fused_output(block, fused, trace.input, trace.keep1.unpack(), trace.keep2.unpack())
+    keeps = trace.keep1.unpack(), trace.keep2.unpack()
+    y = fused_output(block, fused, trace.input, *keeps, lanes)
     return shuffle(y, block.shuffle) if block.order == "pw-dw-pw" else y  # type: ignore[arg-type, return-value]
 
 
@@ -92,9 +112,13 @@ def _clipped_branch(block: Block, source: Trace, trace: BlockTrace) -> NDArray[n
     return branch_output(block, three, np.maximum(pre2, 0), trace.keep2).astype(np.float64)
 
 
-def _accumulators(block: Block, fused: FusedWeight, trace: BlockTrace, bits: int) -> AccumulatorUse:
+def _accumulators(
+    block: Block, fused: FusedWeight, lanes: Lanes, trace: BlockTrace, bits: int
+) -> AccumulatorUse:
     keeps = trace.keep1.unpack(), trace.keep2.unpack()
-    return accumulator_use(block, fused, *keeps, value_bits=WORD_BITS, accumulator_bits=bits)
+    return accumulator_use(
+        block, fused, *keeps, value_bits=WORD_BITS, accumulator_bits=bits, lanes=lanes
+    )
 
 
 def verify(
@@ -104,9 +128,12 @@ def verify(
     tolerance: float = TOLERANCE,
     clip: bool = False,
     accumulator_bits: int | None = None,
+    spec: ArchonSpec | None = None,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> list[BlockCheck]:
     """Recompute each predicted block of each image and compare with the trained network's output.
+
+    As the machine does: groups in the order of its stream, candidates on its adders.
 
     Parameters
     ----------
@@ -120,6 +147,8 @@ def verify(
         mask lets a negative value pass.
     accumulator_bits : int or None
         Also count the sums that adders of this width could not hold, with fused weights of 16 bits.
+    spec : ArchonSpec or None
+        The machine; None for ARCHON's preset.
     on_step : function of the block's name
 
     Raises
@@ -137,16 +166,21 @@ def verify(
     if source is None or not workload.images:
         raise no_masks(workload)
     checks: list[BlockCheck] = []
+    machine: ArchonSpec = spec or machine_spec(known_machine("archon"))
     for block in blocks:
-        fused = fuse(block, source)
+        fused, lanes = _streamed(block, fuse(block, source), machine)
         for image in images:
             trace = source.block(block.name, image)
-            y = _clipped_branch(block, source, trace) if clip else _branch(block, fused, trace)
+            y = (
+                _clipped_branch(block, source, trace)
+                if clip
+                else _branch(block, fused, lanes, trace)
+            )
             error = float(np.abs(joined(block, y, trace.input) - trace.output).max())
             use = (
                 None
                 if accumulator_bits is None
-                else _accumulators(block, fused, trace, accumulator_bits)
+                else _accumulators(block, fused, lanes, trace, accumulator_bits)
             )
             checks.append(
                 BlockCheck(

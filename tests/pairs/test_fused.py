@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from archonsim.dataflow.mapper import divisors
 from archonsim.network.layer import Layer
-from archonsim.pe.fused_kernel import accumulator_use, fused_output
+from archonsim.pe.beats import cut
+from archonsim.pe.fused_kernel import AccumulatorUse, Lanes, accumulator_use, fused_output
 from archonsim.pe.survivor_kernel import survivor_table
 from archonsim.trace.algebra import shuffle
 from archonsim.trace.fused_weight import NONE, FusedWeight, fuse_tensors
@@ -20,8 +21,12 @@ from tests.strategies import TileCase, make_block, random_tensors, tile_cases, u
 
 
 @examples(40)
-@given(case=tile_cases(), bits=st.integers(4, 12), width=st.integers(4, 14))
-def test_overflows_are_counted_sum_by_sum(case: TileCase, bits: int, width: int) -> None:
+@given(
+    case=tile_cases(), bits=st.integers(4, 12), width=st.integers(4, 14), adders=st.integers(1, 4)
+)
+def test_overflows_are_counted_sum_by_sum(
+    case: TileCase, bits: int, width: int, adders: int
+) -> None:
     """Against plain integer sums over pixels, groups and candidates."""
     block, fused, dw = case.block, case.fused, case.block.dw
     largest = np.abs(fused.value).max(initial=0)
@@ -33,12 +38,13 @@ def test_overflows_are_counted_sum_by_sum(case: TileCase, bits: int, width: int)
     around = ((0, 0), (dw.padding[0], 9), (dw.padding[2], 9))
     late = block.order == "pw-pw-dw"
     padded, second = np.pad(case.keep1, around), np.pad(case.keep2, around) if late else case.keep2
-    sums, overflows, farthest = 0, 0, 0
+    stream = cut(fused, lanes=adders, per_lane=2)
+    sums, by_lane, farthest = 0, [0] * adders, 0
     for p, q, group in itertools.product(range(dw.out_h), range(dw.out_w), range(fused.groups)):
         tap = int(fused.tap[group])
         r, s = divmod(max(tap, 0), dw.kernel_w)
         y, x = p * dw.stride_h + r, q * dw.stride_w + s
-        total, path = 0, []
+        totals, paths = [0] * adders, [list[int]() for _ in range(adders)]
         for i in range(fused.start[group], fused.start[group + 1]):
             m = fused.mid[i]
             if late:
@@ -49,15 +55,23 @@ def test_overflows_are_counted_sum_by_sum(case: TileCase, bits: int, width: int)
             else:
                 alive = second[m, p, q] and (tap < 0 or padded[m, y, x])
             if alive:
-                total += int(fixed[i])
-                path.append(abs(total))
-        sums += bool(path)
-        overflows += bool(path) and max(path) > 2 ** (width - 1) - 1
-        farthest = max([farthest, *path])
+                lane = i % adders  # dealt out round-robin over the whole stream
+                totals[lane] += int(fixed[i])
+                paths[lane].append(abs(totals[lane]))
+        for lane, path in enumerate(paths):
+            sums += bool(path)
+            by_lane[lane] += bool(path) and max(path) > 2 ** (width - 1) - 1
+            farthest = max([farthest, *path])
     found = accumulator_use(
-        block, fused, case.keep1, case.keep2, value_bits=bits, accumulator_bits=width
+        block,
+        fused,
+        case.keep1,
+        case.keep2,
+        value_bits=bits,
+        accumulator_bits=width,
+        lanes=Lanes(stream.lane_of_candidate, adders),
     )
-    assert (found.sums, found.overflows, found.bits) == (sums, overflows, farthest.bit_length() + 1)
+    assert found == AccumulatorUse(sums, sum(by_lane), farthest.bit_length() + 1, tuple(by_lane))
 
 
 @examples(80)
