@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from archonsim.cli.common import Format, emit
-from archonsim.cli.options import REQUIRED, Form, TracedWorkload, scenario_options
+from archonsim.cli.common import Form, Format, emit
+from archonsim.cli.options import REQUIRED, TracedWorkload, scenario_options
 from archonsim.cli.progress import StepProgress
 from archonsim.explain.advise import advise, steps
 from archonsim.result.files import to_json

@@ -1,4 +1,4 @@
-"""``archonsim archs`` and ``archonsim networks``: what is known by name."""
+"""``archonsim archs``: the architectures known by name."""
 
 from __future__ import annotations
 
@@ -6,38 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from archonsim.cli.common import Format, emit
-from archonsim.cli.options import Form
+from archonsim.cli.common import Form, Format, emit
+from archonsim.cli.rows import print_rows
 from archonsim.errors import SpecError
 from archonsim.machines.protocol import Machine
 from archonsim.machines.registry import machine, machine_names, machine_spec
-from archonsim.network.networks import find_network, network, network_sources
-from archonsim.network.workload import Workload
 from archonsim.result.files import rows_to_csv, to_json
-from archonsim.result.wording import number
 from archonsim.show.terminal.area_text import render_area
-from archonsim.show.terminal.style import new_table
 from archonsim.spec.load import flat_items, to_table, to_toml
-
-
-def _table(rows: list[dict[str, Any]]) -> Table:
-    table = new_table(ruled=False)
-    for key, value in rows[0].items():
-        table.add_column(
-            key,
-            justify="right" if isinstance(value, int) and not isinstance(value, bool) else "left",
-        )
-    for row in rows:
-        table.add_row(
-            *(number(value) if isinstance(value, int) else str(value) for value in row.values())
-        )
-    return table
-
-
-def _print(form: Format, rows: list[dict[str, Any]]) -> None:
-    emit(form, lambda: _table(rows), lambda: to_json(rows), lambda: rows_to_csv(rows))
 
 
 def _summary(name: str) -> str:
@@ -68,7 +45,7 @@ def archs(
             raise SpecError(
                 "--area: name an architecture, for example: archonsim archs archon --area"
             )
-        _print(form, [{"name": one, "summary": _summary(one)} for one in machine_names()])
+        print_rows(form, [{"name": one, "summary": _summary(one)} for one in machine_names()])
         return
     found = machine(name)
     spec = machine_spec(found, config, set_ or [])
@@ -107,47 +84,3 @@ def _print_area(form: Format, found: Machine, spec: Any) -> None:
     }
     tree = {"arch": found.name, "components": rows, **sums}
     emit(form, lambda: render_area(parts), lambda: to_json(tree), lambda: rows_to_csv(rows))
-
-
-def _network_row(work: Workload, source: str) -> dict[str, Any]:
-    return {
-        "name": work.name,
-        "dataset": work.provenance.dataset,
-        "blocks": sum(1 for _ in work.blocks()),
-        "layers": sum(1 for _ in work.layers()),
-        "macs": work.macs,
-        "params": work.params,
-        "from": source,
-    }
-
-
-def networks(
-    name: Annotated[
-        str | None, typer.Argument(help="Show the layers of this network, or of a table (.toml).")
-    ] = None,
-    form: Form = Format.table,
-) -> None:
-    """List networks known by name and where each comes from, or one's layers."""
-    if name is None:
-        _print(
-            form, [_network_row(network(one), source) for one, source in network_sources().items()]
-        )
-        return
-    work = find_network(name)
-    _print(
-        form,
-        [
-            {
-                "name": layer.name,
-                "kind": layer.kind,
-                "in": f"{layer.in_channels}x{layer.in_h}x{layer.in_w}",
-                "out": f"{layer.out_channels}x{layer.out_h}x{layer.out_w}",
-                "kernel": f"{layer.kernel_h}x{layer.kernel_w}",
-                "stride": f"{layer.stride_h}x{layer.stride_w}",
-                "groups": layer.groups,
-                "macs": layer.macs,
-                "params": work.params_of(layer),
-            }
-            for layer in work.layers()
-        ],
-    )

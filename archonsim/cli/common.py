@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import RenderableType
 
 from archonsim.cli.console import PlainConsole
@@ -34,6 +36,9 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+
+
+Form = Annotated[Format, typer.Option("--format", "-f", help="What to print.")]
 
 
 def table_width() -> int:

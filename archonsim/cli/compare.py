@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from archonsim.cli.common import Format, emit, save
-from archonsim.cli.options import Form, comparison_options
+from archonsim.cli.common import Form, Format, emit, save
+from archonsim.cli.options import comparison_options
 from archonsim.cli.progress import StepProgress
 from archonsim.errors import SpecError
 from archonsim.result.files import to_json

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from archonsim.cli.common import WORKLOAD_HELP, Format
+from archonsim.cli.common import WORKLOAD_HELP
 from archonsim.errors import SpecError
 from archonsim.runs.comparison import ComparisonScenario, every_pair, named_pairs
 from archonsim.runs.scenario import Scenario, Settings
@@ -61,7 +61,6 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", help="TOML file with machine parameters, laid over the preset."),
 ]
-Form = Annotated[Format, typer.Option("--format", "-f", help="What to print.")]
 Energy = Annotated[
     str | None,
     typer.Option(

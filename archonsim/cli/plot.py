@@ -63,6 +63,7 @@ class Kinds(TyperGroup):
 
 app = typer.Typer(
     name="plot",
+    add_completion=False,
     cls=Kinds,
     help="Draw results: PNG, PDF and the CSV of exactly what is drawn.",
     rich_markup_mode=None,

@@ -5,18 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from typing import TYPE_CHECKING
 
 from archonsim.cli.console import PlainConsole
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 DELAY_SECONDS = 1.0
 
@@ -30,6 +24,29 @@ def say_compiling() -> None:
         "compiling kernels: the first run takes some 10 seconds longer, later ones do not",
         style="dim",
     )
+
+
+def _bar() -> Progress:
+    """Make a bar; what draws it is imported here, for most commands end before one is shown."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[name]}", markup=False),
+    )
+    return Progress(*columns, console=stderr, transient=True)
 
 
 class StepProgress:
@@ -72,16 +89,7 @@ class StepProgress:
             and time.monotonic() - self._since > DELAY_SECONDS
             and sys.stderr.isatty()
         ):
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[name]}", markup=False),
-            )
-            self._bar = Progress(*columns, console=stderr, transient=True)
+            self._bar = _bar()
             self._task = self._bar.add_task(self._what, total=self._steps, name="")
             self._bar.start()
         if self._bar is not None and self._task is not None:

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from archonsim.cli.common import Format, emit
-from archonsim.cli.options import Form
+from archonsim.cli.common import Form, Format, emit
 from archonsim.reproduce.cell import Reproduction
 from archonsim.reproduce.date21 import reproduce_date21
 from archonsim.reproduce.ics21 import reproduce_ics21

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Group, RenderableType
 
-from archonsim.cli.common import Format, emit, save, table_width
-from archonsim.cli.options import Form, scenario_options
+from archonsim.cli.common import Form, Format, emit, save, table_width
+from archonsim.cli.options import scenario_options
 from archonsim.cli.progress import StepProgress, stderr
 from archonsim.engine.observer import SILENT, Recorder
 from archonsim.errors import OutputError

@@ -15,8 +15,8 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from archonsim.cli.common import WORKLOAD_HELP, Format, emit, say_written
-from archonsim.cli.options import Form, unset_options, with_options
+from archonsim.cli.common import WORKLOAD_HELP, Form, Format, emit, say_written
+from archonsim.cli.options import unset_options, with_options
 from archonsim.cli.progress import StepProgress, stderr
 from archonsim.errors import SpecError
 from archonsim.result.files import to_json

@@ -8,8 +8,8 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from archonsim.cli.common import Format, emit
-from archonsim.cli.options import Form, TracedWorkload
+from archonsim.cli.common import Form, Format, emit
+from archonsim.cli.options import TracedWorkload
 from archonsim.cli.progress import StepProgress
 from archonsim.network.workload import Workload
 from archonsim.result.files import rows_to_csv, to_json

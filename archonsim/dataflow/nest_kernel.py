@@ -18,7 +18,8 @@ P, Q, N).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from archonsim.kernels import njit
 
 #: Tensor axis of each dimension (N, C, M, P, Q, R, S) by data kind (weight, input, output); -1
 #: where it does not index. The last row is an input with a map of its own for each output channel.

@@ -21,9 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from archonsim.kernels import njit
 from archonsim.pe.beats import BeatStream
 
 Words = NDArray[np.uint64]

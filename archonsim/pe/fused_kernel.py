@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from archonsim.kernels import njit
 from archonsim.network.block import Block
 from archonsim.trace.fused_weight import FusedWeight
 

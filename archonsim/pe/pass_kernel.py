@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from archonsim.kernels import njit
 
 Ints = NDArray[np.int64]
 Work = NDArray[np.int32]

@@ -8,9 +8,9 @@ belongs to PE ``b = row * cols + col``.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from archonsim.kernels import njit
 from archonsim.network.block import Block
 from archonsim.trace.fused_weight import FusedWeight
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from archonsim.kernels import njit
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int32]

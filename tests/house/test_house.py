@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import archonsim
-from archonsim.cli.app import app
+from archonsim.cli.app import COMMANDS as NAMED
 
 ROOT = Path(archonsim.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -54,7 +57,7 @@ def test_files_and_functions_fit_a_sitting_and_a_screen(path: Path) -> None:
 def test_numba_stands_in_kernels_and_references_stand_alone(path: Path) -> None:
     names = _imports(ast.parse(path.read_text("utf-8")))
     if any(name == "numba" or name.startswith("numba.") for name in names):
-        assert path.stem.endswith("_kernel") or _name(path) == "pe/compiling.py"
+        assert path.stem.endswith("_kernel") or _name(path) == "kernels.py"
     assert not any(part.endswith("_reference") for name in names for part in name.split(".")), (
         "references are for tests"
     )
@@ -115,12 +118,16 @@ MOST_PARAMETERS = 8
 
 def _commands() -> set[tuple[str, str]]:
     """Files and names of the functions behind commands, whose parameters are options."""
-    found = [*app.registered_commands]
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        found += group.typer_instance.registered_commands
-    callbacks = [inspect.unwrap(one.callback) for one in found if one.callback is not None]
-    return {(_name(Path(inspect.getfile(callback))), callback.__name__) for callback in callbacks}
+    callbacks: list[Any] = []
+    for module, attribute, _ in NAMED.values():
+        found = getattr(import_module(f"archonsim.cli.{module}"), attribute)
+        callbacks += (
+            [one.callback for one in found.registered_commands]
+            if isinstance(found, typer.Typer)
+            else [found]
+        )
+    functions = [inspect.unwrap(one) for one in callbacks]
+    return {(_name(Path(inspect.getfile(one))), one.__name__) for one in functions}
 
 
 COMMANDS = _commands()

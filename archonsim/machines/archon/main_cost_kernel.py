@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from archonsim.kernels import njit
 
 #: Numbers of the operands, as in `main_mapping.OPERANDS`: each numba file is self-contained.
 KEEP1, KEEP2, INPUT, PSUM = 0, 1, 2, 3

@@ -1,0 +1,115 @@
+"""Kernels that numba takes over when they are first called.
+
+Importing numba takes longer than all that a command without kernels does. A kernel's file therefore
+imports :func:`njit` from here; numba itself is imported by the first call of any kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import update_wrapper
+from types import FunctionType
+from typing import Any
+
+#: Called as soon as numba is imported.
+_hooks: list[Callable[[], None]] = []
+_lock = threading.RLock()
+
+
+class Kernel:
+    """A function that becomes a numba dispatcher when it is first called.
+
+    Parameters
+    ----------
+    function : function
+        Calls no kernel of another file.
+    options : dict
+        Options of ``numba.njit``.
+    """
+
+    def __init__(self, function: FunctionType, options: dict[str, Any]) -> None:
+        self._function, self._options = function, options
+        self._dispatcher: Any = None
+        update_wrapper(self, function)
+
+    @property
+    def dispatcher(self) -> Any:
+        """What numba made of the function: it knows which types have been compiled."""
+        if self._dispatcher is None:
+            _take_over(self._function.__globals__)
+        return self._dispatcher
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the kernel, compiled for the types of these arguments."""
+        return (self._dispatcher or self.dispatcher)(*arguments)
+
+
+def njit(**options: Any) -> Callable[[Any], Any]:
+    """Make a kernel of a function: ``numba.njit``, as soon as the kernel is called.
+
+    Where ``NUMBA_DISABLE_JIT`` is set the function stays what it is, as numba would leave it.
+    """
+
+    def make(function: FunctionType) -> Any:
+        plain = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+        return function if plain else Kernel(function, options)
+
+    return make
+
+
+def _take_over(names: dict[str, Any]) -> None:
+    """Put dispatchers in the place of all kernels of a file, where they find each other."""
+    with _lock:
+        import numba
+
+        while _hooks:
+            _hooks.pop()()
+        for name, one in list(names.items()):
+            if isinstance(one, Kernel):
+                if one._dispatcher is None:
+                    one._dispatcher = numba.njit(**one._options)(one._function)
+                names[name] = one._dispatcher
+
+
+def _install(function: Callable[[], None], stack: ExitStack) -> None:
+    """Have numba call a function when a compilation begins, until the stack is left."""
+    from numba.core import event
+
+    class Once(event.Listener):
+        """Calls the function, once."""
+
+        done = False
+
+        def on_start(self, event: object) -> None:
+            """Numba announces a compilation only where its disk cache has no answer."""
+            if not self.done:
+                self.done = True
+                function()
+
+        def on_end(self, event: object) -> None:
+            """Ignore ends."""
+
+    stack.enter_context(event.install_listener("numba:compile", Once()))
+
+
+@contextmanager
+def on_first_compilation(function: Callable[[], None]) -> Iterator[None]:
+    """Call a function when a kernel is compiled inside the ``with``, at most once."""
+    with ExitStack() as stack:
+
+        def install() -> None:
+            _install(function, stack)
+
+        if "numba" in sys.modules:
+            install()
+        else:
+            _hooks.append(install)
+        try:
+            yield
+        finally:
+            if install in _hooks:
+                _hooks.remove(install)
