@@ -38,8 +38,8 @@ class ImageInputs:
     masks : function of a block
         Returns the keep masks of its two ReLUs, as traced or as a what-if makes them.
     activations : function of a layer
-        Returns which values of its input (C, H, W) are not zero, as traced; None where the trace
-        does not hold them. What-if masks do not change them.
+        Returns which values of its input (C, H, W) are not zero, as traced or as a what-if makes
+        them; None where nothing tells.
     """
 
     number: int = 0
@@ -48,13 +48,12 @@ class ImageInputs:
 
 
 def image_inputs(workload: Workload, policy: MaskPolicy, number: int) -> ImageInputs:
-    """Return one image of a workload, with its masks as `policy` makes them."""
+    """Return one image of a workload, with its masks and inputs as `policy` makes them."""
 
     def masks(block: Block) -> tuple[Mask, Mask]:
         return policy.masks(workload, block, number)
 
     def activations(layer: Layer) -> Mask | None:
-        trace = workload.trace
-        return None if trace is None or not trace.images else trace.activations(layer.name, number)
+        return policy.activations(workload, layer, number)
 
     return ImageInputs(number=number, masks=masks, activations=activations)

@@ -9,6 +9,7 @@ import numpy as np
 
 from archonsim.errors import MaskError
 from archonsim.network.block import Block
+from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
 from archonsim.trace.mask import Mask
 
@@ -97,6 +98,45 @@ class MaskPolicy:
         return (
             both if self.second is None else (both[0], self.second._both(workload, block, image)[1])
         )
+
+    def activations(self, workload: Workload, layer: Layer, image: int) -> Mask | None:
+        """Return which values of a layer's input are not zero; None where nothing tells.
+
+        ``all`` and ``random`` need no trace, ``flip`` flips traced bits; what the network's first
+        layer reads stays as traced. In blocks with predictors, the second and third layer read what
+        the masks of any policy but ``trace`` keep.
+        """
+        trace = workload.trace
+        traced = None if trace is None or not trace.images else trace.activations(layer.name, image)
+        if self.policy == "trace" and self.second is None:
+            return traced
+        for block in workload.blocks():
+            if block.predicted and layer.name in (one.name for one in block.layers[1:]):
+                return self._within(workload, block, layer, image)
+        computing = (one for one in workload.layers() if one.is_compute)
+        first = next(computing, None)
+        if first is None or layer.name == first.name:
+            return traced
+        size = (layer.in_channels, layer.in_h, layer.in_w)
+        if self.policy == "all":
+            return Mask.pack(np.ones(size, bool))
+        seeds = [self.seed, image, *layer.name.encode()]
+        if self.policy == "random":
+            drawn = np.random.default_rng(seeds).random(size, np.float32)
+            return Mask.pack(drawn < self.probability)
+        if self.policy == "flip" and traced is not None:
+            drawn = np.random.default_rng(seeds).random(size, np.float32)
+            return Mask.pack(traced.unpack().astype(bool) ^ (drawn < self.probability))
+        return traced
+
+    def _within(self, workload: Workload, block: Block, layer: Layer, image: int) -> Mask:
+        """Return what the second or third layer of a block reads, as the masks say."""
+        keep1, keep2 = self.masks(workload, block, image)
+        if layer.name == block.layers[2].name:
+            return keep2
+        if block.order == "pw-dw-pw":
+            return keep1
+        return Mask(keep1.packed[list(block.pw2_reads)], keep1.height, keep1.width)
 
     def _both(self, workload: Workload, block: Block, image: int) -> tuple[Mask, Mask]:
         sizes = [(layer.out_channels, layer.out_h, layer.out_w) for layer in block.layers[:2]]

@@ -23,7 +23,7 @@ UPDATE = bool(os.environ.get("UPDATE_GOLDEN"))
 LARGEST_TEXT = 1 << 16
 
 DIGITS, FUSIONET = "workloads/fusionet_digits.h5", "workloads/fusionet_c10.h5"
-MACHINES = ("archon", "dense", "fuse", "sparse", "systolic")
+MACHINES = ("archon", "dense", "eyerissv2", "fuse", "sparse", "systolic")
 COMMANDS = {
     f"run-{arch}-{name}-{form}": f"run -a {arch} -w {file} -f {form}"
     for arch in MACHINES
@@ -56,6 +56,7 @@ COMMANDS = {
     "archs-area": "archs archon --area",
     "networks-one": "networks mobilenet_v2",
     "reproduce-date21": "reproduce date21 -f csv",
+    "reproduce-eyerissv2": "reproduce eyerissv2",
     "verify": f"verify --workload {DIGITS}",
 } | {f"archs-{arch}": f"archs {arch}" for arch in MACHINES}  # fmt: skip
 TRACED = {

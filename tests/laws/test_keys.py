@@ -28,20 +28,26 @@ CHANGES: dict[str, Any] = {
     "index_bits": 30, "value_bits": 30,
     "dataflow": "ws", "ifmap_sram.words": 300, "filter_sram.words": 300, "ofmap_sram.words": 300,
     "energy_rules": "ics21",
+    "skip": "none", "psum_bits": 40, "input_share": 0.001, "pe.products_per_cycle": 1,
+    "pe.input_values": 3, "pe.weight_values": 20, "pe.psum_values": 2, "cluster.rows": 1,
+    "cluster.cols": 1, "cluster.input_values_per_cycle": 1,
+    "cluster.weight_values_per_cycle": 1, "cluster.psum_values_per_cycle": 1,
 }  # fmt: skip
 TIMINGS = {"systolic": "drained", "fuse": "corrected"}
-#: Keys that only count beside another one.
-BESIDE = {
+#: Keys that only count beside another one, on all machines or one.
+BESIDE: dict[str, tuple[str, ...]] = {
     "pointwise_density": ("nnz=density",), "depthwise_density": ("nnz=density",),
     "conv_density": ("nnz=density",), "fc_density": ("nnz=density",),
     "dram.device": ("dram.model=banks",), "glb.banks": ("glb.model=banks",),
     "glb.entry_words": ("glb.model=banks",),
+    "eyerissv2 glb.model": ("dram.model=unlimited",),
+    "eyerissv2 psum_bits": ("glb.words=300", "pe.rows=1", "pe.cols=4"),
 }  # fmt: skip
 #: Keys that name a file or a table, tested where those are.
 NAMED = {"mapping", "technology"}
 KEYS = [
     (name, key)
-    for name in ("dense", "sparse", "systolic", "fuse")
+    for name in ("dense", "sparse", "systolic", "fuse", "eyerissv2")
     for key in known_keys(machine(name).spec_type)
     if key not in NAMED
 ]
@@ -55,7 +61,7 @@ def _without_energy(layer: LayerReport) -> LayerReport:
 @pytest.mark.parametrize(("name", "key"), KEYS)
 def test_every_key_has_an_effect(name: str, key: str) -> None:
     """A flag without an effect is worse than no flag."""
-    beside: tuple[str, ...] = BESIDE.get(key, ())
+    beside = BESIDE.get(f"{name} {key}", BESIDE.get(key, ()))
     works = [WORK, LINES] if name in TIMINGS else [WORK]
     if key == "space":  # few layers are quicker in the free space, and only where all is multiplied
         works = [network("mobilenetv2_c10-ics21")]

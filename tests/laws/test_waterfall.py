@@ -48,7 +48,7 @@ def fall_of(
 def check(fall: Waterfall, cycles: list[Number]) -> None:
     """Steps are positive, known, in order, and end at exactly the cycles of each phase."""
     assert [one.cycles for one in fall.phases] == cycles
-    order = list(BY_NAME)
+    order = list(fall.words.names("owners"))
     for bars in (*fall.phases, *fall.layers, *fall.kinds, fall.network):
         names = [step.owner for step in bars.steps]
         assert names == sorted(names, key=order.index)

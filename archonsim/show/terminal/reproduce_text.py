@@ -33,6 +33,8 @@ TITLES = {
     "older model": "totals by the older model, behind the printed speedups",
     "public model": "totals by the public model",
     "layers": "layers by the public model",
+    "PE": "one PE: the design's own simulation, and ours on the same masks",
+    "density model": "what a uniform-density model says; corrected: from the masks",
 }
 
 
