@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: demo test check lint types kernels coverage wheel bench studies readme docs tables digits clean
+.PHONY: demo test check lint types kernels coverage wheel bench studies rtl rtl-full readme docs tables digits clean
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -58,6 +58,14 @@ bench: $(STAMP)
 # The studies' tables and figures in benchmarks/results (minutes).
 studies: $(STAMP)
 	$(BIN)/python benchmarks/studies.py all
+
+# The array in Verilog (rtl/), compiled with Debian's verilator and g++, against the simulator, cycle by cycle: a few
+# hundred tiles, or thousands.
+rtl: $(STAMP)-test
+	$(BIN)/python -m rtl.bench
+
+rtl-full: $(STAMP)-test
+	$(BIN)/python -m rtl.bench --full
 
 # What README.md shows of the commands' output, and its figures.
 readme: $(STAMP)

@@ -1,0 +1,1 @@
+"""Synthesizable model of the main phase, its test bench and its cell counts."""
