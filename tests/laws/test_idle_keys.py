@@ -48,7 +48,7 @@ CHANGES: dict[str, tuple[object, ...]] = {
     "banks": (2,),
     "entry_words": (1, 32),
     "space": ("free",),
-    "group_order": ("balanced", "published"),
+    "group_order": ("profiled", "published"),
     "mapping": (str(Path(__file__).parents[1] / "data" / "archon_mapping.toml"),),
     "pointwise_density": (0.9,),
     "depthwise_density": (0.9,),

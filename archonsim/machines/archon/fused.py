@@ -97,7 +97,8 @@ class RunningArray:
         """Send a chunk's beats; see :class:`~archonsim.engine.contract.RunningTile`."""
         first, before = self._shared.first, self._array.weight_wait
         end = self._array.run(int(first[chunk]), int(first[chunk + 1]), arrival) + 1
-        self._waits["dram" if source == "dram" else "glb"] += self._array.weight_wait - before
+        cause = {"dram": "dram", "prediction_glb": "masks"}.get(source, "glb")
+        self._waits[cause] += self._array.weight_wait - before
         return end
 
     @property

@@ -20,6 +20,7 @@ from archonsim.machines.archon.estimate import estimate_fused, estimate_plain
 from archonsim.machines.archon.fused import main_phase
 from archonsim.machines.archon.ideal import ideal
 from archonsim.machines.archon.main_cache import choose
+from archonsim.machines.archon.main_profile import kept_shares
 from archonsim.machines.archon.mapped import mapped_phase
 from archonsim.machines.archon.overlap import hide, idle_adder_cycles
 from archonsim.machines.archon.residency import Step, fitting, steps
@@ -121,6 +122,12 @@ class ArchonMachine:
             contained.append(
                 f"masks on their way to the PEs, in {spec.main_order} order of the weights{links}"
             )
+        if blocks and spec.main_order == "mapped" and spec.group_order == "profiled":
+            alone = workload.images < 2
+            contained.append(
+                "a stream ordered by the survivors that a profile of"
+                f" {'the image itself' if alone else 'the other images'} of the trace makes expect"
+            )
         if blocks and spec.mask_fetch == "once":
             counted = ": --stats counts their words" * (spec.main_order == "published")
             left_out.append(
@@ -187,6 +194,11 @@ class ArchonSimulation:
                 "energy rules ics21 are a closed form without masks: use --fidelity ideal, or"
                 " energy_rules=consistent"
             )
+        if spec.main_order == "mapped" and spec.group_order == "profiled" and not workload.images:
+            raise SpecError(
+                f"group_order is profiled, and workload {workload.name!r} holds no masks to"
+                " profile; use group_order=balanced"
+            )
         self._trace, self._spec = workload.trace, spec
         self._steps = steps(workload, spec.glb.words)
 
@@ -244,7 +256,12 @@ class ArchonSimulation:
         fused = fuse(item, self._trace)
         mapping = None
         if spec.main_order == "mapped":
-            main = mapped_phase(step, item, spec, fused, (keep1, keep2))
+            shares = (
+                kept_shares(self._trace, item, image.number)
+                if spec.group_order == "profiled"
+                else None
+            )
+            main = mapped_phase(step, item, spec, fused, (keep1, keep2), shares)
             mapping = choose(item, fused, spec).mapping.to_dict()
         else:
             main = main_phase(step, item, spec, fused, keep1, keep2)

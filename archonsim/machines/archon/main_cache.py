@@ -13,6 +13,7 @@ from archonsim.dataflow.tile import output_tiles
 from archonsim.errors import SpecError
 from archonsim.machines.archon.main_book import check_fits, open_main_book, parse_mapping
 from archonsim.machines.archon.main_mapping import GroupPlaces, Ints, MainMapping, Nest
+from archonsim.machines.archon.main_profile import Shares, expected_survivors
 from archonsim.machines.archon.main_search import MainCost, MainSearch, TilePixels
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.network.block import Block
@@ -91,7 +92,7 @@ class Choice:
         pixels = TilePixels(
             max(tile.pixels for tile in tiles), max(tile.halo for tile in tiles), len(tiles)
         )
-        self._spec, self._pixels = spec, pixels
+        self._spec, self._pixels, self._block, self._fused = spec, pixels, block, fused
         if spec.mapping != "search":
             book = open_main_book(spec.mapping)
             self.mapping = book.find(block.name, self.places.extents, spec)
@@ -105,8 +106,18 @@ class Choice:
 
     @cached_property
     def nest(self) -> Nest:
-        """The groups in the order in which they are streamed, and its steps."""
-        return self.places.nest(self.mapping, balanced=self._spec.group_order == "balanced")
+        """The groups in the order in which they are streamed, and its steps.
+
+        Without a profile; balanced by size where the order asks for one.
+        """
+        return self.places.nest(self.mapping, balanced=self._spec.group_order != "published")
+
+    def profiled(self, shares: tuple[Shares, Shares] | None) -> Nest:
+        """Return `nest`, balanced by the survivors that a profile makes expect if there is one."""
+        if shares is None:
+            return self.nest
+        loads = expected_survivors(self._fused, self._block, shares)
+        return self.places.nest(self.mapping, balanced=True, loads=loads)
 
     def search(self) -> MainSearch:
         """Return what searches for the mapping, and knows the cost of any."""

@@ -239,7 +239,13 @@ class GroupPlaces:
         """Candidates of each group."""
         return np.diff(self._fused.start).astype(np.int64)
 
-    def nest(self, mapping: MainMapping, *, balanced: bool = False) -> Nest:
+    def nest(
+        self,
+        mapping: MainMapping,
+        *,
+        balanced: bool = False,
+        loads: NDArray[np.float64] | None = None,
+    ) -> Nest:
         """Return the block's groups in the order of a mapping.
 
         Parameters
@@ -249,6 +255,8 @@ class GroupPlaces:
             Whether large and small groups alternate inside a step (by their candidates), so that
             the lanes' FIFOs find time to drain; otherwise an input channel's outputs follow each
             other, as published.
+        loads : (N,) float64 or None
+            What to balance by instead: the additions that each group is expected to take.
         """
         last = np.int64(np.iinfo(np.int32).max)
         iteration: dict[Dimension, Ints] = {
@@ -264,17 +272,18 @@ class GroupPlaces:
         new = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(axis=0))
         first = np.append(np.flatnonzero(new), len(order))
         if balanced:
-            order = self._alternating(order, first)
+            order = self._alternating(order, first, self.sizes if loads is None else loads)
         at = order[first[:-1]]
         loops = {name: iteration[name][at] for name in DIMENSIONS}
         loops["c"] = np.where(loops["c"] == last, NONE, loops["c"])
         loops["k"] = np.where(loops["k"] == self.extents.taps, NONE, loops["k"])
         return Nest(order, first, loops)
 
-    def _alternating(self, order: Ints, first: Ints) -> Ints:
-        """Sort each step's groups by size, and take the largest and the smallest in turn."""
+    @staticmethod
+    def _alternating(order: Ints, first: Ints, loads: NDArray[Any]) -> Ints:
+        """Sort each step's groups by load, and take the largest and the smallest in turn."""
         step = np.repeat(np.arange(len(first) - 1), np.diff(first))
-        by_size = order[np.lexsort((-self.sizes[order], step))]
+        by_size = order[np.lexsort((-loads[order], step))]
         count, place = np.diff(first)[step], np.arange(len(order)) - first[step]
         source = np.where(place % 2 == 0, place // 2, count - 1 - place // 2)
         alternating: Ints = by_size[first[step] + source]

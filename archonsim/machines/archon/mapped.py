@@ -20,6 +20,7 @@ from archonsim.engine.feed import Feed
 from archonsim.machines.archon.fused import FusedBlock, RunningArray, phase_of, share
 from archonsim.machines.archon.main_cache import choose
 from archonsim.machines.archon.main_mapping import OPERANDS, Operand
+from archonsim.machines.archon.main_profile import Shares
 from archonsim.machines.archon.main_schedule import Schedule, Stop, schedule
 from archonsim.machines.archon.main_search import TilePixels, fetch_words
 from archonsim.machines.archon.residency import Step
@@ -202,11 +203,19 @@ class _RunningMappedTile(RunningArray):
 
 
 def mapped_phase(
-    step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, masks: tuple[Mask, Mask]
+    step: Step,
+    block: Block,
+    spec: ArchonSpec,
+    fused: FusedWeight,
+    masks: tuple[Mask, Mask],
+    shares: tuple[Shares, Shares] | None = None,
 ) -> Phase:
-    """Run the fused convolution of `block` under given masks, in the order of its best mapping."""
+    """Run the fused convolution of `block` under given masks, in the order of its mapping.
+
+    `shares` are those of a profile, for ``group_order = "profiled"``.
+    """
     chosen = choose(block, fused, spec)
-    nest = chosen.nest
+    nest = chosen.profiled(shares)
     shared = share(block, spec, fused.in_order(nest.groups.astype(np.int32)), *masks)
     stays = masks_on_chip(block, spec)
     plan = schedule(chosen.places, nest, chosen.mapping, chosen.beats, (stays, step.input_on_chip))

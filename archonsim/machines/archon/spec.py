@@ -118,9 +118,10 @@ class ArchonSpec:
     mapping : str
         Mappings of the main phases: ``search``, or a file of them (``.toml``, ``.json``, also a
         ``result.json``; :mod:`archonsim.machines.archon.main_book`).
-    group_order : {"published", "balanced"}
-        Order of the groups inside a step of a mapped main phase: output by output, or the largest
-        and the smallest in turn.
+    group_order : {"published", "balanced", "profiled"}
+        Order of the groups inside a step of a mapped main phase: output by output; the largest and
+        the smallest in turn, by their candidates; or by the survivors that other images of the
+        trace make expect (:mod:`archonsim.machines.archon.main_profile`).
     mask_fetch : {"once", "charged"}
         ``once``: every mask word reaches the array once a tile, as the authors account for it;
         ``charged``: what the PEs' prediction buffers cannot keep is read again through the
@@ -172,7 +173,7 @@ class ArchonSpec:
     weights: Literal["stream", "cache"] = "stream"
     main_order: Literal["published", "mapped"] = "mapped"
     mapping: str = "search"
-    group_order: Literal["published", "balanced"] = "balanced"
+    group_order: Literal["published", "balanced", "profiled"] = "balanced"
     mask_fetch: Literal["once", "charged"] = "charged"
     windows: Literal["split", "refuse"] = "split"
     overlap_prediction: bool = False

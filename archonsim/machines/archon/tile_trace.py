@@ -9,6 +9,7 @@ import numpy as np
 from archonsim.dataflow.tile import output_tiles
 from archonsim.errors import SpecError, WorkloadError, nearest
 from archonsim.machines.archon.main_cache import choose
+from archonsim.machines.archon.main_profile import Shares, kept_shares
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.windows import check_window, in_window_order
 from archonsim.network.block import Block
@@ -20,10 +21,19 @@ from archonsim.trace.image import ImageInputs
 from archonsim.trace.what_if import no_masks
 
 
-def streamed(block: Block, fused: FusedWeight, spec: ArchonSpec) -> FusedWeight:
-    """Return the groups that are sent, in the order in which they are streamed."""
+def streamed(
+    block: Block,
+    fused: FusedWeight,
+    spec: ArchonSpec,
+    shares: tuple[Shares, Shares] | None = None,
+) -> FusedWeight:
+    """Return the groups that are sent, in the order in which they are streamed.
+
+    `shares` are those of a profile, for ``group_order = "profiled"``.
+    """
     if spec.main_order == "mapped":
-        ordered = fused.in_order(choose(block, fused, spec).nest.groups.astype(np.int32))
+        nest = choose(block, fused, spec).profiled(shares)
+        ordered = fused.in_order(nest.groups.astype(np.int32))
     else:
         ordered = in_window_order(fused, block, spec.pe.main_ifmap_words)
     sent = sent_groups(ordered, skip_empty=spec.skip_empty_groups, bias=spec.bias_terms == "timed")
@@ -59,7 +69,9 @@ def block_tile(
     tiles = list(output_tiles(found.dw, pe.rows, pe.cols))
     if not 0 <= tile < len(tiles):
         raise SpecError(f"tile is {tile}; block {block} has tiles 0 to {len(tiles) - 1}")
-    fused = streamed(found, fuse(found, source), spec)
+    profiled = spec.main_order == "mapped" and spec.group_order == "profiled"
+    shares = kept_shares(source, found, image.number) if profiled else None
+    fused = streamed(found, fuse(found, source), spec, shares)
     stream = cut(
         fused,
         lanes=pe.adders,
