@@ -58,4 +58,5 @@ def expected_survivors(fused: FusedWeight, block: Block, shares: tuple[Shares, S
         survive = second[fused.out[group]] * np.where(mid < 0, 1.0, first[mid])
     else:  # b2's groups have no tap, likewise
         survive = second[mid] * np.where(fused.tap[group] < 0, 1.0, first[mid])
-    return np.bincount(group, weights=survive, minlength=fused.groups)
+    expected: Shares = np.bincount(group, survive, fused.groups).astype(np.float64)
+    return expected
