@@ -13,6 +13,7 @@ import sys
 from typing import NoReturn
 
 from archonsim.cli.faults import INTERRUPTED, fail
+from archonsim.cli.interrupts import raise_lost_interrupts
 
 #: Objects made before Python looks for garbage (own decision). Imports make some hundred thousand
 #: that all stay, and looking through them again and again is a sixth of a command's start.
@@ -42,6 +43,7 @@ def main() -> NoReturn:
     """Run the command line."""
     prepare_streams()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    raise_lost_interrupts()
     try:
         from archonsim.cache import SETTLED
         from archonsim.cli.app import run_command

@@ -383,6 +383,27 @@ def test_ctrl_c_says_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_in_a_callback_of_compiled_code_is_not_lost() -> None:
+    """ctypes swallows what a callback raises; the interrupt comes again behind it."""
+    program = (
+        "import ctypes, signal, time\n"
+        "from archonsim.cli.interrupts import raise_lost_interrupts\n"
+        "raise_lost_interrupts()\n"
+        "@ctypes.CFUNCTYPE(None)\n"
+        "def callback():\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "callback()\n"
+        "try:\n"
+        "    time.sleep(20)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
+
+
 def test_a_closed_pipe_is_no_error(trace: Path) -> None:
     command = " ".join([*ARCHONSIM, "run", "-a", "archon", "-w", str(trace), "-f", "json"])
     shell = ["bash", "-c", f"{command} | head -1"]
