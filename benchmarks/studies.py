@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from honest import buildable, main_order
 from rich.console import Console
 
 import archonsim
@@ -105,7 +106,7 @@ def dram() -> plots.Chart:
 
 
 STUDIES: dict[str, Callable[[], plots.Chart]] = {
-    one.__name__: one for one in (speedups, array, adders, fifo, dram)
+    one.__name__: one for one in (speedups, array, adders, fifo, dram, buildable, main_order)
 }
 
 

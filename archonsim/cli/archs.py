@@ -73,7 +73,8 @@ def _print_area(form: Format, found: Machine, spec: Any) -> None:
             "instances": part.instances,
             "um2": round(part.area_um2, 2),
             "all_um2": round(part.all_um2, 2),
-            "in_total": part.counted,
+            "in_total": part.counted and not part.estimate,
+            "estimate": part.estimate,
         }
         for part in parts.parts
     ]
@@ -81,6 +82,7 @@ def _print_area(form: Format, found: Machine, spec: Any) -> None:
         "pe_um2": parts.pe_area_um2,
         "total_um2": parts.area_um2,
         "apart_um2": parts.extra_area_um2,
+        "estimates_um2": parts.estimated_area_um2,
     }
     tree = {"arch": found.name, "components": rows, **sums}
     emit(form, lambda: render_area(parts), lambda: to_json(tree), lambda: rows_to_csv(rows))

@@ -15,15 +15,47 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from archonsim.network.layer import Layer
 
 LOOPS = ("C", "M", "P", "Q")
 
+Extents = NDArray[np.int64]
+
 #: What is kept for the next image, or the next machine of a sweep (own decision): a few arrays, all
 #: layers of a network on each.
 KEPT_ARRAYS = 8
 KEPT_MAPPINGS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSums:
+    """What a PE's running sums cost, where they are not free.
+
+    A PE adds to as many running sums at a time as it works on outputs. They stay in its registers
+    for the input channels and taps of a round; sums that do not fit there pass a scratchpad's ports
+    in every cycle.
+
+    Attributes
+    ----------
+    bits : int
+        Of one sum.
+    register_bits : int
+        Of a PE's registers for sums.
+    ports : int
+        Sums that the scratchpad reads and writes in a cycle.
+    finish : int
+        Cycles at the end of a round, whatever the number of sums.
+    finish_each : int
+        Cycles at the end of a round for each sum.
+    """
+
+    bits: int
+    register_bits: int
+    ports: int
+    finish: int = 0
+    finish_each: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +69,21 @@ class SpatialMapping:
     rounds : (C, M, P, Q)
         How often each loop has to be repeated.
     taps, groups : int
+    inside : (C, M, P, Q) or None
+        Of the extents, what runs on the adders inside a PE; None where nothing asked for it.
+    step_cycles : int
+        Cycles of an input channel and tap of a round; more than 1 where sums wait for ports.
+    finish : int
+        Cycles at the end of each round over M, P and Q.
     """
 
     extent: tuple[int, int, int, int]
     rounds: tuple[int, int, int, int]
     taps: int
     groups: int
+    inside: tuple[int, int, int, int] | None = None
+    step_cycles: int = 1
+    finish: int = 0
 
     @property
     def units(self) -> int:
@@ -52,7 +93,11 @@ class SpatialMapping:
     @property
     def unit_cycles(self) -> int:
         """Cycles of one such round."""
-        return self.rounds[0] * self.rounds[2] * self.rounds[3] * self.taps
+        return self.rounds[2] * self.rounds[3] * self.round_cycles(self.rounds[0] * self.taps)
+
+    def round_cycles(self, steps: int) -> int:
+        """Cycles of `steps` input channels and taps for one round over M, P and Q."""
+        return steps * self.step_cycles + self.finish
 
     @property
     def cycles(self) -> int:
@@ -64,6 +109,8 @@ class SpatialMapping:
 
         What is left of the extents runs on the adders inside a PE.
         """
+        if self.inside is not None:
+            return tuple(all_ // in_ for all_, in_ in zip(self.extent, self.inside, strict=True))
         for a, b in itertools.product(range(len(LOOPS)), repeat=2):
             across = [
                 (rows if loop == a else 1) * (cols if loop == b else 1)
@@ -96,18 +143,35 @@ def _factors(adders: int, loops: int) -> Iterator[tuple[int, ...]]:
 
 
 @lru_cache(maxsize=KEPT_ARRAYS)
-def _extents(rows: int, cols: int, adders: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def _extents(rows: int, cols: int, adders: int) -> Extents:
     """All extents of the four loops: axis choices times adder shares, (n, 4)."""
+    return np.unique(_with_inside(rows, cols, adders)[:, :4], axis=0)
+
+
+@lru_cache(maxsize=KEPT_ARRAYS)
+def _with_inside(rows: int, cols: int, adders: int) -> Extents:
+    """All extents, and behind each the adder shares that it is made of, (n, 8)."""
     axes = np.ones((16, 4), np.int64)
     for row, (a, b) in enumerate(itertools.product(range(4), repeat=2)):
         axes[row, a] *= rows
         axes[row, b] *= cols
     shares = np.array(list(_factors(adders, len(LOOPS))), np.int64)
-    return np.unique((axes[:, None] * shares[None]).reshape(-1, 4), axis=0)
+    extents = (axes[:, None] * shares[None]).reshape(-1, 4)
+    return np.unique(np.hstack([extents, np.tile(shares, (len(axes), 1))]), axis=0)
+
+
+def _sum_cycles(sums: RunningSums, inside: Extents) -> tuple[Extents, Extents]:
+    """Cycles of a step and of the end of a round, (n,) each, for adder shares (n, 4)."""
+    count = inside[:, 1:].prod(axis=1)
+    fits = count * sums.bits <= sums.register_bits
+    step = np.where(fits, 1, np.maximum(-(-count // sums.ports), 1))
+    return step, sums.finish + sums.finish_each * count
 
 
 @lru_cache(maxsize=KEPT_MAPPINGS)
-def map_layer(layer: Layer, rows: int, cols: int, adders: int) -> SpatialMapping:
+def map_layer(
+    layer: Layer, rows: int, cols: int, adders: int, sums: RunningSums | None = None
+) -> SpatialMapping:
     """Return the mapping of minimum cycles.
 
     At equal cycles, of fewest rounds over output channels (fewest input reads).
@@ -123,6 +187,8 @@ def map_layer(layer: Layer, rows: int, cols: int, adders: int) -> SpatialMapping
         PE array.
     adders : int
         Operations of a PE in one cycle: narrow adders in prediction, 1 for MACs.
+    sums : RunningSums or None
+        What running sums cost; None: nothing.
     """
     sizes = np.array(
         [
@@ -138,13 +204,29 @@ def map_layer(layer: Layer, rows: int, cols: int, adders: int) -> SpatialMapping
         layer.kind == "depthwise"
     ):  # channels do not mix: they are as good as output channels of one group
         sizes, groups = np.array([1, layer.out_channels, layer.out_h, layer.out_w], np.int64), 1
-    extents = _extents(rows, cols, adders)
+    taps = layer.kernel_h * layer.kernel_w
+    if sums is None:
+        extents = _extents(rows, cols, adders)
+        rounds = -(-sizes // extents)
+        best = np.lexsort((rounds[:, 1], rounds.prod(axis=1)))[0]
+        return SpatialMapping(_loops(extents[best]), _loops(rounds[best]), taps, groups)
+    choices = _with_inside(rows, cols, adders)
+    extents, inside = choices[:, :4], choices[:, 4:]
     rounds = -(-sizes // extents)
-    order = np.lexsort((rounds[:, 1], rounds.prod(axis=1)))
-    best = order[0]
+    step, finish = _sum_cycles(sums, inside)
+    cycles = rounds[:, 1:].prod(axis=1) * (rounds[:, 0] * taps * step + finish)
+    best = np.lexsort((rounds[:, 1], cycles))[0]
     return SpatialMapping(
-        extent=tuple(extents[best].tolist()),
-        rounds=tuple(rounds[best].tolist()),
-        taps=layer.kernel_h * layer.kernel_w,
+        extent=_loops(extents[best]),
+        rounds=_loops(rounds[best]),
+        taps=taps,
         groups=groups,
+        inside=_loops(inside[best]),
+        step_cycles=int(step[best]),
+        finish=int(finish[best]),
     )
+
+
+def _loops(values: Extents) -> tuple[int, int, int, int]:
+    c, m, p, q = values.tolist()
+    return c, m, p, q

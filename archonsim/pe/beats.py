@@ -55,7 +55,9 @@ class BeatStream:
         """Number of groups sent."""
         return len(self.is_mac)
 
-    def chunks(self, bits_per_candidate: int, words: int) -> tuple[Ints, NDArray[np.int64]]:
+    def chunks(
+        self, bits_per_candidate: int, words: int, bits_per_group: int = 0
+    ) -> tuple[Ints, NDArray[np.int64]]:
         """Cut the stream into chunks of whole groups of about `words` 16-bit words.
 
         Returns
@@ -70,6 +72,7 @@ class BeatStream:
             return np.zeros(2, np.int32), np.zeros(1, np.int64)
         last_of_group = np.append(self.group[1:] != self.group[:-1], True)
         bits = self.start[1:].astype(np.int64) * bits_per_candidate
+        bits += (self.group.astype(np.int64) + 1) * bits_per_group
         ends: list[int] = []
         done = 0
         group_ends = np.flatnonzero(last_of_group)
@@ -103,6 +106,7 @@ def cut(
     lane_order: str = "rotate",
     skip_empty: bool = False,
     bias: bool = True,
+    width: int | None = None,
 ) -> BeatStream:
     """Deal a block's candidates out to beats.
 
@@ -121,12 +125,14 @@ def cut(
         slot.
     bias : bool
         Whether the bias terms are sent.
+    width : int or None
+        Most candidates of a beat where those are fewer than the lanes take.
     """
     sizes = np.diff(fused.start).astype(np.int64)
     sent = sent_groups(fused, skip_empty=skip_empty, bias=bias)
     column = fused.row[np.repeat(sent, sizes)]
     sizes = sizes[sent]
-    width = lanes * per_lane
+    width = min(lanes * per_lane, width or lanes * per_lane)
     per_group = np.maximum(-(-sizes // width), 1)
     group = np.repeat(np.arange(len(sizes)), per_group)
     place = np.arange(len(group)) - np.repeat(np.cumsum(per_group) - per_group, per_group)

@@ -26,6 +26,8 @@ class AreaPart:
         Whether every PE has one.
     counted : bool
         Whether the published total contains it.
+    estimate : bool
+        Whether it is our estimate of a part that nobody published; no sum but its own contains it.
     """
 
     component: str
@@ -33,6 +35,7 @@ class AreaPart:
     instances: int
     in_pe: bool
     counted: bool = True
+    estimate: bool = False
 
     @property
     def all_um2(self) -> float:
@@ -66,22 +69,29 @@ class Resources:
     @property
     def area_um2(self) -> float | None:
         """Area as the published total counts it; None where nothing is published."""
-        return sum(part.all_um2 for part in self.parts if part.counted) if self.parts else None
+        if not self.parts:
+            return None
+        return sum(part.all_um2 for part in self.parts if part.counted and not part.estimate)
 
     @property
     def extra_area_um2(self) -> float:
         """Area that the published total leaves out (ARCHON's prediction GLB)."""
-        return sum(part.all_um2 for part in self.parts if not part.counted)
+        return sum(part.all_um2 for part in self.parts if not part.counted and not part.estimate)
+
+    @property
+    def estimated_area_um2(self) -> float:
+        """Area of the parts that only we estimate."""
+        return sum(part.all_um2 for part in self.parts if part.estimate)
 
     @property
     def whole_area_um2(self) -> float | None:
         """Area with what the published total leaves out; None where nothing is published."""
-        return sum(part.all_um2 for part in self.parts) if self.parts else None
+        return None if self.area_um2 is None else self.area_um2 + self.extra_area_um2
 
     @property
     def pe_area_um2(self) -> float:
         """Area of one PE."""
-        return sum(part.area_um2 for part in self.parts if part.in_pe)
+        return sum(part.area_um2 for part in self.parts if part.in_pe and not part.estimate)
 
 
 @cache

@@ -24,7 +24,7 @@ from archonsim.network.block import Block
 from archonsim.network.workload import Workload
 from archonsim.trace.fused_weight import NONE, FusedWeight, fuse
 from archonsim.tracefile.find import find_workload
-from tests.laws.test_archon import BLOCKS, SETTINGS, run, workload_of
+from tests.laws.test_archon import BLOCKS, SETTINGS, run, total, workload_of
 from tests.strategies import UNLIMITED, archon, replace_spec
 
 FUSIONET = Path(__file__).parents[2] / "workloads" / "fusionet_c10.h5"
@@ -193,6 +193,8 @@ def test_fusionets_main_phases_on_image_0() -> None:
     assert mains(*published) == {
         "cycles": 661_007, "broadcast": 95_566, "dram": 28_095, "glb": 11_921, "drain": 365,
     }  # fmt: skip
+    as_published = (*published, "prediction_sums=free", "requantise=free")
+    assert total(run(work, archon(*as_published))) == 1_105_599
     assert mains() == {
         "cycles": 916_728, "broadcast": 97_379, "dram": 60_119, "glb": 2_048, "drain": 362,
         "masks": 231_760,

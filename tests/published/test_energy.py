@@ -189,8 +189,9 @@ def test_areas_by_component(name: str) -> None:
         else MACHINE.resources(archon(f"pe.adders={name[7]}"))
     )
     total = wanted.pop("total")
-    assert {part.component for part in ours.parts} == set(wanted)
-    for part in ours.parts:
+    published = [part for part in ours.parts if not part.estimate]
+    assert {part.component for part in published} == set(wanted)
+    for part in published:
         row = wanted[part.component]
         assert part.area_um2 == pytest.approx(float(row["each"]), abs=0.01), part.component
         assert (part.instances, part.in_pe, part.counted) == (

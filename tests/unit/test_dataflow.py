@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from math import prod
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archonsim.dataflow.spatial import map_layer
+from archonsim.dataflow.spatial import RunningSums, map_layer
 from archonsim.dataflow.tile import output_tiles
 from archonsim.machines.archon.rounds import _cuts
 from archonsim.network.block import Block
@@ -93,3 +94,53 @@ def test_mapping_is_the_optimum_and_covers_every_channel(
         cuts = list(_cuts(mapping, per_group))
         assert sum(units for _, units, _ in cuts) == mapping.units
         assert sum(channels for _, _, channels in cuts) == layer.out_channels
+
+
+@examples(25)
+@given(
+    block=BLOCKS,
+    rows=st.integers(1, 4),
+    cols=st.integers(1, 4),
+    adders=st.integers(1, 6),
+    registers=st.integers(0, 60),
+    finish=st.integers(0, 4),
+    each=st.integers(0, 2),
+)
+def test_running_sums_are_mapped_for_the_fewest_cycles(
+    block: Block, rows: int, cols: int, adders: int, registers: int, finish: int, each: int
+) -> None:
+    """Against a loop over all choices; free sums are the limit of many registers."""
+    sums = RunningSums(8, registers, 2, finish, each)
+    for layer in block.layers:
+        mapping = map_layer(layer, rows, cols, adders, sums)
+        assert mapping.cycles == brute_force_with_sums(layer, rows, cols, adders, sums)
+        assert prod(mapping.array(rows, cols, adders)) <= rows * cols
+        free = map_layer(layer, rows, cols, adders, RunningSums(8, 8 * adders, 2))
+        assert free.cycles == map_layer(layer, rows, cols, adders).cycles <= mapping.cycles
+
+
+def brute_force_with_sums(
+    layer: Layer, rows: int, cols: int, adders: int, sums: RunningSums
+) -> int:
+    sizes = [layer.in_channels, layer.out_channels, layer.out_h, layer.out_w]
+    groups = layer.groups
+    if layer.kind == "depthwise":
+        sizes[0], groups = 1, 1
+    else:
+        sizes[:2] = [size // groups for size in sizes[:2]]
+    found = []
+    for x, y in itertools.product(range(4), repeat=2):
+        for share in itertools.product(range(1, adders + 1), repeat=4):
+            if prod(share) > adders:
+                continue
+            rounds = [
+                -(-size // (part * (rows if loop == x else 1) * (cols if loop == y else 1)))
+                for loop, (size, part) in enumerate(zip(sizes, share, strict=True))
+            ]
+            at_once = prod(share[1:])
+            fits = at_once * sums.bits <= sums.register_bits
+            step = 1 if fits else max(1, -(-at_once // sums.ports))
+            taps = layer.kernel_h * layer.kernel_w
+            one = rounds[0] * taps * step + sums.finish + sums.finish_each * at_once
+            found.append(groups * prod(rounds[1:]) * one)
+    return min(found)

@@ -9,6 +9,7 @@ full lanes at a fixed rate, and the FIFO between them, which the authors leave o
 from __future__ import annotations
 
 from archonsim.dataflow.spatial import map_layer
+from archonsim.machines.archon.predicting import compares, prediction_mapping
 from archonsim.machines.archon.prediction_buffer import kept_pixels, mask_bits
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import INPUT_BITS, TERNARY_BITS, words
@@ -44,6 +45,29 @@ def accumulate_actions(stats: PhaseStats, *, decoded: int, looked_up: int, adds:
     stats.act("adder_fifo", "push", "weight", adds)
     stats.act("adder_fifo", "pop", "weight", adds)
     stats.act("adders", "add", "compute", adds)
+
+
+def merge_actions(stats: PhaseStats, *, lanes: int, adds: int, sums: int) -> None:
+    """Count the partial sums of groups that are not complete.
+
+    Lanes run ahead of the retirement, so that each keeps a partial sum for every open group: an
+    addition reads one and writes it back, and a group that retires adds up those of all lanes. Each
+    access is charged like one of a FIFO, which is about as large (own decision: the authors have no
+    such part).
+
+    Parameters
+    ----------
+    stats : PhaseStats
+    lanes : int
+        Adders of a PE.
+    adds : int
+        Survivors.
+    sums : int
+        Groups that retired in PEs where some candidate survived.
+    """
+    stats.act("adder_fifo", "push", "psum", adds)
+    stats.act("adder_fifo", "pop", "psum", adds + lanes * sums)
+    stats.act("adders", "add", "psum", (lanes - 1) * sums)
 
 
 def buffer_writes(stats: PhaseStats, block: Block, spec: ArchonSpec, pixels: int) -> None:
@@ -90,7 +114,7 @@ def multiply_actions(stats: PhaseStats, block: Block, *, pixels: int, macs: int,
     stats.act("psum_spad", "read", "output", pixels * block.out_channels)
 
 
-def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, *, predicted: bool) -> None:
+def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, phase: str) -> None:
     """Count a prediction or a plain layer that has run: pads, adders or multipliers.
 
     What the GLB sends reaches all PEs that differ in nothing that indexes it. A partial sum is read
@@ -103,11 +127,16 @@ def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, *, predicte
         With its traffic.
     layer : Layer
     spec : ArchonSpec
-    predicted : bool
-        Ternary weights, 2 bits each in their pad, times inputs of 4 bits; otherwise 16 bits both.
+    phase : str
+        ``layer``; or a prediction: ternary weights, 2 bits each in their pad, times inputs of 4
+        bits, where a plain layer has 16 bits of both.
     """
+    predicted = phase != "layer"
     lanes = spec.pe.beat_candidates if predicted else 1
-    mapping = map_layer(layer, spec.pe.rows, spec.pe.cols, lanes)
+    if predicted:
+        mapping = prediction_mapping(layer, phase, spec)
+    else:
+        mapping = map_layer(layer, spec.pe.rows, spec.pe.cols, lanes)
     _, across_m, across_p, across_q = mapping.array(spec.pe.rows, spec.pe.cols, lanes)
     done = stats.adds if predicted else stats.macs
     possible = stats.adds_possible if predicted else stats.macs
@@ -137,8 +166,11 @@ def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, *, predicte
     stats.act("psum_spad", "write", "psum", sums)
     stats.act("psum_spad", "read", "output", outputs)
     if predicted:
-        stats.act("adders", "narrow_add", "compute", done)
-        stats.act("mac", "multiply", "compute", outputs)  # batch normalisation
+        # A sum is normalised and made narrow by one multiplication, or compared with thresholds.
+        compared = compares(phase) * outputs if spec.requantise == "compare" else 0
+        stats.act("adders", "narrow_add", "compute", done + compared)
+        stats.act("weight_spad", "read", "weight", compared)
+        stats.act("mac", "multiply", "compute", 0 if compared else outputs)
     else:
         stats.act("mac", "multiply", "compute", done)
 

@@ -52,8 +52,8 @@ def with_energy(result: PhaseResult, item: Layer | Block, spec: ArchonSpec) -> P
     Its tiles have counted what depends on data.
     """
     if isinstance(item, Layer):
-        array_actions(result.stats, item, spec, predicted=False)
+        array_actions(result.stats, item, spec, "layer")
     elif result.phase != "main":
-        array_actions(result.stats, predicted_layer(item, result.phase), spec, predicted=True)
+        array_actions(result.stats, predicted_layer(item, result.phase), spec, result.phase)
     memory_actions(result.stats)
     return charged(result, spec)

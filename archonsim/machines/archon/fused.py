@@ -13,8 +13,14 @@ from archonsim.dataflow.even import shares
 from archonsim.dataflow.tile import Tile, output_tiles
 from archonsim.engine.contract import Phase
 from archonsim.engine.contract import Tile as EngineTile
-from archonsim.machines.archon.actions import accumulate_actions, buffer_writes, multiply_actions
+from archonsim.machines.archon.actions import (
+    accumulate_actions,
+    buffer_writes,
+    merge_actions,
+    multiply_actions,
+)
 from archonsim.machines.archon.bounds import main_bounds
+from archonsim.machines.archon.predicting import PAD_PORTS
 from archonsim.machines.archon.prediction_buffer import refetched_words
 from archonsim.machines.archon.residency import Step, buffered_words, check_capacity
 from archonsim.machines.archon.spec import ArchonSpec
@@ -109,7 +115,7 @@ class RunningArray:
     def finish(self, stats: PhaseStats) -> int:
         """Count what the tile did; return the cycle after its last."""
         array, stream = self._array, self._shared.stream
-        end = array.last_retire + 1
+        end = array.last_retire + 1 + self._hand_over()
         stats.compute += stream.beats
         stats.wait("broadcast", array.broadcast_stall)
         for cause, cycles in self._waits.items():
@@ -122,9 +128,17 @@ class RunningArray:
         accumulate_actions(
             stats, decoded=candidates, looked_up=candidates * pixels, adds=array.adds
         )
+        merge_actions(stats, lanes=stream.lanes, adds=array.adds, sums=array.sums)
         multiply_actions(stats, block, pixels=pixels, macs=array.macs, sums=array.sums)
         self._count_operands(stats)
         return end
+
+    def _hand_over(self) -> int:
+        """Cycles until a single psum pad is read out for the next tile."""
+        pe = self._shared.spec.pe
+        if pe.psum_pads == "double":
+            return 0
+        return -(-min(self._shared.block.out_channels, pe.psum_words) // PAD_PORTS)
 
     def _count_operands(self, stats: PhaseStats) -> None:
         """Count what scratchpads take in while the tile runs."""
@@ -198,8 +212,11 @@ def share(
         lane_order=spec.lane_order,
         skip_empty=spec.skip_empty_groups,
         bias=spec.bias_terms == "timed",
+        width=spec.pe.beat_width,
     )
-    first, sizes = stream.chunks(spec.index_bits + spec.value_bits, spec.dma.chunk_words)
+    first, sizes = stream.chunks(
+        spec.index_bits + spec.value_bits, spec.dma.chunk_words, spec.group_count_bits
+    )
     return FusedBlock(
         block=block,
         spec=spec,

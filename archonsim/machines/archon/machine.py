@@ -27,6 +27,7 @@ from archonsim.machines.archon.residency import Step, fitting, steps
 from archonsim.machines.archon.rounds import layer_phase, prediction_phases
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.tile_trace import block_tile
+from archonsim.machines.archon.unpublished_area import unpublished_parts
 from archonsim.machines.archon.windows import check_window
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import Densities, OnStep
@@ -109,6 +110,7 @@ class ArchonMachine:
         parts = area_parts(
             self.name, spec.pe.count, buffers, adders=spec.pe.adders, apart=("prediction_glb",)
         )
+        parts += unpublished_parts(spec.pe, registers=spec.prediction_sums == "registers")
         return Resources(pes=spec.pe.count, buffer_words=sum(buffers.values()), parts=parts)
 
     def details(

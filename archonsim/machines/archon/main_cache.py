@@ -32,7 +32,7 @@ def group_beats(fused: FusedWeight, spec: ArchonSpec) -> Ints:
     """Return the beats of each group, (N,) int64; 0 for a group that is not sent."""
     sizes = np.diff(fused.start).astype(np.int64)
     least = 0 if spec.skip_empty_groups else 1
-    beats: Ints = np.maximum(-(-sizes // spec.pe.beat_candidates), least)
+    beats: Ints = np.maximum(-(-sizes // spec.pe.beat_width), least)
     if spec.bias_terms != "timed":
         beats = beats * ~fused.is_bias
     return beats

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from archonsim.dataflow.even import edge
 from archonsim.dataflow.spatial import SpatialMapping, map_layer
 from archonsim.engine.contract import FixedTile, Phase
+from archonsim.machines.archon.predicting import parameter_words, prediction_mapping
 from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import (
@@ -99,11 +100,8 @@ def _skipped(
         counts = nonzero[
             mapping.channels_before(unit, per_group) : mapping.channels_before(unit + 1, per_group)
         ]
-        cycles += (
-            max(1, -(-int(counts.max()) // mapping.extent[0]))
-            * mapping.rounds[2]
-            * mapping.rounds[3]
-        )
+        steps = max(1, -(-int(counts.max()) // mapping.extent[0]))
+        cycles += mapping.round_cycles(steps) * mapping.rounds[2] * mapping.rounds[3]
         adds += int(counts.sum())
     return cycles, adds
 
@@ -135,7 +133,7 @@ def predict_phase(
         What a tile stores.
     """
     pe = spec.pe
-    mapping = map_layer(layer, pe.rows, pe.cols, pe.beat_candidates)
+    mapping = prediction_mapping(layer, name, spec)
     held = (
         mapping.rounds[2] * mapping.rounds[3] * layer.in_channels // layer.groups * INPUT_BITS
         <= pe.ifmap_words * 16
@@ -144,7 +142,9 @@ def predict_phase(
     tiles = []
     for first, units, channels in _cuts(mapping, _per_group(layer)):
         reads = _input_reads(layer, mapping, first, units, channels, held=held)
-        loads = [Transfer("dram", "read", "weight", words(channels * per_channel * TERNARY_BITS))]
+        weights = words(channels * per_channel * TERNARY_BITS)
+        weights += channels * parameter_words(name, spec)
+        loads = [Transfer("dram", "read", "weight", weights)]
         loads += input_transfers(reads, mapping.channels_before(first, _per_group(layer)), channels)
         cycles, adds = units * mapping.unit_cycles, channels * per_channel
         if spec.skip_zero_ternary:

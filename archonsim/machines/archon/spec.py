@@ -46,6 +46,12 @@ class PeSpec:
         Whether PEs pass the masks of their windows on to their neighbours when the main phase moves
         from one tap to the next, so that only the pixels of one column are new (a what-if: nothing
         published names such wires).
+    lookups_per_cycle : int or None
+        Candidates whose keep bits a PE looks up in a cycle; a beat has no more. None: as many as
+        its adders take.
+    psum_pads : {"double", "single"}
+        ``double``: a tile's first sums find an empty pad while the last tile's leave the other one;
+        ``single``: the next tile waits until the pad is read out.
     """
 
     rows: Count
@@ -58,6 +64,8 @@ class PeSpec:
     psum_words: Count
     prediction_buffer_words: Count
     mask_links: bool = False
+    lookups_per_cycle: Count | None = None
+    psum_pads: Literal["double", "single"] = "double"
 
     def __post_init__(self) -> None:
         if self.cols > 64:
@@ -83,8 +91,14 @@ class PeSpec:
 
     @property
     def beat_candidates(self) -> int:
-        """Candidates in one beat, and narrow adders of a PE in prediction."""
+        """Candidates that a PE's adders take in a cycle, and its narrow adders in prediction."""
         return self.adders * self.candidates_per_adder
+
+    @property
+    def beat_width(self) -> int:
+        """Most candidates in one beat."""
+        looked_up = self.lookups_per_cycle
+        return min(self.beat_candidates, looked_up or self.beat_candidates)
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -135,8 +149,19 @@ class ArchonSpec:
         idle; they are the same adders, so what it hides is an upper bound.
     skip_zero_ternary : bool
         Whether zero ternary weights take no adder in prediction.
+    prediction_sums : {"registers", "pads", "free"}
+        Where a PE's running sums are while it predicts. ``registers``: in as many bits of registers
+        as the pad of `pe.main_ifmap_words` has, where they fit, else in that pad, behind its ports;
+        ``pads``: always in the pad; ``free``: they cost nothing, as published.
+    requantise : {"compare", "mac", "free"}
+        How a predictor's sum becomes a keep bit and a 4-bit activation. ``compare``: by comparisons
+        with thresholds on the narrow adders; ``mac``: by a multiplication for each; ``free``: in no
+        time, as published (its energy is a multiplication's).
     index_bits, value_bits : int
         Bits of one fused weight in the stream.
+    group_count_bits : int
+        Bits of each group's number of candidates in the stream; 0: something else tells the PEs
+        where a group ends.
     technology : str
         Energies of actions, by name or as a TOML file.
     energy_rules : {"consistent", "ics21"}
@@ -178,8 +203,11 @@ class ArchonSpec:
     windows: Literal["split", "refuse"] = "split"
     overlap_prediction: bool = False
     skip_zero_ternary: bool = False
+    prediction_sums: Literal["registers", "pads", "free"] = "registers"
+    requantise: Literal["compare", "mac", "free"] = "compare"
     index_bits: Size
     value_bits: Count
+    group_count_bits: Size = 0
     technology: str = "45nm"
     energy_rules: Literal["consistent", "ics21"] = "consistent"
     fused_density: Share = 0.012

@@ -77,6 +77,7 @@ def block_tile(
         lanes=pe.adders,
         per_lane=pe.candidates_per_adder,
         lane_order=spec.lane_order,
+        width=pe.beat_width,
     )
     when = np.zeros(stream.beats, np.int64) if arrival is None else np.asarray(arrival)
     if when.shape != (stream.beats,) or when.dtype.kind != "i":

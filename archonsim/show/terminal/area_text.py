@@ -10,7 +10,10 @@ from archonsim.spec.resources import AreaPart, Resources
 
 
 def render_area(resources: Resources) -> RenderableType:
-    """Lay areas out: shared components, one PE, the published total, and its omissions."""
+    """Lay areas out: shared components, one PE, the published total, and its omissions.
+
+    Estimates of parts that nobody published stand below all sums.
+    """
     total = resources.area_um2 or 0.0
     table = new_table(title="area, 45 nm")
     table.add_column("component")
@@ -47,10 +50,15 @@ def render_area(resources: Resources) -> RenderableType:
                 end=part is parts[-1],
             )
 
-    section([part for part in resources.parts if not part.in_pe])
-    section([part for part in resources.parts if part.in_pe])
+    published = [part for part in resources.parts if not part.estimate]
+    section([part for part in published if not part.in_pe])
+    section([part for part in published if part.in_pe])
     add("PE", resources.pes, resources.pe_area_um2)
     add("total", 1, total, "bold")
     if resources.extra_area_um2:
         add("with what stands apart", 1, total + resources.extra_area_um2)
+    if resources.estimated_area_um2:
+        table.add_section()
+        section([part for part in resources.parts if part.estimate])
+        add("estimates, in no total", 1, resources.estimated_area_um2, counted=False)
     return table

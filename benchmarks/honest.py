@@ -1,0 +1,169 @@
+"""Studies of what a buildable ARCHON takes: its assumptions one by one, and its main phase's order.
+
+`studies.py` runs them; docs/buildable.md and benchmarks/README.md say what they show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import archonsim
+from archonsim.network.networks import network
+from archonsim.result.report import Report
+from archonsim.show import figures as plots
+from archonsim.show.figures.style import look
+from archonsim.trace.synthetic import synthesize
+from archonsim.tracefile.writer import write_workload
+
+ROOT = Path(__file__).parents[1]
+FUSIONET = str((ROOT / "workloads" / "fusionet_c10.h5").relative_to(ROOT))
+PAGE = ROOT / "docs" / "buildable.md"
+TABLE = re.compile(r"(<!-- begin: buildable -->\n).*?(<!-- end -->)", re.DOTALL)
+
+#: What the authors' accounting leaves out, switched off: the machine as published.
+PUBLISHED: dict[str, Any] = {
+    "main_order": "published",
+    "group_order": "published",
+    "mask_fetch": "once",
+    "prediction_sums": "free",
+    "requantise": "free",
+}
+#: One assumption at a time, as a change to the default machine.
+ASSUMPTIONS: dict[str, dict[str, Any]] = {
+    "the default": {},
+    "masks travel for free": {"mask_fetch": "once"},
+    "masks pass on from PE to PE": {"pe.mask_links": True},
+    "groups in the published order": {"group_order": "published"},
+    "whole main phase in the published order": {"main_order": "published"},
+    "running sums for free": {"prediction_sums": "free"},
+    "running sums in the pads": {"prediction_sums": "pads"},
+    "requantisation for free": {"requantise": "free"},
+    "requantisation by MACs": {"requantise": "mac"},
+    "12 lookups a cycle": {"pe.lookups_per_cycle": 12},
+    "6 lookups a cycle": {"pe.lookups_per_cycle": 6},
+    "one psum pad, read out between tiles": {"pe.psum_pads": "single"},
+    "group sizes in the stream, 8 bits each": {"group_count_bits": 8},
+    "as published": PUBLISHED,
+}
+#: Parts of the area that only we estimate, by the assumption that needs them (docs/buildable.md).
+ORDERS: dict[str, dict[str, Any]] = {
+    "published, masks once": PUBLISHED | {"prediction_sums": "registers", "requantise": "compare"},
+    "published": {"main_order": "published"},
+    "mapped": {},
+    "mapped, links": {"pe.mask_links": True},
+}
+BUFFERS = (64, 128, 256, 512)
+SYNTHETIC = ("mobilenetv2mod_c10", "shufflenetmod_c10", "mnasnetmod_c10")
+
+
+def _run(workload: str, changes: Mapping[str, Any]) -> Report:
+    return archonsim.run("archon", workload, set=dict(changes), energy="consistent").report
+
+
+def _energy_uj(report: Report) -> float:
+    return sum(layer.energy_pj or 0.0 for layer in report.layers) / 1e6
+
+
+def buildable() -> plots.Chart:
+    """Cycles and energy when one assumption at a time changes; FusioNet, image 0."""
+    rows = []
+    for name, changes in ASSUMPTIONS.items():
+        report = _run(FUSIONET, changes)
+        keys = " ".join(f"{key}={str(value).lower()}" for key, value in changes.items())
+        rows.append((name, keys, report.total_cycles, round(_energy_uj(report), 1)))
+    frame = pd.DataFrame(rows, columns=["assumption", "set", "cycles", "energy_uj"])
+    base = frame.iloc[0]
+    frame["cycles_percent"] = (100 * (frame["cycles"] / base["cycles"] - 1)).round(1)
+    frame["energy_percent"] = (100 * (frame["energy_uj"] / base["energy_uj"] - 1)).round(1)
+    _write_table(frame)
+    shown = frame[1:]
+    with look(plots.Size.page):
+        chart = plots.Chart(
+            frame,
+            size=plots.Size.page,
+            height=0.55 + 0.19 * len(shown),
+            title="What each assumption about ARCHON is worth",
+            subtitle="fusionet_c10, image 0 (interim trace); cycles against the default machine",
+        )
+        axes = chart.subplots()
+        values = shown["cycles"] / base["cycles"]
+        axes.barh(range(len(shown)), values - 1, left=1, color="#0072B2")
+        axes.set_yticks(range(len(shown)), shown["assumption"])
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_xscale("log")
+        axes.set_xticks([0.75, 1, 1.5, 2, 4, 8], ["0.75", "1", "1.5", "2", "4", "8"])
+        axes.minorticks_off()
+        axes.set_xlabel("cycles, default = 1")
+    return chart
+
+
+def _write_table(frame: pd.DataFrame) -> None:
+    """Put the table into docs/buildable.md."""
+    lines = ["| what changes | `--set` | cycles | | energy (uJ) | |", f"|{' --- |' * 6}"]
+    for row in frame.itertuples():
+        energy = f"{row.energy_uj:,.0f}".replace(",", " ")
+        cells = (
+            row.assumption,
+            f"`{row.set}`" if row.set else "",
+            f"{row.cycles:,.0f}".replace(",", " "),
+            f"{row.cycles_percent:+.1f} %",
+            energy,
+            f"{row.energy_percent:+.1f} %",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    text = TABLE.sub(lambda found: f"{found[1]}{table}\n{found[2]}", PAGE.read_text("utf-8"))
+    PAGE.write_text(text, "utf-8")
+
+
+def main_order() -> plots.Chart:
+    """Cycles, energy and mask words by the main phase's order and the prediction buffer's size."""
+    folder = ROOT / "build" / "studies"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {"fusionet_c10": FUSIONET}
+    for name in SYNTHETIC:
+        path = folder / f"{name}.h5"
+        write_workload(path, *synthesize(network(name), seed=1, images=1))
+        paths[name] = str(path)
+    rows = []
+    for name, workload in paths.items():
+        for order, changes in ORDERS.items():
+            for words in BUFFERS if "once" not in order else BUFFERS[1:2]:
+                report = _run(workload, changes | {"pe.prediction_buffer_words": words})
+                masks = sum(
+                    layer.traffic.get("prediction_glb.read.mask", 0) for layer in report.layers
+                )
+                rows.append(
+                    (name, order, words, report.total_cycles, round(_energy_uj(report), 1), masks)
+                )
+    columns = ["workload", "order", "prediction_buffer_words", "cycles", "energy_uj", "mask_words"]
+    frame = pd.DataFrame(rows, columns=columns)
+    with look(plots.Size.page):
+        chart = plots.Chart(
+            frame,
+            size=plots.Size.page,
+            height=2.4,
+            title="Cycles by order of the main phase and size of the prediction buffer",
+            subtitle="fusionet_c10: interim trace, image 0; the others SYNTHETIC masks and weights",
+        )
+        panels = chart.subplots(1, len(paths), sharey=True)
+        for axes, name in zip(panels, paths, strict=True):
+            for order in ORDERS:
+                part = frame[(frame["workload"] == name) & (frame["order"] == order)]
+                marker = "x" if len(part) == 1 else "o"
+                words = part["prediction_buffer_words"]
+                axes.plot(words, part["cycles"], marker=marker, markersize=3, label=order)
+            axes.set_title(name, fontsize=6)
+            axes.set_xscale("log", base=2)
+            axes.set_yscale("log")
+            axes.set_xticks(BUFFERS, [str(words) for words in BUFFERS])
+            axes.minorticks_off()
+        panels[0].set_ylabel("cycles")
+        panels[1].set_xlabel("prediction buffer of a PE (16-bit words)")
+        panels[0].legend(fontsize=5)
+    return chart
