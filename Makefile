@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: demo test check lint types kernels coverage wheel bench studies rtl rtl-full readme docs tables digits clean
+.PHONY: demo test check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme docs tables digits clean
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -66,6 +66,10 @@ rtl: $(STAMP)-test
 
 rtl-full: $(STAMP)-test
 	$(BIN)/python -m rtl.bench --full
+
+# Its cells, counted by Debian's yosys (rtl/area.csv).
+rtl-area: $(STAMP)-test
+	$(BIN)/python -m rtl.area
 
 # What README.md shows of the commands' output, and its figures.
 readme: $(STAMP)

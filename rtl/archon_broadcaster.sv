@@ -47,7 +47,7 @@ module archon_broadcaster #(
       tag   <= '0;
     end else if (accept) begin
       start <= LANE'((int'(start) + int'(count)) % LANES);
-      if (last) tag <= int'(tag) == OPEN - 1 ? '0 : tag + TAG'(1);
+      if (last) tag <= tag == TAG'(OPEN - 1) ? '0 : tag + TAG'(1);
     end
   end
 

@@ -16,7 +16,7 @@ module archon_fifo #(
     input  logic                         rst,
     input  logic                         push,       // this cycle: all of `entries` where `some`
     input  logic [PUSHES-1:0]            some,
-    input  logic [PUSHES-1:0][WIDTH-1:0] entries,
+    input  logic [PUSHES*WIDTH-1:0]      entries,
     output logic                         room,       // for all of them, after the pop
     output logic                         popped,     // `front` leaves in this cycle
     output logic [WIDTH-1:0]             front,
@@ -24,13 +24,13 @@ module archon_fifo #(
     output logic [WIDTH-1:0]             next_front,
     output logic [LEVEL-1:0]             level       // before the pop
 );
-  logic [WIDTH-1:0] held[DEPTH+1];  // the last is always empty: each has a right neighbour
+  logic [WIDTH-1:0] held[DEPTH];
   logic [WIDTH-1:0] added[PUSHES];
   logic [LEVEL-1:0] level_left, pushed;
 
   assign popped = level != 0;
   assign front = held[0];
-  assign next_front = held[1];
+  assign next_front = held[1%DEPTH];  // not `left` where there is only one
   assign level_left = popped ? level - LEVEL'(1) : level;
   assign left = level_left != 0;
   assign room = pushed <= LEVEL'(DEPTH) - level_left;
@@ -40,7 +40,7 @@ module archon_fifo #(
     for (int i = 0; i < PUSHES; i++) added[i] = '0;
     for (int i = 0; i < PUSHES; i++) begin
       if (some[i]) begin
-        added[PLACE'(pushed)] = entries[i];
+        added[PLACE'(pushed)] = entries[i*WIDTH+:WIDTH];
         pushed = pushed + LEVEL'(1);
       end
     end
@@ -51,8 +51,7 @@ module archon_fifo #(
   for (genvar at = 0; at < DEPTH; at++) begin : places
     always_ff @(posedge clk) begin
       if (push && LEVEL'(at) >= level_left) held[at] <= added[PLACE'(LEVEL'(at)-level_left)];
-      else if (popped) held[at] <= held[at+1];
+      else if (popped) held[at] <= held[(at+1)%DEPTH];  // what comes around is not in use
     end
   end
-  assign held[DEPTH] = '0;
 endmodule

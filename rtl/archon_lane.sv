@@ -17,7 +17,7 @@ module archon_lane #(
     // The beat's candidates for this lane, if the array takes the beat (`push`).
     input  logic                                push,
     input  logic [SLOTS-1:0]                 survives,
-    input  logic [SLOTS-1:0][VALUE_BITS-1:0] value,
+    input  logic [SLOTS*VALUE_BITS-1:0]      value,
     input  logic [TAG-1:0]                     tag,
     output logic                                room,
     // Whether survivors of group `head` stay in the FIFO after this cycle's pop. Entries leave in
@@ -30,22 +30,24 @@ module archon_lane #(
     output logic [ADDER_BITS-1:0]               sum,
     output logic [LEVEL-1:0]                    level
 );
-  typedef struct packed {
-    logic [TAG-1:0]       tag;
-    logic [VALUE_BITS-1:0] value;
-  } entry_t;
-
-  entry_t [SLOTS-1:0] entries;
-  entry_t front, next_front;
+  // An entry is the tag of its group, then its value.
+  localparam int ENTRY = TAG + VALUE_BITS;
+  logic [SLOTS*ENTRY-1:0] entries;
+  logic [ENTRY-1:0] front, next_front;
+  logic signed [VALUE_BITS-1:0] front_value;
+  logic [TAG-1:0] front_tag;
   logic popped, left;
   logic [ADDER_BITS-1:0] sums[OPEN];
 
-  for (genvar i = 0; i < SLOTS; i++) assign entries[i] = '{tag: tag, value: value[i]};
+  for (genvar i = 0; i < SLOTS; i++) begin : slots
+    assign entries[i*ENTRY+:ENTRY] = {tag, value[i*VALUE_BITS+:VALUE_BITS]};
+  end
+  assign {front_tag, front_value} = front;
 
   archon_fifo #(
       .DEPTH (DEPTH),
       .PUSHES(SLOTS),
-      .WIDTH ($bits(entry_t))
+      .WIDTH (ENTRY)
   ) fifo (
       .clk,
       .rst,
@@ -60,13 +62,13 @@ module archon_lane #(
       .level
   );
 
-  assign pending = left && next_front.tag == head;
+  assign pending = left && next_front[ENTRY-1:VALUE_BITS] == head;
   assign sum = sums[done];
 
   // A sum is cleared in the cycle after its group retires. Its next group's first survivor is
   // popped later than that, so the two never meet in one sum.
   always_ff @(posedge clk) begin
-    if (popped) sums[front.tag] <= sums[front.tag] + ADDER_BITS'(signed'(front.value));
+    if (popped) sums[front_tag] <= sums[front_tag] + ADDER_BITS'(front_value);
     if (take) sums[done] <= '0;
     if (rst) for (int s = 0; s < OPEN; s++) sums[s] <= '0;
   end

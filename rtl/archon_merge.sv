@@ -3,11 +3,11 @@ module archon_merge #(
     parameter int LANES = 6,
     parameter int ADDER_BITS = 20
 ) (
-    input  logic [LANES-1:0][ADDER_BITS-1:0] sums,
-    output logic [ADDER_BITS-1:0]            sum
+    input  logic [LANES*ADDER_BITS-1:0] sums,
+    output logic [ADDER_BITS-1:0]       sum
 );
   always_comb begin
     sum = '0;
-    for (int i = 0; i < LANES; i++) sum = sum + sums[i];
+    for (int i = 0; i < LANES; i++) sum = sum + sums[i*ADDER_BITS+:ADDER_BITS];
   end
 endmodule

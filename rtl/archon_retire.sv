@@ -32,7 +32,7 @@ module archon_retire #(
     end else begin
       complete <= complete + COUNT'(end_out) - COUNT'(retire);
       if (retire) begin
-        head <= int'(head) == OPEN - 1 ? '0 : head + TAG'(1);
+        head <= head == TAG'(OPEN - 1) ? '0 : head + TAG'(1);
         any[head] <= 1'b0;
       end
       if (pushed) any[tag] <= 1'b1;
