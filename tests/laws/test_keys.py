@@ -32,6 +32,9 @@ CHANGES: dict[str, Any] = {
     "pe.input_values": 3, "pe.weight_values": 20, "pe.psum_values": 2, "cluster.rows": 1,
     "cluster.cols": 1, "cluster.input_values_per_cycle": 1,
     "cluster.weight_values_per_cycle": 1, "cluster.psum_values_per_cycle": 1,
+    "pe.inputs": 2, "pe.weights": 2, "accumulator.model": "unlimited", "accumulator.banks": 4,
+    "accumulator.entries": 2, "accumulator.queue": 0, "filters_together": 2,
+    "pe.chunk": 16, "pe.input_words": 16, "balance": "none",
 }  # fmt: skip
 TIMINGS = {"systolic": "drained", "fuse": "corrected"}
 #: Keys that only count beside another one, on all machines or one.
@@ -41,13 +44,29 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "dram.device": ("dram.model=banks",), "glb.banks": ("glb.model=banks",),
     "glb.entry_words": ("glb.model=banks",),
     "eyerissv2 glb.model": ("dram.model=unlimited",),
+    **{
+        f"{name} {key}": ("pe.rows=2", "pe.cols=2")
+        for name in ("scnn", "sparten")
+        for key in ("dram.turnaround_cycles", "dram.write_queue_words", "dma.tile_buffers")
+    },
+    **{f"{name} glb.model": ("dram.model=unlimited",) for name in ("scnn", "sparten")},
+    **{
+        f"{name} glb.entry_words": ("dram.model=unlimited", "glb.model=banks", "glb.banks=8")
+        for name in ("scnn", "sparten")
+    },
+    "sparten glb.words": ("pe.cols=4", "value_bits=32"),
     "eyerissv2 psum_bits": ("glb.words=300", "pe.rows=1", "pe.cols=4"),
 }  # fmt: skip
 #: Keys that name a file or a table, tested where those are.
 NAMED = {"mapping", "technology"}
+#: Sizes of PEs' buffers that energies alone depend on.
+ENERGIES = {
+    "scnn pe.weight_words", "sparten pe.input_words", "sparten pe.weight_words",
+    "sparten pe.psum_words",
+}  # fmt: skip
 KEYS = [
     (name, key)
-    for name in ("dense", "sparse", "systolic", "fuse", "eyerissv2")
+    for name in ("dense", "sparse", "systolic", "fuse", "eyerissv2", "scnn", "sparten")
     for key in known_keys(machine(name).spec_type)
     if key not in NAMED
 ]
@@ -70,7 +89,7 @@ def test_every_key_has_an_effect(name: str, key: str) -> None:
     def figures(*overrides: str) -> list[object]:
         layers = [run(name, *beside, *overrides, work=work).layers for work in works]
         # Sizes change energies, too, but must show elsewhere.
-        if key == "energy_rules":
+        if key == "energy_rules" or f"{name} {key}" in ENERGIES:
             return [*layers]
         return [_without_energy(one) for layer in layers for one in layer]
 
