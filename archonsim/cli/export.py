@@ -29,6 +29,7 @@ _ONLY_YOURS = (
     "--std",
     "--predictors",
     "--calibration",
+    "--activations",
     "--relu6",
     "--name",
     "--note",
@@ -101,6 +102,12 @@ def export(
     untrained: Annotated[
         bool, typer.Option("--untrained", help=f"Label the weights as untrained. {_YOURS}")
     ] = False,
+    activations: Annotated[
+        bool,
+        typer.Option(
+            "--activations", help=f"Store which inputs of every layer are not zero. {_YOURS}"
+        ),
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help=PLAIN_HELP)] = False,
     no_check: Annotated[bool, typer.Option("--no-check", help=_NO_CHECK)] = False,
     list_: Annotated[
@@ -152,6 +159,7 @@ def export(
             note=note,
             untrained=untrained,
             check=not no_check,
+            activations=activations,
             command=_command_line(given),
         )
         _list(request, form) if list_ else _export(request, output or Path(), plain)

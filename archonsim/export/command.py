@@ -45,6 +45,8 @@ class Request:
         None: weights alone, of a network that takes `size` (C, H, W).
     first, count, calibration : int
         Images whose masks are stored; behind them, those that predictors are fitted to.
+    activations : bool
+        Store which inputs of every layer are not zero.
     """
 
     network: str = ""
@@ -63,6 +65,7 @@ class Request:
     note: str = ""
     untrained: bool = False
     check: bool = True
+    activations: bool = False
     command: str = ""
 
 
@@ -117,6 +120,7 @@ class Opened:
                 untrained=request.untrained,
                 command=request.command,
                 check=request.check,
+                activations=request.activations,
             ),
             calibration=self.fitted,
             on_step=on_step,

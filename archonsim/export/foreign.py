@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,12 +15,14 @@ import archonsim
 from archonsim.errors import UserError, WorkloadError
 from archonsim.export.blocks import RELUS, Candidate, find_blocks
 from archonsim.export.images import Images, as_images, number_ranges
+from archonsim.export.input_bits import input_bits, units_of
 from archonsim.export.self_check import check_block, check_layers
 from archonsim.export.source import Relu6, Source, module_source, onnx_source
 from archonsim.export.units import Unit, find_layers
 from archonsim.export.walk import Tap, Walk, clipped_shares, trace_block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Flavour, Item, Provenance, Workload
+from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, Floats, MemoryTrace
 
 if TYPE_CHECKING:
@@ -119,6 +122,8 @@ class ExportOptions:
     check : bool
         Compare what would be stored with the network, on the first image
         (:mod:`~archonsim.export.self_check`); where it is left out, the note says so.
+    activations : bool
+        Store which inputs of every layer are not zero, also of networks without blocks.
     """
 
     name: str = ""
@@ -127,6 +132,7 @@ class ExportOptions:
     untrained: bool = False
     command: str = ""
     check: bool = True
+    activations: bool = False
 
 
 def export_source(
@@ -159,7 +165,7 @@ def export_source(
     """
     source = examined.source
     items, taps = examined.items()
-    images = images if taps else None
+    images = images if taps or options.activations else None
     if options.check:
         check_layers(source.graph, source.runner, examined.layers, source.image, on_step)
     pairs = {}
@@ -170,21 +176,18 @@ def export_source(
                 " calibration"
             )
         pairs = _fit(source, taps, calibration.pixels, on_step)
-    traces: dict[tuple[str, int], BlockTrace] = {}
-    for number, image in enumerate(images.pixels if images is not None else ()):
-        walk = Walk(source.graph, source.runner, image[None])
-        for tap in taps:
-            traces[tap.block.name, number] = trace_block(walk, tap, pairs.get(tap.block.name))
-            on_step(tap.block.name)
+    units = [unit for unit in examined.layers.values() if isinstance(unit, Unit)]
+    pixels = images.pixels if images is not None else ()
+    traces, bits = _run(source, taps, pixels, pairs, units if options.activations else (), on_step)
     if options.check:
         _check_blocks(source, taps, traces)
     count = len(images) if images is not None else 0
-    units = [unit for unit in examined.layers.values() if isinstance(unit, Unit)]
     trace = MemoryTrace(
         layers={unit.name: unit.tensors for unit in units},
         predictor_pairs=pairs,
         blocks=traces,
         images=count,
+        inputs=bits,
     )
     about = Provenance(
         network=options.name or source.model,
@@ -204,6 +207,34 @@ def export_source(
     )
     made = Workload(name=about.network, items=items, provenance=about, trace=trace, norm_params=2)
     return replace(made, unexecuted_params=source.params - made.params)
+
+
+def _run(
+    source: Source,
+    taps: Sequence[Tap],
+    pixels: Iterable[Floats],
+    pairs: dict[str, Any],
+    units: Sequence[Unit],
+    on_step: Callable[[str], None],
+) -> tuple[dict[tuple[str, int], BlockTrace], dict[tuple[str, int], Mask]]:
+    """Run all images; return the blocks' traces, and the non-zero input bits of `units`."""
+    traces: dict[tuple[str, int], BlockTrace] = {}
+    bits: dict[tuple[str, int], Mask] = {}
+    within = {layer.name for tap in taps for layer in tap.block.layers}
+    plain = [unit for unit in units if unit.name not in within]
+    for number, image in enumerate(pixels):
+        walk = Walk(source.graph, source.runner, image[None])
+
+        def keep(some: Sequence[Unit], walk: Walk = walk, number: int = number) -> None:
+            found = input_bits(walk, some)
+            bits.update({(name, number): mask for name, mask in found.items()})
+
+        for tap in taps:
+            pair, own = pairs.get(tap.block.name), units_of(tap, units)
+            traces[tap.block.name, number] = trace_block(walk, tap, pair, partial(keep, own))
+            on_step(tap.block.name)
+        keep(plain)
+    return traces, bits
 
 
 def _fit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,8 +93,13 @@ def positive(pre: Floats) -> Mask:
     return Mask.pack(pre > 0)
 
 
-def trace_block(walk: Walk, tap: Tap, pair: Predictors | None) -> BlockTrace:
-    """Run one block and return its trace.
+def trace_block(
+    walk: Walk,
+    tap: Tap,
+    pair: Predictors | None,
+    look: Callable[[], None] = lambda: None,
+) -> BlockTrace:
+    """Run one block and return its trace; `look` is called while its wide maps are still at hand.
 
     Without predictors the network's own ReLUs run, and the masks are their signs. With them, masks
     stand in the ReLUs' place, so that everything behind sees what mispredictions do; the true masks
@@ -111,6 +116,7 @@ def trace_block(walk: Walk, tap: Tap, pair: Predictors | None) -> BlockTrace:
         (pre2,) = walk.values(tap.pre2)
         walk.put(tap.post2, masked(pre2, keep2))
         (output,) = walk.values(tap.end)
+    look()
     walk.leave(tap)
     return BlockTrace(
         keep1=keep1, keep2=keep2, true1=positive(pre1), true2=positive(pre2), input=x, output=output

@@ -1,0 +1,96 @@
+"""Non-zero bits of what every layer reads, of networks with and without blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
+
+from torch import Tensor, nn  # noqa: E402
+
+from archonsim.export import export_module  # noqa: E402
+from archonsim.machines.registry import machine, machine_spec  # noqa: E402
+from archonsim.network.workload import Workload  # noqa: E402
+from archonsim.runs.simulate import simulate  # noqa: E402
+from archonsim.tracefile.check import validate  # noqa: E402
+from archonsim.tracefile.reader import open_workload  # noqa: E402
+from archonsim.tracefile.writer import write_workload  # noqa: E402
+from tests.export.nets import MobileNetV2, ready  # noqa: E402
+from tests.export.test_module import pictures  # noqa: E402
+
+Bits = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+
+def read_by_module(module: nn.Module, image: Tensor) -> list[Bits]:
+    """What the module's own layers with weights read and is not zero, in order, by hooks."""
+    found: list[Bits] = []
+    handles = [
+        one.register_forward_pre_hook(lambda _, read: found.append((read[0][0] != 0).numpy()))
+        for one in module.modules()
+        if isinstance(one, nn.Conv2d | nn.Linear)
+    ]
+    with torch.no_grad():
+        module(image[None])
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def stored(workload: Workload, image: int) -> list[Bits]:
+    found = []
+    for layer in workload.layers():
+        if layer.is_compute:
+            assert workload.trace is not None
+            mask = workload.trace.activations(layer.name, image)
+            assert mask is not None
+            found.append(mask.unpack().astype(np.bool_))
+    return found
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 12, 1, bias=False),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(12, 5),
+    )
+
+
+@pytest.mark.parametrize("make", [plain, MobileNetV2])
+def test_bits_are_what_the_module_s_layers_read(make: type[nn.Module], tmp_path: Path) -> None:
+    module, images = ready(make()), pictures(2)
+    workload = export_module(module, images, activations=True)
+    assert workload.images == 2
+    for number, image in enumerate(images):
+        ours, theirs = stored(workload, number), read_by_module(module, image)
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(one.ravel(), other.ravel())
+    write_workload(tmp_path / "w.h5", workload, workload.trace)
+    found = open_workload(tmp_path / "w.h5")
+    validate(found)
+    known = simulate(found, machine("eyerissv2"), machine_spec(machine("eyerissv2")))
+    blind = export_module(module, images)
+    more = simulate(blind, machine("eyerissv2"), machine_spec(machine("eyerissv2")))
+    assert known.total_macs < more.total_macs
+    assert any("as traced in all" in line for line in known.includes)
+
+
+def test_masks_in_a_relu_s_place_show_in_the_bits() -> None:
+    module = ready(MobileNetV2())
+    workload = export_module(
+        module, pictures(1), calibration=pictures(4, seed=8), predictors="ternary", activations=True
+    )
+    assert workload.trace is not None
+    for block in workload.blocks():
+        keep = workload.trace.block(block.name, 0)
+        for layer, mask in zip(block.layers[1:], (keep.keep1, keep.keep2), strict=True):
+            read = workload.trace.activations(layer.name, 0)
+            assert read is not None
+            assert not (read.packed & ~mask.packed).any()
