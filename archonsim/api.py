@@ -34,11 +34,11 @@ from archonsim.runs.scenario import (
     WorkloadLike,
     cycle_run,
 )
-from archonsim.runs.simulate import choose_images
 from archonsim.sweeps.question import Names, Question, Values, ask
 from archonsim.sweeps.runners import Workers
 from archonsim.sweeps.sweep import Forecast, conduct
 from archonsim.trace.image import image_inputs
+from archonsim.tracefile.find import choose_images
 
 if TYPE_CHECKING:  # kernels behind it
     from archonsim.pe.tile_trace import TileTrace

@@ -61,6 +61,32 @@ def njit(**options: Any) -> Callable[[Any], Any]:
     return make
 
 
+class _Stored:
+    """numba's cache of a kernel's compiled code on disk, read without what only compiling needs.
+
+    Before numba reads from it, it imports its implementations of all of Python and numpy: half as
+    much again as importing numba takes, and nothing that is compiled already calls any of it, for
+    kernels call arithmetic only. When something is compiled, numba imports them all the same.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """Return what was compiled for a signature, or None."""
+        load = getattr(self._cache, "_load_overload", None)
+        if load is None:  # a numba in which this is called otherwise, or without a cache
+            return self._cache.load_overload(signature, context)
+        from numba.core.runtime.nrt import rtsys
+
+        rtsys.initialize(context)
+        with self._cache._guard_against_spurious_io_errors():
+            return load(signature, context)
+
+
 def _take_over(names: dict[str, Any]) -> None:
     """Put dispatchers in the place of all kernels of a file, where they find each other."""
     with _lock:
@@ -71,7 +97,9 @@ def _take_over(names: dict[str, Any]) -> None:
         for name, one in list(names.items()):
             if isinstance(one, Kernel):
                 if one._dispatcher is None:
-                    one._dispatcher = numba.njit(**one._options)(one._function)
+                    made = numba.njit(**one._options)(one._function)
+                    made._cache = _Stored(made._cache)
+                    one._dispatcher = made
                 names[name] = one._dispatcher
 
 

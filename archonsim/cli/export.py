@@ -228,7 +228,8 @@ def _report_hits(work: Workload) -> None:
         whole = sum(relus[1:], relus[0])
         stderr.print(
             f"ReLU {place}: {100 * whole.hit_rate:.1f} % of the positive activations predicted, "
-            f"{100 * whole.false_alarm_rate:.1f} % of the others kept (by block: archonsim inspect)"
+            f"{100 * whole.false_alarm_rate:.1f} % of the others kept"
+            " (by block: archonsim inspect --deep)"
         )
 
 

@@ -11,10 +11,9 @@ from archonsim.cli.common import Format, emit
 from archonsim.cli.progress import StepProgress
 from archonsim.result.files import rows_to_csv, to_json
 from archonsim.result.inspect import RATES, Inspection, inspect_workload
-from archonsim.runs.simulate import choose_images
 from archonsim.show.terminal.inspect_text import render_inspection
-from archonsim.tracefile.check import validate
-from archonsim.tracefile.find import find_workload, parse_images
+from archonsim.tracefile.check import read_images, validate
+from archonsim.tracefile.find import choose_images, find_workload, parse_images
 
 
 def inspect(
@@ -22,9 +21,17 @@ def inspect(
         str, typer.Argument(help="A workload file (.h5), or a network known by name (shapes only).")
     ],
     images: Annotated[
-        str,
-        typer.Option(help="Images whose masks are counted: all, or numbers such as 0 or 0,2-3."),
-    ] = "all",
+        str | None,
+        typer.Option(
+            help="Images whose masks are decoded and counted: all, or numbers such as 0 or 0,2-3."
+        ),
+    ] = None,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep", help="Decode and check everything, and count the masks of all images."
+        ),
+    ] = False,
     form: Annotated[
         Format,
         typer.Option(
@@ -34,14 +41,21 @@ def inspect(
 ) -> None:
     """Check a workload and show what it holds.
 
-    Shapes, densities, predictor hits and misses, accuracy, provenance, digest.
+    Shapes, weights, accuracy, provenance, digest; with --deep or --images also densities of masks,
+    predictor hits and misses.
     """
     work = find_workload(workload)
-    numbers = choose_images(work, parse_images(images)) if work.images else []
+    asked = images is not None or deep
+    chosen = parse_images("all" if images is None else images)
+    numbers = choose_images(work, chosen) if work.images and asked else []
     with StepProgress(
         f"inspect {work.name}", len(numbers) * sum(1 for _ in work.blocks())
     ) as progress:
-        validate(work)
+        if work.trace is None:
+            validate(work)
+        elif deep:
+            rest = set(range(work.images)) - set(numbers)
+            read_images(work, work.trace, sorted(rest))
         file = Path(workload) if work.digest else None
         inspection = inspect_workload(
             work, file=file, images=numbers, on_step=lambda: progress.step("")

@@ -166,10 +166,9 @@ _MASKS: Options = {
 
 
 def _masks(given: Given, draw: Draw) -> Chart:
-    from archonsim.runs.simulate import choose_images
     from archonsim.show.figures.masks import Masks
     from archonsim.trace.what_if import MaskPolicy
-    from archonsim.tracefile.find import find_workload, parse_images
+    from archonsim.tracefile.find import choose_images, find_workload, parse_images
 
     policy, work = MaskPolicy.parse(given["masks"], given["seed"]), find_workload(given["workload"])
     images = choose_images(work, parse_images(given["images"]))

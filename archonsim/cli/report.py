@@ -77,9 +77,9 @@ def _page(asked: Asked) -> Page:
 def _simulated(ready: Run) -> Page:
     """Run with a recorder, then on relaxed machines: the page says when cycles passed, and why."""
     from archonsim.engine.observer import Recorder
-    from archonsim.runs.simulate import choose_images
     from archonsim.show import figures as plots
     from archonsim.show.page.run import run_page
+    from archonsim.tracefile.find import choose_images
 
     if ready.fidelity == "ideal":
         return run_page(ready.execute())

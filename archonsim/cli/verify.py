@@ -14,10 +14,9 @@ from archonsim.cli.progress import StepProgress
 from archonsim.network.workload import Workload
 from archonsim.result.files import rows_to_csv, to_json
 from archonsim.result.wording import number, provenance_lines
-from archonsim.runs.simulate import choose_images
 from archonsim.runs.verify import TOLERANCE, BlockCheck, verify
 from archonsim.show.terminal.style import new_table
-from archonsim.tracefile.find import find_workload, parse_images
+from archonsim.tracefile.find import choose_images, find_workload, parse_images
 
 
 def verify_command(

@@ -17,10 +17,11 @@ from archonsim.network.workload import Workload
 from archonsim.result.advice import Advice, BlockAdvice
 from archonsim.result.report import Report
 from archonsim.result.values import Number
-from archonsim.runs.simulate import choose_images, simulate
+from archonsim.runs.simulate import simulate
 from archonsim.spec.load import to_table
 from archonsim.trace.kept_trace import keeping
 from archonsim.trace.what_if import MaskPolicy, no_masks
+from archonsim.tracefile.find import choose_images
 
 
 def with_block(workload: Workload, name: str, *, fused: bool) -> Workload:

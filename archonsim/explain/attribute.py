@@ -14,12 +14,12 @@ from archonsim.machines.registry import words_of
 from archonsim.machines.running import prepare
 from archonsim.network.workload import Workload
 from archonsim.result.waterfall import Bars, Waterfall, add_up
-from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
 from archonsim.stats.counts import PhaseStats
 from archonsim.trace.image import ImageInputs, image_inputs
 from archonsim.trace.kept_trace import keeping
 from archonsim.trace.what_if import MaskPolicy
+from archonsim.tracefile.find import choose_images
 from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
 Owners = dict[str, int]

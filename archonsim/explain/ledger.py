@@ -15,12 +15,12 @@ from archonsim.network.block import Block
 from archonsim.network.workload import Workload
 from archonsim.result.inspect import compare_masks
 from archonsim.result.ledger import MASKS, Cost, Ledger, ReluLedger
-from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
 from archonsim.trace.image import image_inputs
 from archonsim.trace.kept_trace import keeping
 from archonsim.trace.trace_parts import block_of, traced_blocks
 from archonsim.trace.what_if import MaskPolicy, no_masks
+from archonsim.tracefile.find import choose_images
 
 
 def _cost(results: Sequence[PhaseResult]) -> Cost:

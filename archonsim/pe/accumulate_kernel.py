@@ -102,12 +102,14 @@ def _fullest(occupancy, alive, size):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _run(  # type: ignore[no-untyped-def]
-    table, column, start, lane_of, group, is_mac, first, last, arrival, depth, fifos, totals, size
+    tables, column, start, lane_of, group, is_mac, first, last, arrival, depth, fifos, totals, size
 ):
     """Send beats ``first:last``.
 
-    `fifos` holds occupancies, two scratch arrays and the group's survivors; see Accumulator.
+    `tables` holds survivors by row and word, and how many a row has; `fifos` occupancies, two
+    scratch arrays and the group's survivors; see Accumulator.
     """
+    table, survivors = tables
     occupancy, pushed, after, alive, any_survivor = fifos
     lanes = occupancy.shape[1]
     words, planes = len(size[0]), len(size[1])
@@ -120,6 +122,7 @@ def _run(  # type: ignore[no-untyped-def]
         lane = lane_of[b]
         for i in range(start[b], start[b + 1]):
             row = column[i]
+            adds += survivors[row]
             for w in range(words):
                 carry = table[row, w]
                 any_survivor[w] |= carry
@@ -128,10 +131,6 @@ def _run(  # type: ignore[no-untyped-def]
                     pushed[w, lane, p] = plane ^ carry
                     carry &= plane
             lane = lane + 1 if lane + 1 < lanes else 0
-        for w in range(words):
-            for n in range(lanes):
-                for p in range(planes):
-                    adds += _popcount(pushed[w, n, p]) << p
         for _ in range(min(earliest - now, depth)):
             _pop(occupancy, size)
         now = earliest
@@ -181,6 +180,7 @@ class Accumulator:
     table: Words
     depth: int
     start: int
+    _survivors: NDArray[np.int64] = field(init=False)
     _fifos: tuple[Words, Words, Words, Words, Words] = field(init=False)
     _size: tuple[tuple[int, ...], tuple[int, ...]] = field(init=False)
     _totals: NDArray[np.int64] = field(init=False)
@@ -190,6 +190,8 @@ class Accumulator:
         per_beat = int(np.diff(self.stream.start).max(initial=0))
         planes = (self.depth + -(-per_beat // lanes)).bit_length()
         shape = (words, lanes, planes)
+        # Each candidate of a row adds for all of the row's survivors: counted once a tile.
+        self._survivors = np.bitwise_count(self.table).sum(axis=1, dtype=np.int64)
         self._size = ((0,) * words, (0,) * planes)
         self._fifos = (
             np.zeros(shape, np.uint64),
@@ -211,7 +213,7 @@ class Accumulator:
         """
         s = self.stream
         _run(
-            self.table,
+            (self.table, self._survivors),
             s.column,
             s.start,
             s.lane,

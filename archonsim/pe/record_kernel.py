@@ -8,7 +8,8 @@ every PE the cycle in which it retires each group, for who builds the array and 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from archonsim.kernels import njit
 
 
 @njit(cache=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from archonsim.engine.observer import SILENT, Observer
-from archonsim.errors import MaskError, WorkloadError
+from archonsim.errors import WorkloadError
 from archonsim.machines import running
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import Detailing, Machine, Remarking
@@ -15,6 +15,7 @@ from archonsim.result.report import Conditions, Report, build
 from archonsim.spec.load import to_table
 from archonsim.trace.image import image_inputs
 from archonsim.trace.what_if import MaskPolicy
+from archonsim.tracefile.find import choose_images
 
 Fidelity = Literal["ideal", "cycle"]
 
@@ -48,26 +49,6 @@ def included(machine: Machine, workload: Workload) -> tuple[str, ...]:
     if unpredicted is None or any(block.predicted for block in workload.blocks()):
         return machine.includes
     return (unpredicted, *machine.includes[1:])
-
-
-def choose_images(workload: Workload, images: Sequence[int] | None) -> list[int]:
-    """Return image numbers to run, all of them for None.
-
-    A workload without masks counts as one image: what-if masks, and machines that use none, need no
-    other.
-
-    Raises
-    ------
-    MaskError
-        A number is out of range.
-    """
-    available = max(workload.images, 1)
-    if images is None:
-        return list(range(available))
-    for image in images:
-        if not 0 <= image < available:
-            raise MaskError(f"--images {image}: {workload.name} holds images 0 to {available - 1}")
-    return list(images)
 
 
 def simulate(

@@ -17,7 +17,6 @@ from archonsim.errors import SpecError, WorkloadError
 from archonsim.machines.registry import machine
 from archonsim.result.sweep_table import SCHEMA
 from archonsim.runs.scenario import as_images
-from archonsim.runs.simulate import choose_images
 from archonsim.spec.load import to_table
 from archonsim.sweeps.evaluate import Figures, Task, evaluate, identity, infeasible
 from archonsim.sweeps.grid import Point
@@ -26,7 +25,7 @@ from archonsim.sweeps.runners import Runner, Workers, open_runner, serial
 from archonsim.sweeps.store import Store
 from archonsim.sweeps.table import Row, write_tables
 from archonsim.sweeps.values import plain
-from archonsim.tracefile.find import find_workload, is_file
+from archonsim.tracefile.find import choose_images, find_workload, is_file
 from archonsim.version import __version__
 
 #: Version of the journal; 2: its lines have checksums.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer, same_padding
-from archonsim.trace import convolve_kernel
+from archonsim.trace import convolve_kernel, sign_kernel
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import Floats, LayerTensors, PredictorTensors
 
@@ -66,6 +66,39 @@ def quantise(x: Floats, predictor: PredictorTensors) -> Floats:
     return np.clip(levels, predictor.low, predictor.high, out=levels)
 
 
+_NO_LEVELS = (np.float32(1), np.float32(0), np.float32(0))
+
+
+def _channelwise(block: Block) -> bool:
+    """Whether a mid channel needs no other one between the block's input and its second ReLU."""
+    return block.layers[0].kind != "depthwise" and block.layers[1].kind == "depthwise"
+
+
+def _sizes(block: Block) -> tuple[int, ...]:
+    """Sizes as :mod:`~archonsim.trace.sign_kernel` takes them."""
+    first, second, _ = block.layers
+    top, bottom, left, right = second.padding
+    height, width = first.out_h, first.out_w
+    padded = (top + height + bottom, left + width + right)
+    strides = (second.stride_h, second.stride_w)
+    return first.groups, height, width, top, left, *padded, second.out_h, second.out_w, *strides
+
+
+def _plain(tensors: LayerTensors | PredictorTensors, depthwise: bool) -> tuple[Floats, ...]:
+    """Return weight, scale and shift as :mod:`~archonsim.trace.sign_kernel` takes them."""
+    weight = tensors.ternary if isinstance(tensors, PredictorTensors) else tensors.weight
+    plain = np.ascontiguousarray(weight[:, 0] if depthwise else weight[:, :, 0, 0], np.float32)
+    return plain, tensors.scale, tensors.shift
+
+
+def _packed(block: Block, signs: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> tuple[Mask, Mask]:
+    first, second = (
+        Mask(np.packbits(sign, axis=1), layer.out_h, layer.out_w)
+        for sign, layer in zip(signs, block.layers, strict=False)
+    )
+    return first, second
+
+
 def predict(
     block: Block, predictors: tuple[PredictorTensors, PredictorTensors], x: Floats
 ) -> tuple[Mask, Mask]:
@@ -73,11 +106,31 @@ def predict(
 
     ``x : (C, H, W)`` is the block's input.
     """
+    levels = quantise(x, predictors[0])
+    if _channelwise(block):
+        one, two = predictors
+        scale = tuple(np.float32(value) for value in (two.step, two.low, two.high))
+        flat = np.ascontiguousarray(levels.reshape(len(x), -1))
+        layers, nothing = (_plain(one, False), _plain(two, True)), np.empty((0, 0), np.uint8)
+        return _packed(block, sign_kernel.signs(*layers, flat, (nothing, scale), _sizes(block)))
     first, second, _ = block.layers
-    hidden = convolve(first, predictors[0], quantise(x, predictors[0]))
+    hidden = convolve(first, predictors[0], levels)
     keep1 = Mask.pack(hidden > 0)
     hidden = _between(block, np.maximum(hidden, 0, out=hidden))
     return keep1, Mask.pack(convolve(second, predictors[1], quantise(hidden, predictors[1])) > 0)
+
+
+def real_signs(
+    block: Block, tensors: tuple[LayerTensors, LayerTensors, LayerTensors], keep1: Mask, x: Floats
+) -> tuple[Mask, Mask]:
+    """Return where :func:`preactivations` are positive."""
+    if _channelwise(block):
+        flat = np.ascontiguousarray(x.reshape(len(x), -1))
+        keep = keep1.unpack().reshape(keep1.channels, -1)
+        layers = _plain(tensors[0], False), _plain(tensors[1], True)
+        return _packed(block, sign_kernel.signs(*layers, flat, (keep, _NO_LEVELS), _sizes(block)))
+    pre1, pre2 = preactivations(block, tensors, keep1, x)
+    return Mask.pack(pre1 > 0), Mask.pack(pre2 > 0)
 
 
 def masked(pre: Floats, keep: Mask) -> Floats:

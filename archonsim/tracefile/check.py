@@ -8,6 +8,8 @@ was found and what would be right. A reader puts the file's name in front.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -221,9 +223,7 @@ def validate(workload: Workload) -> None:
 
 
 def check_weights(workload: Workload, trace: Trace) -> PartDigests:
-    """Read and check all weights and predictors, but no masks: quick enough before every run.
-
-    Returns their digests.
+    """Read and check all weights and predictors, but no masks; return their digests.
 
     Raises
     ------
@@ -241,6 +241,44 @@ def check_weights(workload: Workload, trace: Trace) -> PartDigests:
             check_predictors(block, pair)
             parts.predictors[block.name] = predictors_digest(pair)
     return parts
+
+
+def read_weights(workload: Workload, trace: Trace) -> None:
+    """Read all weights and predictors of a file, which checks them: quick enough before every run.
+
+    Raises
+    ------
+    WorkloadError
+        As :func:`check_weights`.
+    """
+    for layer in traced_layers(workload):
+        layer_of(trace, layer)
+    for block in workload.blocks():
+        predictors_of(trace, block)
+
+
+def read_images(workload: Workload, trace: Trace, blocks: Sequence[int]) -> None:
+    """Read masks, maps and activations of a file, which checks them.
+
+    Parameters
+    ----------
+    workload : Workload
+    trace : Trace
+        Of a file.
+    blocks : sequence of int
+        Images whose blocks are read; activations are of all images.
+
+    Raises
+    ------
+    WorkloadError
+        A part is missing, of the wrong shape or not what its digest was taken over.
+    """
+    for block in traced_blocks(workload, trace.images):
+        for image in blocks:
+            block_of(trace, block, image)
+    for layer in layers_with_inputs(workload, trace):
+        for image in range(trace.images):
+            input_of(trace, layer, image)
 
 
 def _check_images(workload: Workload, trace: Trace, parts: PartDigests) -> None:

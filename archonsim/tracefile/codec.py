@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from archonsim.network.block import Block
-from archonsim.trace.algebra import preactivations, predict
+from archonsim.trace.algebra import predict, real_signs
 from archonsim.trace.mask import Bits, Mask
 from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors
 from archonsim.tracefile.schema import ENCODINGS, MASKS, Encoding, MaskName
@@ -51,8 +51,7 @@ class References:
         if self._signs is None:
             first = self._tensors.block.layers[0]
             keep = Mask(keep1, first.out_h, first.out_w)
-            pre1, pre2 = preactivations(self._tensors.block, self._tensors.layers, keep, self._x)
-            self._signs = Mask.pack(pre1 > 0), Mask.pack(pre2 > 0)
+            self._signs = real_signs(self._tensors.block, self._tensors.layers, keep, self._x)
         return self._signs
 
     def packed(self, name: MaskName, encoding: Encoding, known: Mapping[MaskName, Bits]) -> Bits:

@@ -31,7 +31,7 @@ from archonsim.tracefile.datasets import (
     mask_datasets,
     predictor_datasets,
 )
-from archonsim.tracefile.hdf5_in import Node, open_file
+from archonsim.tracefile.hdf5_in import Node, Root, open_file
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -125,36 +125,26 @@ class FileTrace:
         _check_digest(node, f"input_bits of image {image}", noted, input_digest(mask))
         return mask
 
-    def _layer(self, root: Node, name: str) -> LayerTensors:
+    def _layer(self, root: Root, name: str) -> LayerTensors:
         layer = self._compute_layer(name)
-        node = layer_node(root, layer)
-        tensors = LayerTensors(
-            **{name: dataset.floats() for name, dataset in layer_datasets(node, layer).items()}
+        return root.kept(
+            ("layer", name),
+            lambda: _read_layer(root, layer),
+            lambda one: one.weight.nbytes + one.scale.nbytes + one.shift.nbytes,
         )
-        check_layer(layer, tensors)
-        _check_digest(node, "content", node.text("sha256"), layer_digest(tensors))
-        return tensors
 
     def _predictors(
-        self, root: Node, block: Block
+        self, root: Root, block: Block
     ) -> tuple[PredictorTensors, PredictorTensors] | None:
-        node = block_node(root, block)
-        if "predictor1" not in node:
-            return None
-        first, second = (
-            _read_predictor(node.group(f"predictor{place}"), layer)
-            for place, layer in enumerate(block.layers[:2], 1)
+        return root.kept(
+            ("predictors", block.name),
+            lambda: _read_predictors(root, block),
+            lambda pair: sum(
+                one.ternary.nbytes + one.scale.nbytes + one.shift.nbytes for one in pair or ()
+            ),
         )
-        check_predictors(block, (first, second))
-        _check_digest(
-            node,
-            "content of the predictors",
-            node.text("predictors_sha256"),
-            predictors_digest((first, second)),
-        )
-        return first, second
 
-    def _image(self, root: Node, block: Block, image: int) -> BlockTrace:
+    def _image(self, root: Root, block: Block, image: int) -> BlockTrace:
         node = block_node(root, block)
         maps = {
             name: dataset.floats(image)
@@ -194,6 +184,30 @@ def _check_digest(node: Node, what: str, noted: str, found: str) -> None:
         raise node.error(
             f"{what} does not match its SHA-256: damaged, or edited after it was written"
         )
+
+
+def _read_layer(root: Node, layer: Layer) -> LayerTensors:
+    node = layer_node(root, layer)
+    tensors = LayerTensors(
+        **{name: dataset.floats() for name, dataset in layer_datasets(node, layer).items()}
+    )
+    check_layer(layer, tensors)
+    _check_digest(node, "content", node.text("sha256"), layer_digest(tensors))
+    return tensors
+
+
+def _read_predictors(root: Node, block: Block) -> tuple[PredictorTensors, PredictorTensors] | None:
+    node = block_node(root, block)
+    if "predictor1" not in node:
+        return None
+    first, second = (
+        _read_predictor(node.group(f"predictor{place}"), layer)
+        for place, layer in enumerate(block.layers[:2], 1)
+    )
+    check_predictors(block, (first, second))
+    noted, found = node.text("predictors_sha256"), predictors_digest((first, second))
+    _check_digest(node, "content of the predictors", noted, found)
+    return first, second
 
 
 def _read_predictor(node: Node, layer: Layer) -> PredictorTensors:

@@ -6,6 +6,7 @@ A file, a table or topology of layers, or a network known by name.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from archonsim.errors import MaskError
@@ -13,7 +14,7 @@ from archonsim.network.networks import network
 from archonsim.network.scalesim_csv import read_topology
 from archonsim.network.table import read_network
 from archonsim.network.workload import Workload
-from archonsim.tracefile.check import check_weights
+from archonsim.tracefile.check import read_weights
 from archonsim.tracefile.reader import open_workload
 from archonsim.tracefile.schema import MOST_IMAGES
 
@@ -37,7 +38,7 @@ def find_workload(text: str) -> Workload:
     if is_file(text):
         work = open_workload(path)
         if work.trace is not None:
-            check_weights(work, work.trace)
+            read_weights(work, work.trace)
         return work
     return network(text)
 
@@ -69,3 +70,23 @@ def parse_images(text: str) -> list[int] | None:
             " 0,2-3"
         )
     return list(dict.fromkeys(numbers))
+
+
+def choose_images(workload: Workload, images: Sequence[int] | None) -> list[int]:
+    """Return image numbers to run, all of them for None.
+
+    A workload without masks counts as one image: what-if masks, and machines that use none, need no
+    other.
+
+    Raises
+    ------
+    MaskError
+        A number is out of range.
+    """
+    available = max(workload.images, 1)
+    if images is None:
+        return list(range(available))
+    for image in images:
+        if not 0 <= image < available:
+            raise MaskError(f"--images {image}: {workload.name} holds images 0 to {available - 1}")
+    return list(images)

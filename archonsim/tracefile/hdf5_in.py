@@ -5,28 +5,74 @@ Whatever is wrong comes out as one line that names the file and the place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 import h5py
 import numpy as np
+from h5py import h5a, h5d, h5f, h5g, h5o, h5s
 from numpy.typing import NDArray
 
 from archonsim.errors import UserError, WorkloadError
 from archonsim.user_files import check_regular
 
 Choice = TypeVar("Choice", bound=str)
+Part = TypeVar("Part")
 #: A dataset of more bytes than this must hold at least one byte for so many (own decision): gzip
 #: makes 1000 zeros one byte, and pruned weights take a tenth of their size.
 FREE_BYTES, MOST_COMPRESSED = 64 * 2**20, 100
+#: Files up to this size are read whole, once, and stay open in memory (own decision): a network's
+#: tensors are hundreds of small datasets, each of them a handful of reads. Larger ones are opened
+#: for each part.
+WHOLE_BYTES = 64 * 2**20
+#: Bytes of parts of one such file that are kept once they are read and checked (own decision).
+KEPT_BYTES = 256 * 2**20
+#: Files that stay open; one run has one, a comparison of networks a few.
+OPEN_FILES = 4
 #: What the HDF5 library says of a file that another process has open, by its mark or by its lock.
 _IN_USE = ("already open for write", "unable to lock file")
 
 
+@dataclass(slots=True)
+class _Whole:
+    """A file in memory, and parts of it."""
+
+    file: h5f.FileID
+    parts: dict[Hashable, object] = field(default_factory=dict)
+    bytes: int = 0
+
+
+@lru_cache(maxsize=OPEN_FILES)
+def _whole(path: Path, identity: tuple[int, ...]) -> _Whole:
+    """Read a file; one that has been changed since has another identity.
+
+    It is opened as it lies, too: only so does the HDF5 library say what is wrong with it, and
+    respect the locks and marks of processes that write.
+    """
+    with h5py.File(path, "r", locking=False):
+        return _Whole(h5f.open_file_image(path.read_bytes()))
+
+
 @contextmanager
-def open_file(path: Path) -> Iterator[Node]:
+def _opened(path: Path) -> Iterator[_Whole]:
+    status = path.stat()
+    if status.st_size <= WHOLE_BYTES:
+        yield _whole(
+            path.absolute(),
+            (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size),
+        )
+    else:
+        with h5py.File(path, "r", locking=False) as file:
+            yield _Whole(file.id)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[Root]:
     """Open a file for reading and name it in every error that comes out of the block.
 
     The HDF5 library reports damage as almost any built-in exception, so all of them are turned into
@@ -34,8 +80,8 @@ def open_file(path: Path) -> Iterator[Node]:
     """
     _check_is_hdf5(path)
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            yield Node(file, "")
+        with _opened(path) as whole:
+            yield Root(whole)
     except WorkloadError as error:
         raise WorkloadError(f"{path}: {error}") from error.__cause__
     except UserError:
@@ -66,7 +112,7 @@ def _check_is_hdf5(path: Path) -> None:
 class Node:
     """A group of the file with typed getters."""
 
-    def __init__(self, h5: h5py.Group | h5py.Dataset, where: str) -> None:
+    def __init__(self, h5: h5g.GroupID | h5d.DatasetID, where: str) -> None:
         self._h5, self._where = h5, where
 
     def error(self, what: str) -> WorkloadError:
@@ -74,29 +120,36 @@ class Node:
         return WorkloadError(f"{self._where}: {what}" if self._where else what)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._h5
+        return name.encode() in self._h5
 
     def has(self, attribute: str) -> bool:
         """Whether an attribute is there."""
-        return attribute in self._h5.attrs
+        return bool(h5a.exists(self._h5, attribute.encode()))
+
+    def _open(self, name: str) -> object:
+        try:
+            return h5o.open(self._h5, name.encode())
+        except KeyError:
+            return None
 
     def group(self, name: str) -> Node:
         """Return a group within this one."""
-        node = self._h5.get(name)
-        if not isinstance(node, h5py.Group):
+        node = self._open(name)
+        if not isinstance(node, h5g.GroupID):
             raise self.error(f"group {name!r} is missing or damaged")
         return Node(node, f"{self._where}/{name}".lstrip("/"))
 
     def dataset(self, name: str, shape: tuple[int, ...], types: tuple[str, ...]) -> Dataset:
         """Return a dataset of the given shape and one of the given types (numpy names)."""
-        node = self._h5.get(name)
-        if not isinstance(node, h5py.Dataset):
+        node = self._open(name)
+        if not isinstance(node, h5d.DatasetID):
             raise self.error(f"dataset {name!r} is missing or damaged")
         if node.shape != shape:
             raise self.error(f"{name} has shape {node.shape}; it must be {shape}")
-        if node.dtype.name not in types:
-            raise self.error(f"{name} has type {node.dtype}; it must be {' or '.join(types)}")
-        return Dataset(node, f"{self._where}/{name}".lstrip("/"))
+        dtype = node.dtype
+        if dtype.name not in types:
+            raise self.error(f"{name} has type {dtype}; it must be {' or '.join(types)}")
+        return Dataset(node, f"{self._where}/{name}".lstrip("/"), shape, dtype)
 
     def dataset_bytes(self) -> dict[str, int]:
         """Return the bytes that each dataset below takes in the file.
@@ -105,17 +158,25 @@ class Node:
         """
         sizes: dict[str, int] = {}
 
-        def visit(name: str, node: h5py.Group | h5py.Dataset) -> None:
-            if isinstance(node, h5py.Dataset):
-                sizes[name] = int(node.id.get_storage_size())
+        def visit(name: bytes) -> None:
+            node = h5o.open(self._h5, name)
+            if isinstance(node, h5d.DatasetID):
+                sizes[name.decode("utf-8", "replace")] = int(node.get_storage_size())
 
-        self._h5.visititems(visit)
+        h5o.visit(self._h5, visit)
         return sizes
 
     def _attribute(self, name: str) -> NDArray[np.generic]:
-        if name not in self._h5.attrs:
+        if not self.has(name):
             raise self.error(f"attribute {name!r} is missing")
-        return np.asarray(self._h5.attrs[name])
+        attribute = h5a.open(self._h5, name.encode())
+        dtype, plain = attribute.dtype, attribute.get_space().get_simple_extent_type() != h5s.NULL
+        if dtype.kind not in "biufcS" or not plain:  # as no writer of ours makes them
+            kind = h5py.Dataset if isinstance(self._h5, h5d.DatasetID) else h5py.Group
+            return np.asarray(kind(self._h5).attrs[name])
+        value = np.empty(attribute.shape, dtype)
+        attribute.read(value)
+        return value
 
     def integer(self, name: str) -> int:
         """Return an integer attribute."""
@@ -171,8 +232,42 @@ class Node:
         return value
 
 
+class Root(Node):
+    """The root of a file, with parts of it that have been read and checked."""
+
+    def __init__(self, whole: _Whole) -> None:
+        super().__init__(h5g.open(whole.file, b"/"), "")
+        self._whole = whole
+
+    def kept(self, key: Hashable, read: Callable[[], Part], size: Callable[[Part], int]) -> Part:
+        """Return a part, read unless it has been since the file was opened.
+
+        Parameters
+        ----------
+        key : hashable
+        read : function
+            Reads and checks the part.
+        size : function of the part
+            Its bytes; with too many in all it is not kept.
+        """
+        whole = self._whole
+        if key not in whole.parts:
+            part = read()
+            if whole.bytes + size(part) > KEPT_BYTES:
+                return part
+            whole.bytes += size(part)
+            whole.parts[key] = part
+        return whole.parts[key]  # type: ignore[return-value]
+
+
 class Dataset(Node):
     """A dataset whose shape and type have been checked."""
+
+    def __init__(
+        self, h5: h5d.DatasetID, where: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]
+    ) -> None:
+        super().__init__(h5, where)
+        self._shape, self._dtype = shape, dtype
 
     def raw(self, image: int | None = None) -> NDArray[np.generic]:
         """Read as stored: all of it, or one image.
@@ -183,14 +278,21 @@ class Dataset(Node):
             The file holds far less than it declares, so that reading would fill memory with
             nothing.
         """
-        whole, stored = int(self._h5.nbytes), int(self._h5.id.get_storage_size())
-        size = whole if image is None else whole // max(1, self._h5.shape[0])
+        shape = self._shape if image is None else (1, *self._shape[1:])
+        size, stored = math.prod(shape) * self._dtype.itemsize, int(self._h5.get_storage_size())
         if size > FREE_BYTES and size > MOST_COMPRESSED * stored:
             raise self.error(
                 f"declares {size} bytes to read and holds {stored}; no network's weights or masks"
                 " compress so well"
             )
-        return np.asarray(self._h5[...] if image is None else self._h5[image])
+        values: NDArray[np.generic] = np.empty(shape, self._dtype)
+        if image is None:
+            self._h5.read(h5s.ALL, h5s.ALL, values)
+            return values
+        space = self._h5.get_space()
+        space.select_hyperslab((image, *(0 for _ in shape[1:])), shape)
+        self._h5.read(h5s.create_simple(shape), space, values)
+        return values.reshape(shape[1:])
 
     def floats(self, image: int | None = None) -> NDArray[np.float32]:
         """Read as float32: all of it, or one image."""

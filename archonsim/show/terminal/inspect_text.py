@@ -12,6 +12,11 @@ from archonsim.result.inspect import BlockContent, Inspection, LayerContent, Rel
 from archonsim.result.wording import export_lines, number, provenance_lines, trust
 from archonsim.show.terminal.style import new_table
 
+_NOT_COUNTED = (
+    "Masks are not decoded: --deep counts what the predictors hit and missed in all images,"
+    " --images 0 in the first one"
+)
+
 
 def render_inspection(inspection: Inspection) -> RenderableType:
     """Return layers, blocks, masks and sizes as tables, provenance first."""
@@ -20,6 +25,8 @@ def render_inspection(inspection: Inspection) -> RenderableType:
         parts += [Text(), _blocks(inspection.blocks)]
     if any(block.relu1 is not None for block in inspection.blocks):
         parts += [Text(), _relus(inspection)]
+    elif inspection.images and any(block.predicted for block in inspection.blocks):
+        parts += [Text(), Text(_NOT_COUNTED)]
     if inspection.bytes:
         parts += [Text(), _sizes(inspection.bytes)]
     return Group(*parts)

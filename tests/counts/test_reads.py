@@ -1,0 +1,90 @@
+"""How often commands read from a trace file, and how many events and beats a run takes.
+
+Counts are the same on every machine, so that a bound on one cannot flake. Each bound says why.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from h5py import h5f
+
+from archonsim.cli.app import run_command
+from archonsim.trace.trace_parts import traced_blocks, traced_layers
+from archonsim.tracefile import codec, hdf5_in
+from archonsim.tracefile.reader import open_workload
+
+DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
+WORK = open_workload(DIGITS)
+LAYERS, BLOCKS = len(traced_layers(WORK)), len(traced_blocks(WORK, WORK.images))
+#: Datasets of weights: three of a layer, three of each of a block's two predictors.
+WEIGHTS = 3 * LAYERS + 6 * BLOCKS
+#: Datasets that one image of a block needs: four masks, input and output, and the digests.
+IMAGE = 7
+
+
+@pytest.fixture
+def count(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """Count what is called; everything does what it always does."""
+    counts: Counter[str] = Counter()
+
+    def counted(place: Any, name: str) -> None:
+        function = getattr(place, name)
+
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            counts[name] += 1
+            return function(*arguments, **named)
+
+        monkeypatch.setattr(place, name, wrapped)
+
+    counted(hdf5_in.Dataset, "raw")
+    counted(h5f, "open_file_image")
+    counted(codec, "predict")
+    counted(codec, "real_signs")
+    hdf5_in._whole.cache_clear()
+    yield counts
+    hdf5_in._whole.cache_clear()
+
+
+def command(line: str) -> None:
+    assert run_command([*line.split(), "-f", "json"]) == 0
+
+
+def test_a_run_reads_each_part_once(count: Counter[str]) -> None:
+    command(f"run -a archon -w {DIGITS}")
+    assert count["open_file_image"] == 1, "the file is read whole, once"
+    # The digests of all images stand in each block, and are read when the file is opened, too.
+    assert count["raw"] <= WEIGHTS + BLOCKS + IMAGE * BLOCKS
+    assert count["predict"] == BLOCKS, "both masks of a block's image come from one prediction"
+    assert count["real_signs"] == BLOCKS
+
+
+def test_a_second_image_reads_no_weights(count: Counter[str]) -> None:
+    command(f"run -a archon -w {DIGITS} --images 0,1")
+    assert count["raw"] <= WEIGHTS + BLOCKS + 2 * IMAGE * BLOCKS
+
+
+def test_inspect_decodes_nothing_unless_it_is_asked_to(count: Counter[str]) -> None:
+    command(f"inspect {DIGITS}")
+    assert count["raw"] <= WEIGHTS + BLOCKS
+    assert count["predict"] + count["real_signs"] == 0
+
+
+def test_a_deep_look_decodes_each_image_once(count: Counter[str]) -> None:
+    command(f"inspect {DIGITS} --deep")
+    assert count["raw"] <= WEIGHTS + BLOCKS + IMAGE * BLOCKS * WORK.images
+    assert count["predict"] == BLOCKS * WORK.images
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path, count: Counter[str]) -> None:
+    path = tmp_path / "w.h5"
+    path.write_bytes(DIGITS.read_bytes())
+    digest = open_workload(path).digest
+    other = DIGITS.with_name("fusionet_c10.h5")
+    path.write_bytes(other.read_bytes())
+    assert open_workload(path).digest != digest
+    assert count["open_file_image"] == 2
