@@ -86,6 +86,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "synthesize_command",
         "Write a workload with synthetic weights and masks, for studies; it says so everywhere.",
     ),
+    "warm": ("warm", "warm_command", "Compile all kernels, so that no later run waits for it."),
     "plot": ("plot", "app", "Draw results: PNG, PDF and the CSV of exactly what is drawn."),
 }
 
