@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from archonsim.machines.archon.fused import main_phase
+from archonsim.machines.archon.fused import FusedTile, main_phase
 from archonsim.machines.archon.residency import steps
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.block import Block
@@ -72,6 +72,7 @@ def kernels(path: Path) -> dict[str, float]:
         stats = PhaseStats()
         for tile in phase.tiles:
             since = time.process_time()
+            assert isinstance(tile, FusedTile)
             running = tile.begin(0)
             table_seconds += time.process_time() - since
             since = time.process_time()

@@ -39,8 +39,8 @@ class RunningTile(Protocol):
         """
 
 
-class Tile(Protocol):
-    """A piece of a phase between two synchronisations with memory.
+class TileData(Protocol):
+    """What a piece of a phase moves between two synchronisations with memory.
 
     Attributes
     ----------
@@ -71,12 +71,16 @@ class Tile(Protocol):
     def stores(self) -> Sequence[Transfer]:
         """Transfers after the tile."""
 
+
+class Tile(TileData, Protocol):
+    """A tile that has all it needs once its loads and its stream are there."""
+
     def begin(self, start: int) -> RunningTile:
         """Start the tile in cycle `start`."""
 
 
 @runtime_checkable
-class FedTile(Tile, Protocol):
+class FedTile(TileData, Protocol):
     """A tile whose PEs fetch operands from on-chip buffers while it runs."""
 
     def begin_fed(self, start: int, feed: Feed) -> RunningTile:
@@ -96,7 +100,7 @@ class Phase:
     ----------
     name : str
         ``predict_pw1``, ``predict_dw``, ``predict_pw2``, ``main`` or ``layer``.
-    tiles : sequence of Tile
+    tiles : sequence of Tile or FedTile
     stream_from : sequence of component names
         Where tile i's stream comes from: ``dram`` or ``glb``.
     bounds : function of the phase's stats
@@ -106,7 +110,7 @@ class Phase:
     """
 
     name: str
-    tiles: Sequence[Tile]
+    tiles: Sequence[Tile | FedTile]
     stream_from: Sequence[str]
     bounds: Callable[[PhaseStats], dict[str, int]] = no_bounds
 

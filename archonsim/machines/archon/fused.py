@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from archonsim.dataflow.even import shares
 from archonsim.dataflow.tile import Tile, output_tiles
-from archonsim.engine.contract import Phase
+from archonsim.engine.contract import FedTile, Phase
 from archonsim.engine.contract import Tile as EngineTile
 from archonsim.machines.archon.actions import (
     accumulate_actions,
@@ -229,7 +229,7 @@ def share(
     )
 
 
-def phase_of(tiles: Sequence[EngineTile], shared: FusedBlock, step: Step) -> Phase:
+def phase_of(tiles: Sequence[EngineTile | FedTile], shared: FusedBlock, step: Step) -> Phase:
     """Put a main phase together: where its stream comes from, and whether its tiles fit the GLB.
 
     Raises

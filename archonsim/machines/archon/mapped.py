@@ -112,10 +112,6 @@ class MappedTile:
             found[at].append(Transfer("dram", "read", "mask", self.from_dram[step]))
         return found
 
-    def begin(self, start: int) -> RunningArray:
-        """Not used: the tile reads through a feed."""
-        raise NotImplementedError("a mapped tile needs a feed")
-
     def begin_fed(self, start: int, feed: Feed) -> RunningArray:
         """Start the tile in cycle `start`."""
         return _RunningMappedTile(self, start, feed)

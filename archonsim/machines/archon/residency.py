@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from archonsim.engine.contract import FixedTile, Phase, Tile
+from archonsim.engine.contract import FixedTile, Phase, TileData
 from archonsim.errors import SpecError
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.network.block import Block
@@ -90,7 +90,7 @@ def _words(transfers: Iterable[Transfer]) -> int:
     )
 
 
-def buffered_words(tiles: Sequence[Tile], spec: ArchonSpec) -> int:
+def buffered_words(tiles: Sequence[TileData], spec: ArchonSpec) -> int:
     """GLB words that the buffers of a phase's tiles take.
 
     `dma.tile_buffers` times the largest tile's inputs and results.
