@@ -63,7 +63,7 @@ class ArchonMachine:
                 meaning="a beat waited for the masks of its step, on their way to the PEs",
                 owner="masks",
                 order=35,
-                colour="#56B4E9",
+                colour="#332288",
                 hatch="--",
             ),
         ),
