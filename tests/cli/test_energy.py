@@ -140,7 +140,13 @@ def test_area_by_component(capsys: pytest.CaptureFixture[str]) -> None:
         tree["total_um2"], abs=1
     )
     assert tree["pe_um2"] == pytest.approx(
-        sum(one["um2"] for one in tree["components"] if one["where"] == "PE"), abs=0.1
+        sum(
+            one["um2"] for one in tree["components"] if one["where"] == "PE" and not one["estimate"]
+        ),
+        abs=0.1,
+    )
+    assert tree["estimates_um2"] == pytest.approx(
+        sum(one["all_um2"] for one in tree["components"] if one["estimate"]), abs=1
     )
     assert run_command(["archs", "archon", "--area"]) == 0
     table = capsys.readouterr().out

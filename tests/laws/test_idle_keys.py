@@ -31,6 +31,7 @@ VALUES: dict[str, tuple[object, ...]] = {
     "mapping": ("search", "ics21"),
     "nnz": ("weights", "density"),
     "main_order": ("published", "mapped"),
+    "accumulator.model": ("banks", "unlimited"),
 }
 #: Changes that show where a key counts, one of them at least.
 CHANGES: dict[str, tuple[object, ...]] = {
@@ -54,6 +55,7 @@ CHANGES: dict[str, tuple[object, ...]] = {
     "depthwise_density": (0.9,),
     "conv_density": (0.5,),
     "fc_density": (0.5,),
+    "queue": (0,),
 }
 
 

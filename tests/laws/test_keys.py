@@ -44,6 +44,13 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "dram.device": ("dram.model=banks",), "glb.banks": ("glb.model=banks",),
     "glb.entry_words": ("glb.model=banks",),
     "eyerissv2 glb.model": ("dram.model=unlimited",),
+    # The preset's 384 PEs are done with the digits before most of its memory counts.
+    **{
+        f"eyerissv2 {key}": ("pe.rows=1", "pe.cols=4")
+        for key in ("glb.words", "dram.write_queue_words", "input_share")
+    },
+    "eyerissv2 glb.entry_words": ("glb.model=banks", "dram.gigabytes_per_second=1"),
+    "eyerissv2 dma.tile_buffers": ("dram.gigabytes_per_second=1",),
     **{
         f"{name} {key}": ("pe.rows=2", "pe.cols=2")
         for name in ("scnn", "sparten")

@@ -126,11 +126,17 @@ def test_unlimited_dram_gives_the_cycles_from_before_dram_was_modelled_in_detail
 
     The sparse array's are newer: since its tiles follow the mapping's loops, not its compute
     cycles, there are more of them, and less to wait for before the first. ARCHON's main phases had
-    the published order then, and masks reached its PEs for nothing.
+    the published order then, masks reached its PEs for nothing, and predictions were additions
+    alone.
     """
     known = json.loads((ROOT / "tests" / "data" / "unlimited_dram_cycles.json").read_text("utf-8"))
     work = open_workload(ROOT / "workloads" / "fusionet_digits.h5")
-    published = ("main_order=published", "mask_fetch=once") if name == "archon" else ()
+    published = (
+        "main_order=published",
+        "mask_fetch=once",
+        "prediction_sums=free",
+        "requantise=free",
+    ) * (name == "archon")
     assert cycles(name, work, "dram.model=unlimited", *published) == known[name]
 
 
