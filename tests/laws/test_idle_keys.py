@@ -43,7 +43,7 @@ CHANGES: dict[str, tuple[object, ...]] = {
     "turnaround_cycles": (100,),
     "turnaround_ns": (400.0,),
     "write_queue_words": (0, 100_000),
-    "free": (("weight",),),
+    "free": (("weight",), ("input", "output", "weight")),
     "read_words_per_cycle": (1,),
     "write_words_per_cycle": (1,),
     "banks": (2,),
@@ -115,7 +115,7 @@ def figures(arch: str, *changes: tuple[str, object]) -> str:
     # Counts of events are of the simulator, not of the machine.
     # Energies of machines that skip both operands' zeros are those of a GLB bank, which the preset
     # alone sizes where banks take no time.
-    silent = {"energy": None, "energy_pj": None} if arch in SKIP_BOTH else {}
+    silent: dict[str, Any] = {"energy": None, "energy_pj": None} if arch in SKIP_BOTH else {}
     return str([dataclasses.replace(layer, activity={}, **silent) for layer in layers])
 
 
