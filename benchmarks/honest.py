@@ -142,7 +142,11 @@ def main_order() -> plots.Chart:
                     (name, order, words, report.total_cycles, round(_energy_uj(report), 1), masks)
                 )
     columns = ["workload", "order", "prediction_buffer_words", "cycles", "energy_uj", "mask_words"]
-    frame = pd.DataFrame(rows, columns=columns)
+    return _orders_chart(pd.DataFrame(rows, columns=columns))
+
+
+def _orders_chart(frame: pd.DataFrame) -> plots.Chart:
+    names = list(dict.fromkeys(frame["workload"]))
     with look(plots.Size.page):
         chart = plots.Chart(
             frame,
@@ -151,8 +155,8 @@ def main_order() -> plots.Chart:
             title="Cycles by order of the main phase and size of the prediction buffer",
             subtitle="fusionet_c10: interim trace, image 0; the others SYNTHETIC masks and weights",
         )
-        panels = chart.subplots(1, len(paths), sharey=True)
-        for axes, name in zip(panels, paths, strict=True):
+        panels = chart.subplots(1, len(names), sharey=True)
+        for axes, name in zip(panels, names, strict=True):
             for order in ORDERS:
                 part = frame[(frame["workload"] == name) & (frame["order"] == order)]
                 marker = "x" if len(part) == 1 else "o"
@@ -163,6 +167,7 @@ def main_order() -> plots.Chart:
             axes.set_yscale("log")
             axes.set_xticks(BUFFERS, [str(words) for words in BUFFERS])
             axes.minorticks_off()
+        panels[0].set_yticks([1e6, 1e7, 1e8], ["1 M", "10 M", "100 M"])
         panels[0].set_ylabel("cycles")
         panels[1].set_xlabel("prediction buffer of a PE (16-bit words)")
         panels[0].legend(fontsize=5)
