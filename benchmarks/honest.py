@@ -50,7 +50,7 @@ ASSUMPTIONS: dict[str, dict[str, Any]] = {
     "group sizes in the stream, 8 bits each": {"group_count_bits": 8},
     "as published": PUBLISHED,
 }
-#: Parts of the area that only we estimate, by the assumption that needs them (docs/buildable.md).
+#: Orders of the main phase; "published" alone pays for masks.
 ORDERS: dict[str, dict[str, Any]] = {
     "published, masks once": PUBLISHED | {"prediction_sums": "registers", "requantise": "compare"},
     "published": {"main_order": "published"},
