@@ -78,12 +78,13 @@ class _Stored:
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Return what was compiled for a signature, or None."""
         load = getattr(self._cache, "_load_overload", None)
-        if load is None:  # a numba in which this is called otherwise, or without a cache
+        guard = getattr(self._cache, "_guard_against_spurious_io_errors", None)
+        if load is None or guard is None:  # a numba with other names, or without a cache
             return self._cache.load_overload(signature, context)
         from numba.core.runtime.nrt import rtsys
 
         rtsys.initialize(context)
-        with self._cache._guard_against_spurious_io_errors():
+        with guard():
             return load(signature, context)
 
 
