@@ -21,7 +21,7 @@ from archonsim.show.terminal.export_list import listing_csv, render_listing
 if TYPE_CHECKING:
     from archonsim.export.command import Request
 
-_YOURS = "--module and --onnx only."
+_YOURS = "Not with --network."
 _ONLY_YOURS = (
     "--input",
     "--resize",
@@ -35,8 +35,10 @@ _ONLY_YOURS = (
     "--note",
     "--untrained",
 )
+_WEIGHTS = (".pth", ".pt")
 _CHECKPOINT = "Trained weights: a state dict; for --network what workloads/train.py leaves."
 _NO_CHECK = "Write it without comparing each layer and block with the network on one image."
+_MODEL = ".onnx, .pt2; .pth or .pt with --module."
 _IMAGES = "Folder of pictures, .npy of (N, C, H, W), or folder with CIFAR; the digits need none."
 
 
@@ -62,7 +64,12 @@ def export(
     module: Annotated[
         str, typer.Option(help="Your PyTorch network: PACKAGE.MODULE:FUNCTION, which returns it.")
     ] = "",
-    onnx: Annotated[Path | None, typer.Option(help="Your ONNX file.")] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help=f"Your network's file: {_MODEL}")
+    ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option(help="An ONNX file, whatever its suffix (--model).")
+    ] = None,
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", "-c", help=_CHECKPOINT)] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The workload file to write.")
@@ -118,18 +125,11 @@ def export(
     ] = Format.table,
 ) -> None:
     """Run images through a trained network and store masks, maps and weights as a workload."""
-    if sum(map(bool, (network, module, onnx))) != 1:
-        raise UserError(
-            "give one of --network NAME, --module PACKAGE.MODULE:FUNCTION and --onnx FILE"
-        )
     given = _given(context)
+    model, checkpoint = _sources(network, module, model, onnx, checkpoint)
     if network and (idle := [option for option in given if option in _ONLY_YOURS]):
         raise UserError(
-            f"{idle[0]} is for --module and --onnx; a network of ours comes with its own"
-        )
-    if onnx and checkpoint:
-        raise UserError(
-            "--checkpoint is for --module and --network; an ONNX file comes with its own weights"
+            f"{idle[0]} is for --model and --module; a network of ours comes with its own"
         )
     if output is None and not list_:
         raise UserError("--output is missing: the workload file to write (or --list to only look)")
@@ -145,7 +145,8 @@ def export(
         request = command.Request(
             network=network,
             module=module,
-            onnx=onnx,
+            model=model,
+            suffix=".onnx" if onnx else "",
             checkpoint=checkpoint,
             images=images,
             first=first,
@@ -168,6 +169,30 @@ def export(
             f"archonsim export needs {error.name}, which is not installed: pip install"
             " 'archonsim[train]'"
         ) from error
+
+
+def _sources(
+    network: str, module: str, model: Path | None, onnx: Path | None, checkpoint: Path | None
+) -> tuple[Path | None, Path | None]:
+    """Return the model file and the checkpoint; of a network or module, a model is its weights."""
+    if model and (network or module) and model.suffix.lower() in _WEIGHTS:
+        if checkpoint:
+            raise UserError(
+                f"--checkpoint {checkpoint.name} and --model {model.name} both are weights; give"
+                " one of them"
+            )
+        model, checkpoint = None, model
+    if sum(map(bool, (network, module, model, onnx))) != 1:
+        raise UserError(
+            "give one of --model FILE, --module PACKAGE.MODULE:FUNCTION (with --model FILE.pth for"
+            " its weights) and --network NAME"
+        )
+    if checkpoint and not (network or module):
+        raise UserError(
+            f"--checkpoint is for --module and --network; {(model or onnx or Path()).name} comes"
+            " with its own weights"
+        )
+    return model or onnx, checkpoint
 
 
 def _list(request: Request, form: Format) -> None:

@@ -17,14 +17,13 @@ from archonsim.export.foreign import (
     export_source,
 )
 from archonsim.export.images import Images, Preprocessing, load_images
+from archonsim.export.model_file import model_kind
 from archonsim.export.source import (
     Relu6,
     Source,
     load_checkpoint,
     make_module,
     module_source,
-    onnx_input,
-    onnx_source,
 )
 from archonsim.network.networks import network
 from archonsim.network.workload import Workload
@@ -38,8 +37,10 @@ class Request:
 
     Attributes
     ----------
-    network, module, onnx : str, str, Path or None
-        One of them: a network of ours, a factory ``package.module:function``, an ONNX file.
+    network, module, model : str, str, Path or None
+        One of them: a network of ours, a factory ``package.module:function``, a model file.
+    suffix : str
+        What `model` is read as, instead of by its own suffix.
     checkpoint : Path or None
     images : Path or None
         None: weights alone, of a network that takes `size` (C, H, W).
@@ -51,7 +52,8 @@ class Request:
 
     network: str = ""
     module: str = ""
-    onnx: Path | None = None
+    model: Path | None = None
+    suffix: str = ""
     checkpoint: Path | None = None
     images: Path | None = None
     first: int = 0
@@ -153,8 +155,8 @@ def _load(request: Request) -> tuple[Images | None, Images | None]:
 def _noise(request: Request) -> Floats:
     """Return noise of the size that the network takes: on zeros, many operators do nothing."""
     size = request.size
-    if size is None and request.onnx is not None:
-        size = onnx_input(request.onnx)
+    if size is None and request.model is not None:
+        size = model_kind(request.model, request.suffix).size(request.model)
     if size is None and request.network:
         first = next(network(request.network).layers())
         size = (first.in_channels, first.in_h, first.in_w)
@@ -166,8 +168,9 @@ def _noise(request: Request) -> Floats:
 
 
 def _source(request: Request, image: Floats) -> Source:
-    if request.onnx is not None:
-        return onnx_source(request.onnx, image, request.relu6)
+    if request.model is not None:
+        kind = model_kind(request.model, request.suffix)
+        return kind.source(request.model, image, request.relu6)
     if request.network:
         from archonsim.zoo.network import build
 

@@ -174,7 +174,7 @@ REFUSED = {
         ["--module", "torch.nn:Identity"],
         "nothing to export: the network has no layers",
     ),
-    "two networks": (["--network", "fusionet_c10"], "give one of --network NAME"),
+    "two networks": (["--network", "fusionet_c10"], "give one of --model FILE"),
 }
 
 
@@ -220,12 +220,12 @@ def test_options_without_an_effect_on_networks_of_ours_are_refused(
         )
         == 2
     )
-    assert "--mean is for --module and --onnx" in capsys.readouterr().err
+    assert "--mean is for --model and --module" in capsys.readouterr().err
 
 
 def test_an_onnx_file_takes_no_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["export", "--onnx", "x.onnx", "--checkpoint", "x.pt", "-o", "y.h5"]) == 2
-    assert "an ONNX file comes with its own weights" in capsys.readouterr().err
+    assert "x.onnx comes with its own weights" in capsys.readouterr().err
 
 
 def test_an_export_without_blocks_says_so_and_verify_does(
@@ -248,3 +248,63 @@ def test_an_export_without_images_says_so_and_verify_does(
     assert "no masks (no images were given)" in capsys.readouterr().err
     assert run_command(["verify", "-w", str(folder / "out.h5")]) == 2
     assert "has weights, but masks of no image: export it with --images" in capsys.readouterr().err
+
+
+def test_a_model_file_with_a_module_is_its_weights(folder: Path) -> None:
+    assert export(folder, "--model", str(folder / "good.pt")) == 0
+    by_model = open_workload(folder / "out.h5")
+    assert by_model.provenance.model == f"{FACTORY} with good.pt"
+    assert export(folder, "--checkpoint", str(folder / "good.pt")) == 0
+    assert open_workload(folder / "out.h5").digest == by_model.digest
+
+
+def test_an_exported_program_equals_its_module(folder: Path) -> None:
+    module = mobilenet().eval()
+    torch.export.save(torch.export.export(module, (torch.zeros(1, 3, 16, 16),)), folder / "net.pt2")
+    images = ["--images", str(folder / "x.npy")]
+    out = folder / "out.h5"
+    assert run_command(["export", "--model", str(folder / "net.pt2"), *images, "-o", str(out)]) == 0
+    program = open_workload(out)
+    assert export(folder) == 0
+    traced = open_workload(out)
+    assert program.provenance.model == "net.pt2"
+    assert program.trace is not None
+    assert traced.trace is not None
+    assert len(list(program.blocks())) == 3
+    for block in program.blocks():
+        one, two = (trace.block(block.name, 0) for trace in (program.trace, traced.trace))
+        np.testing.assert_array_equal(one.keep1.unpack(), two.keep1.unpack())
+        np.testing.assert_array_equal(one.keep2.unpack(), two.keep2.unpack())
+    weights_alone = ["export", "--model", str(folder / "net.pt2"), "-o", str(out)]
+    assert run_command(weights_alone) == 0  # it says the size of its image
+    assert (program.macs, program.params) == (traced.macs, traced.params)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("net.pth", "a .pth file holds weights without their network; add --module"),
+        ("net.caffemodel", "not in .caffemodel"),
+        ("net", "not in a name without a suffix"),
+        ("missing.onnx", "cannot be read: No such file"),
+        ("noise.onnx", "not a whole ONNX model"),
+        ("noise.pt2", "not a program that torch.export.save wrote"),
+    ],
+)
+def test_a_foreign_model_file_is_one_clear_line(
+    folder: Path, name: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name != "missing.onnx":
+        (folder / name).write_bytes(np.random.default_rng(1).bytes(3000))
+    model = str(folder / name)
+    assert run_command(["export", "--model", model, "-o", str(folder / "out.h5")]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert model in line
+    assert reason in line
+    assert not (folder / "out.h5").exists()
+
+
+def test_two_files_of_weights_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = str(folder / "good.pt")
+    assert export(folder, "--model", weights, "--checkpoint", weights) == 2
+    assert "both are weights; give one of them" in capsys.readouterr().err
