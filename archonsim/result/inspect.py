@@ -16,7 +16,7 @@ from archonsim.network.workload import Provenance, Workload
 from archonsim.result.read import check_schema, from_tree
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import LayerTensors, Trace
-from archonsim.trace.trace_parts import block_of, layer_of, traced_blocks
+from archonsim.trace.trace_parts import block_of, input_of, layer_of, traced_blocks
 from archonsim.tracefile.sizes import stored_bytes
 
 #: Version of the JSON form.
@@ -36,6 +36,9 @@ class LayerContent:
     weights, macs : int
     nonzero : int or None
         Weights that pruning left; None without a trace.
+    input_density : float or None
+        Share of its input that is not zero, over the inspected images; None where no image was
+        inspected, or the trace has no such bits.
     """
 
     name: str
@@ -51,6 +54,7 @@ class LayerContent:
     weights: int
     macs: int
     nonzero: int | None
+    input_density: float | None = None
 
     @property
     def density(self) -> float | None:
@@ -219,7 +223,7 @@ def inspect_workload(
     file : Path, optional
         The file that it came from, for the sizes on disk.
     images : sequence of int, optional
-        Images whose masks are counted; all by default.
+        Images whose masks and non-zero inputs are counted; all by default.
     on_step : callable, optional
         Called after each block of each image.
 
@@ -239,13 +243,17 @@ def inspect_workload(
         inspected=chosen,
         macs=workload.macs,
         params=workload.params,
-        layers=tuple(_layer(layer, within.get(layer.name), trace) for layer in workload.layers()),
+        layers=tuple(
+            _layer(layer, within.get(layer.name), trace, chosen) for layer in workload.layers()
+        ),
         blocks=tuple(_block(workload, block, chosen, on_step) for block in workload.blocks()),
         bytes={} if file is None else stored_bytes(file),
     )
 
 
-def _layer(layer: Layer, block: str | None, trace: Trace | None) -> LayerContent:
+def _layer(
+    layer: Layer, block: str | None, trace: Trace | None, images: Sequence[int]
+) -> LayerContent:
     nonzero = (
         None
         if trace is None or not layer.is_compute
@@ -265,7 +273,16 @@ def _layer(layer: Layer, block: str | None, trace: Trace | None) -> LayerContent
         weights=layer.weights,
         macs=layer.macs,
         nonzero=None if nonzero is None else int(nonzero),
+        input_density=None if trace is None else _input_density(layer, trace, images),
     )
+
+
+def _input_density(layer: Layer, trace: Trace, images: Sequence[int]) -> float | None:
+    """Return the share of a layer's inputs that are not zero, over some images."""
+    if not images or not layer.is_compute or trace.activations(layer.name, images[0]) is None:
+        return None
+    found = [input_of(trace, layer, image) for image in images]
+    return sum(mask.count() for mask in found) / sum(mask.bits for mask in found)
 
 
 def _block(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import h5py
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from rich.console import Console
 
 from archonsim.cli.app import run_command
 from archonsim.errors import WorkloadError
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
+from archonsim.result.inspect import Inspection, inspect_workload
+from archonsim.show.terminal.inspect_text import render_inspection
 from archonsim.trace.algebra import branch_output, masked, preactivations
 from archonsim.trace.digest import workload_digest
 from archonsim.trace.image import image_inputs
@@ -173,3 +177,24 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (
         run_command(["synthesize", "fusionet_digits", "-o", str(path), "--activations", "2"]) == 2
     )
+
+
+def test_inspect_shows_the_density_of_each_input(dense: Made, tiny: Made) -> None:
+    work, trace = dense
+    found = inspect_workload(work, images=[0, 1])
+    for layer, content in zip(work.layers(), found.layers, strict=True):
+        if layer.is_compute:
+            both = [bits(trace.activations(layer.name, image)).mean() for image in (0, 1)]
+            assert content.input_density == pytest.approx(sum(both) / 2)
+        else:
+            assert content.input_density is None
+    assert Inspection.from_dict(found.to_dict()) == found
+    for unknown in (inspect_workload(work, images=[]), inspect_workload(tiny[0], images=[0])):
+        assert all(layer.input_density is None for layer in unknown.layers)
+    texts = []
+    for one in (found, inspect_workload(tiny[0], images=[0])):
+        console = Console(width=200, file=io.StringIO())
+        console.print(render_inspection(one))
+        texts.append(console.file.getvalue())  # type: ignore[attr-defined]
+    assert "inputs not 0" in texts[0]
+    assert "inputs not 0" not in texts[1]

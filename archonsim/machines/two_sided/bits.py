@@ -161,7 +161,7 @@ class BitSource:
         )
         return total // len(self._images)
 
-    def told(self) -> int:
+    def known_layers(self) -> int:
         """Count the layers whose input bits are known for the first image."""
         trace = self._workload.trace
         if trace is None:

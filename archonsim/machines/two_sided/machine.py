@@ -88,11 +88,11 @@ class TwoSidedMachine(ABC, Generic[S]):
             return ("no weights and activations: every product that the shapes state",)
         if not spec.skips_inputs:
             return ()
-        told, layers = source.told(), len(source.steps)
-        if told == layers:
+        known, layers = source.known_layers(), len(source.steps)
+        if known == layers:
             return (f"zero activations as traced in all {layers} layers",)
         return (
-            f"zero activations known in {told} of {layers} layers; inputs of the others count as"
+            f"zero activations known in {known} of {layers} layers; inputs of the others count as"
             " not zero (the file has no activation bits of them)",
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -61,10 +61,13 @@ def _table(title: str, words: Iterable[str], numbers: Iterable[str]) -> Table:
     return new_table(tuple(words), tuple(numbers), title=title, bold_title=True, ruled=False)
 
 
-def _layers(layers: Iterable[LayerContent]) -> Table:
-    names = ("input", "output", "kernel", "stride", "groups", "MACs", "weights", "density")
+def _layers(layers: Sequence[LayerContent]) -> Table:
+    names = ["input", "output", "kernel", "stride", "groups", "MACs", "weights", "density"]
+    counted = any(one.input_density is not None for one in layers)
     table = _table(
-        "Layers (maps as channels x height x width)", ("layer", "kind", "role", "activation"), names
+        "Layers (maps as channels x height x width)",
+        ("layer", "kind", "role", "activation"),
+        names + ["inputs not 0"] * counted,
     )
     for one in layers:
         table.add_row(
@@ -80,6 +83,7 @@ def _layers(layers: Iterable[LayerContent]) -> Table:
             number(one.macs),
             number(one.weights),
             _percent(one.density),
+            *[_percent(one.input_density)] * counted,
         )
     return table
 
