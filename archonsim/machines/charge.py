@@ -70,6 +70,7 @@ def area_part(
     *,
     words: int | None = None,
     instances: int = 1,
+    copies: int = 1,
     in_pe: bool = False,
 ) -> AreaPart:
     """Return a component's area as a technology has it, for `Resources.parts`.
@@ -81,6 +82,8 @@ def area_part(
     words : int or None
         16-bit words of one instance of a memory.
     instances : int
+    copies : int
+        Components that stand together and count as one instance.
     in_pe : bool
         Whether every PE has one.
 
@@ -89,5 +92,5 @@ def area_part(
     SpecError
         The technology lacks the area.
     """
-    area = technology.area(component).at(words)
+    area = copies * technology.area(component).at(words)
     return AreaPart(component=component, area_um2=area, instances=instances, in_pe=in_pe)

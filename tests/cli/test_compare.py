@@ -75,6 +75,17 @@ def test_budgets_agree_within_one_pe(budget: str, capsys: pytest.CaptureFixture[
     assert not any("numbers of PEs" in line for line in tree["warnings"])
 
 
+def test_machines_that_skip_both_zeros_fit_an_area(capsys: pytest.CaptureFixture[str]) -> None:
+    """With as much memory for maps as ARCHON has, whose area they then share."""
+    names = ("archon", "eyerissv2", "scnn", "sparten")
+    less = [f"--set={name}.glb.words=49152" for name in names[1:]]
+    common = ("-w", "fusionet_digits", "-a", ",".join(names), "--fidelity", "ideal")
+    archon, *others = compare(capsys, *common, *less, "--budget", "area")["rows"]
+    whole = archon["area_mm2"] + archon["extra_area_mm2"]
+    for row, um2 in zip(others, (5_184.12, 139_201.24, 17_843.23), strict=True):
+        assert abs(whole - row["area_mm2"]) < 2 * um2 / 1e6  # sides of at most 1 to 2
+
+
 def test_an_array_that_is_as_large_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """9 x 8 PEs were turned to 8 x 9: dense took 26 737 cycles for 24 517 on the digits."""
     common = ("-w", "fusionet_digits", "-a", "sparse,dense", "--fidelity", "ideal")

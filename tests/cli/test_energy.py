@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from archonsim.cli.app import run_command
+from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.networks import network
+from archonsim.result.wording import number
 from archonsim.trace.synthetic import synthesize
 from archonsim.tracefile.writer import write_workload
+from tests.laws.test_energy import SHIPPED
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +161,64 @@ def test_area_by_component(capsys: pytest.CaptureFixture[str]) -> None:
     ):
         assert run_command([*arguments, "--area"]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "pes", "pe_um2", "total_um2"),
+    [
+        # 16 multipliers and address adders, 32 banks that choose one of 16 products of 32 bits,
+        # 250 words of weights, twice 32 x 32 sums; beside the memory of maps.
+        (
+            "scnn",
+            64,
+            16 * (1239.5 + 111.875) + 32 * 15 * 2 * 50.4 + 3474.22 * 250 / 224 + 64 * 1020.59,
+            64 * 139_201.24 + 1_030_209 * 655_360 / 55_296,
+        ),
+        # A join: two prefix sums of 128 x 7 bits, and as many gates.
+        (
+            "sparten",
+            1024,
+            332.25
+            + 414.68 * 64 / 16
+            + 3474.22 * 128 / 224
+            + 1020.59
+            + 2 * 128 * 7 * 111.875 / 20
+            + 128 * 7 * 50.4 / 16,
+            1024 * 17_843.23 + 1_030_209 * 524_288 / 55_296,
+        ),
+        # Two multipliers a PE.
+        (
+            "eyerissv2",
+            192,
+            485.1975 + 3013.83 + 1020.59 + 2 * 332.25,
+            192 * 5_184.1175 + 1_030_209 * 98_304 / 55_296,
+        ),
+    ],
+)
+def test_areas_are_sums_of_unit_areas(
+    name: str, pes: int, pe_um2: float, total_um2: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = run_json(capsys, "archs", name, "--area")
+    assert tree["pe_um2"] == pytest.approx(pe_um2, abs=0.1)
+    assert tree["total_um2"] == pytest.approx(total_um2, rel=1e-6)
+    assert {one["instances"] for one in tree["components"] if one["where"] == "PE"} == {pes}
+    assert run_command(["archs", name, "--area"]) == 0
+    assert re.search(rf"PE +{number(pes)} ", capsys.readouterr().out)
+
+
+def test_areas_of_edge_fed_arrays_need_their_parts(tmp_path: Path) -> None:
+    own = "".join(
+        f"[areas.{name}]\num2 = {um2}\nwords = {words}\n"
+        for name, um2, words in (
+            ("ifmap_sram", 100.0, 1000),
+            ("filter_sram", 200.0, 1000),
+            ("ofmap_sram", 300.0, 1000),
+            ("pe_registers", 6.0, 3),
+            ("mac", 50.0, 1),
+        )
+    )
+    path = tmp_path / "own.toml"
+    path.write_text(SHIPPED + own)
+    found = machine("systolic")
+    resources = found.resources(machine_spec(found, None, [f"technology={path}"]))
+    assert resources.area_um2 == pytest.approx(32.768 * 600 + 4096 * 56.0)

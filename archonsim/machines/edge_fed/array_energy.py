@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-from archonsim.machines.charge import charge
+from archonsim.machines.charge import area_part, charge
 from archonsim.machines.phases import PhaseResult
 from archonsim.spec.parts import SramSpec
+from archonsim.spec.resources import AreaPart
 from archonsim.spec.technology import load_technology
 
 #: Parts that no published table has: a technology with any of them must have all.
@@ -50,3 +51,24 @@ def with_energy(result: PhaseResult, spec: EdgeBuffered) -> PhaseResult:
         return result
     sizes = {name: getattr(spec, name).words for name in OWN_PARTS[:3]}
     return replace(result, energy=charge(stats.actions, technology, sizes))
+
+
+def own_areas(spec: EdgeBuffered, pes: int) -> tuple[AreaPart, ...]:
+    """List areas of the array's parts if the technology has any of its own: none are published.
+
+    A PE is a multiplier and a register for each word that it hands on.
+
+    Raises
+    ------
+    SpecError
+        The technology has some of them only.
+    """
+    technology = load_technology(spec.technology)
+    if not any(name in technology.areas for name in OWN_PARTS):
+        return ()
+    srams = [area_part(technology, name, words=getattr(spec, name).words) for name in OWN_PARTS[:3]]
+    return (
+        *srams,
+        area_part(technology, "mac", instances=pes, in_pe=True),
+        area_part(technology, "pe_registers", words=REGISTERS, instances=pes, in_pe=True),
+    )

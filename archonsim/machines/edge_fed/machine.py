@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from archonsim.dataflow.operands import BufferSizes, buffer_accesses, group_demand
 from archonsim.dataflow.systolic import Folds, Gemm
 from archonsim.engine.contract import Phase
-from archonsim.machines.edge_fed.array_energy import EdgeBuffered, with_energy
+from archonsim.machines.edge_fed.array_energy import EdgeBuffered, own_areas, with_energy
 from archonsim.machines.edge_fed.array_phase import array_phase
 from archonsim.machines.layerwise import LayerwiseSimulation, ideal_results, layer_steps
 from archonsim.machines.phases import PhaseResult
@@ -123,10 +123,12 @@ class EdgeFedMachine(ABC, Generic[S]):
         )
 
     def resources(self, spec: S) -> Resources:
-        """PEs and buffers; no area is published."""
+        """PEs and buffers; area only if the technology has the array's own parts."""
         sizes = buffer_sizes(spec)
         words = sizes.ifmap + sizes.filter + sizes.ofmap
-        return Resources(pes=spec.pe.count, buffer_words=words)
+        return Resources(
+            pes=spec.pe.count, buffer_words=words, parts=own_areas(spec, spec.pe.count)
+        )
 
     def steps(self, workload: Workload) -> int:
         """Layers that one image runs."""

@@ -105,6 +105,6 @@ class EyerissV2Machine(TwoSidedMachine[EyerissV2Spec]):
         pes = spec.pe.count
         parts = [area_part(technology, "glb", words=spec.glb.words)]
         parts += [area_part(technology, pad, instances=pes, in_pe=True) for pad in _PADS]
-        macs = pes * spec.pe.products_per_cycle
-        parts.append(area_part(technology, "mac", instances=macs))
-        return Resources(pes=macs, buffer_words=spec.glb.words, parts=tuple(parts))
+        lanes = spec.pe.products_per_cycle
+        parts.append(area_part(technology, "mac", instances=pes, copies=lanes, in_pe=True))
+        return Resources(pes=spec.multipliers, buffer_words=spec.glb.words, parts=tuple(parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import ceil, log2
 
 import numpy as np
 
@@ -13,6 +14,11 @@ from archonsim.machines.two_sided.work import LayerWork
 from archonsim.network.layer import Layer
 from archonsim.pe.cartesian_kernel import NO_BANKS, CartesianPlan, CartesianRun, cartesian_run
 from archonsim.spec.parts import WORD_BITS
+
+#: 16-bit slices of what the crossbar routes: a sum and its address (own decision).
+CROSSBAR_SLICES = 2
+#: Accumulators of a bank count twice: one set is read out while the other adds (own decision).
+ACCUMULATOR_SETS = 2
 
 
 def _outputs(pixels: int, kernel: int, stride: int) -> int:
@@ -97,6 +103,7 @@ class ScnnLayer:
         sweeps = len(passes) // -(-layer.out_channels // plan.together)
         outputs = layer.out_channels * layer.out_h * layer.out_w
         input_words = spec.words(held, read.alive.size, packed=spec.skips_inputs)
+        output_words = spec.words(read.nonzero_outputs, outputs, packed=spec.skips_inputs)
         # Inputs have half of the memory; those that find no room come again for every round.
         if input_words > spec.glb.words // 2:
             input_words *= -(-plan.filters // plan.together)
@@ -105,29 +112,47 @@ class ScnnLayer:
             macs=run.useful,
             weight_words=sweeps * spec.words(weights, layer.weights, packed=spec.skips_weights),
             input_words=input_words,
-            output_words=spec.words(read.nonzero_outputs, outputs, packed=spec.skips_inputs),
+            output_words=output_words,
             bounds={
                 "fragments": -(-steps // spec.pe.count),
                 "mapping": -(-steps // (rows * cols)),
                 "imbalance": int(run.steps.max(axis=0).sum()),
                 "contention": int(passes.sum()),
             },
-            actions=self._actions(run),
+            actions=self._actions(run, sweeps * weights * rows * cols, output_words),
             activity=Counter({"accumulator.discarded": run.products - run.useful}),
         )
 
-    def _actions(self, run: CartesianRun) -> Counter[tuple[str, str, str]]:
-        """Count what energy is charged for, in 16-bit words; all products are multiplied."""
-        bits = self._spec.value_bits
+    def _actions(
+        self, run: CartesianRun, weights: int, output_words: int
+    ) -> Counter[tuple[str, str, str]]:
+        """Count what energy is charged for, in 16-bit words; all products are multiplied.
 
-        def words(values: int) -> int:
-            return -(-values * bits // WORD_BITS)
+        Parameters
+        ----------
+        run : CartesianRun
+        weights : int
+            Weights that the PEs get, each in its own buffer.
+        output_words : int
+            What is written to the map memory, packed.
+        """
+        spec, layer = self._spec, self._layer
+        bits, index = spec.value_bits, spec.index_bits
 
+        def words(values: int, skips: bool) -> int:
+            return -(-values * (bits + index * skips) // WORD_BITS)
+
+        drained = layer.out_channels * layer.out_h * layer.out_w
+        levels = ceil(log2(spec.pe.products))
         actions = {
             ("mac", "multiply", "compute"): run.products,
-            ("weight_spad", "read", "weight"): words(run.weight_reads),
-            ("glb", "read", "input"): words(run.input_reads),
-            ("psum_spad", "read", "psum"): run.useful,
+            ("adders", "add", "compute"): run.products,
+            ("crossbar", "pass", "psum"): run.useful * levels * CROSSBAR_SLICES,
+            ("weight_spad", "read", "weight"): words(run.weight_reads, spec.skips_weights),
+            ("weight_spad", "write", "weight"): words(weights, spec.skips_weights),
+            ("glb", "read", "input"): words(run.input_reads, spec.skips_inputs),
+            ("glb", "write", "output"): output_words,
+            ("psum_spad", "read", "psum"): run.useful + drained,
             ("psum_spad", "write", "psum"): run.useful,
         }
         return Counter({key: times for key, times in actions.items() if times})

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from importlib import resources
 
-from archonsim.machines.scnn.layer import ScnnLayer
+from archonsim.machines.charge import area_part
+from archonsim.machines.scnn.layer import ACCUMULATOR_SETS, CROSSBAR_SLICES, ScnnLayer
 from archonsim.machines.scnn.spec import ScnnSpec
 from archonsim.machines.two_sided.bits import Nonzero
 from archonsim.machines.two_sided.machine import TwoSidedMachine
 from archonsim.network.layer import Layer
 from archonsim.spec.resources import Resources
+from archonsim.spec.technology import load_technology
+from archonsim.vocabulary.components import Component
 from archonsim.vocabulary.owners import Owner
 from archonsim.vocabulary.vocabulary import Vocabulary
 
@@ -33,7 +36,7 @@ class ScnnMachine(TwoSidedMachine[ScnnSpec]):
     )
     excludes = (
         *TwoSidedMachine.excludes,
-        "exchange of halos between PEs; energy of the crossbar and of coordinates",
+        "exchange of halos between PEs, and its energy; wires",
     )
     vocabulary = Vocabulary(
         title="SCNN",
@@ -63,6 +66,15 @@ class ScnnMachine(TwoSidedMachine[ScnnSpec]):
                 ),
             ),
         ),
+        components=(
+            Component(
+                name="crossbar",
+                title="crossbar",
+                actions=("pass",),
+                order=125,
+                meaning="two-way multiplexers between multipliers and banks",
+            ),
+        ),
     )
 
     def model(self, layer: Layer, nonzero: Nonzero, spec: ScnnSpec) -> ScnnLayer:
@@ -78,5 +90,27 @@ class ScnnMachine(TwoSidedMachine[ScnnSpec]):
         }
 
     def resources(self, spec: ScnnSpec) -> Resources:
-        """Multipliers and buffers; no area is published for the tables' technology."""
-        return Resources(pes=spec.multipliers, buffer_words=spec.glb.words)
+        """Multipliers, buffers, and area; a PE's share of the map memory counts as shared."""
+        technology = load_technology(spec.technology)
+        pe, accumulator = spec.pe, spec.accumulator
+        copies = {
+            "mac": pe.products,
+            "adders": pe.products,
+            # A bank chooses one of all products.
+            "crossbar": accumulator.banks * (pe.products - 1) * CROSSBAR_SLICES,
+        }
+        parts = [area_part(technology, "glb", words=spec.glb.words)]
+        parts += [
+            area_part(technology, name, instances=pe.count, copies=each, in_pe=True)
+            for name, each in copies.items()
+        ]
+        for name, words, each in (
+            ("weight_spad", pe.weight_words, 1),
+            ("psum_spad", accumulator.entries, accumulator.banks * ACCUMULATOR_SETS),
+        ):
+            parts.append(
+                area_part(
+                    technology, name, words=words, instances=pe.count, copies=each, in_pe=True
+                )
+            )
+        return Resources(pes=spec.multipliers, buffer_words=spec.glb.words, parts=tuple(parts))

@@ -36,6 +36,11 @@ class CartesianPe:
         """Number of PEs."""
         return self.rows * self.cols
 
+    @property
+    def products(self) -> int:
+        """Multipliers of a PE."""
+        return self.inputs * self.weights
+
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class AccumulatorSpec:
@@ -81,7 +86,7 @@ class ScnnSpec(TwoSidedSpec):
     @property
     def multipliers(self) -> int:
         """Multipliers of the array."""
-        return self.pe.count * self.pe.inputs * self.pe.weights
+        return self.pe.count * self.pe.products
 
     def packed_bits(self, nonzero: int, values: int) -> int:
         """Bits of values with the zeros before each."""

@@ -64,6 +64,7 @@ class SpartenLayer:
 
     def __init__(self, layer: Layer, nonzero: Nonzero, spec: SpartenSpec) -> None:
         self._layer, self._nonzero, self._spec = layer, nonzero, spec
+        self._weights = int(np.count_nonzero(nonzero))
         counts = nonzero.reshape(layer.out_channels, -1).sum(axis=1, dtype=np.int64)
         self._rounds = deal(layer, counts, spec)
         self._plan = JoinPlan(
@@ -98,28 +99,47 @@ class SpartenLayer:
         used = min(items, spec.pe.rows)
         units = sum(1 + one[-1][1] for one in self._rounds)
         held, inputs = int(read.alive.sum(dtype=np.int64)), read.alive.size
-        weights = int(np.count_nonzero(self._nonzero))
         outputs = layer.out_channels * layer.out_h * layer.out_w
         input_words = spec.words(held, inputs, packed=spec.skips_inputs)
+        output_words = spec.words(read.nonzero_outputs, outputs, packed=spec.skips_inputs)
+        weight_words = spec.words(self._weights, layer.weights, packed=spec.skips_weights)
         # Inputs that find no room in the GLB come again for every round of their group.
         if input_words > spec.glb.words:
             input_words *= -(-len(self._rounds) // layer.groups)
         return LayerWork(
             passes=np.diff(ends),
             macs=run.products,
-            weight_words=spec.words(weights, layer.weights, packed=spec.skips_weights),
+            weight_words=weight_words,
             input_words=input_words,
-            output_words=spec.words(read.nonzero_outputs, outputs, packed=spec.skips_inputs),
+            output_words=output_words,
             bounds={
                 "mapping": -(-run.products * len(self._rounds) // (used * units)),
                 "imbalance": cycles,
             },
-            actions=self._actions(run, padded),
+            actions=self._actions(run, padded)
+            + Counter(
+                {("glb", "write", "output"): output_words, ("glb", "write", "weight"): weight_words}
+            ),
         )
+
+    def _loads(self) -> int:
+        """Times that a cluster takes the weights of a round.
+
+        Once where a filter is one chunk, which stays. Else a chunk stays for as many positions as a
+        unit has sums, and comes again for the next ones.
+        """
+        layer, pe = self._layer, self._spec.pe
+        width = layer.kernel_w * layer.in_channels // layer.groups
+        if layer.kind == "depthwise" or layer.kernel_h * -(-width // pe.chunk) == 1:
+            return 1
+        filters = max(len(one) - one[-1][1] for one in self._rounds)
+        positions = -(-layer.out_h * layer.out_w // pe.rows)
+        return -(-positions // max(1, pe.psum_words // filters))
 
     def _actions(self, run: JoinRun, padded: NDArray[np.uint8]) -> Counter[tuple[str, str, str]]:
         """Count what energy is charged for, in 16-bit words: operands of products, and chunks."""
-        layer, bits = self._layer, self._spec.value_bits
+        layer, spec = self._layer, self._spec
+        bits, positions = spec.value_bits, layer.out_h * layer.out_w
 
         def words(values: int, each: int = bits) -> int:
             return -(-values * each // WORD_BITS)
@@ -127,15 +147,24 @@ class SpartenLayer:
         # A cluster takes the window of a position once a round: its values, and its bit mask.
         share = padded.sum(dtype=np.int64) / max(1, padded.size)
         window = layer.kernel_h * layer.kernel_w * layer.in_channels // layer.groups
-        if layer.kind == "depthwise":
-            window *= min(self._spec.pe.cols, layer.out_channels)
-        taken = window * layer.out_h * layer.out_w * len(self._rounds)
+        units = 1 + max(one[-1][1] for one in self._rounds)
+        if layer.kind == "depthwise":  # each unit has a window of its own
+            window, units = window * units, 1
+        taken = window * positions * len(self._rounds)
+        chunks = words(round(taken * float(share))) + words(taken, 1)
+        loads = self._loads() * min(spec.pe.rows, positions)
+        filters = loads * spec.words(self._weights, layer.weights, packed=spec.skips_weights)
         actions = {
+            ("prefix_sums", "find", "compute"): run.products,
+            ("encoder", "find", "compute"): run.products,
             ("mac", "multiply", "compute"): run.products,
             ("ifmap_spad", "read", "input"): words(run.products),
             ("weight_spad", "read", "weight"): words(run.products),
             ("psum_spad", "read", "psum"): run.products,
             ("psum_spad", "write", "psum"): run.products,
-            ("glb", "read", "input"): words(round(taken * float(share))) + words(taken, 1),
+            ("ifmap_spad", "write", "input"): units * chunks,
+            ("weight_spad", "write", "weight"): filters,
+            ("glb", "read", "input"): chunks,
+            ("glb", "read", "weight"): filters,
         }
         return Counter({key: times for key, times in actions.items() if times})

@@ -53,7 +53,9 @@ def render_area(resources: Resources) -> RenderableType:
     published = [part for part in resources.parts if not part.estimate]
     section([part for part in published if not part.in_pe])
     section([part for part in published if part.in_pe])
-    add("PE", resources.pes, resources.pe_area_um2)
+    # `pes` counts multipliers, of which a PE may have several.
+    pes = next((part.instances for part in published if part.in_pe), resources.pes)
+    add("PE", pes, resources.pe_area_um2)
     add("total", 1, total, "bold")
     if resources.extra_area_um2:
         add("with what stands apart", 1, total + resources.extra_area_um2)
