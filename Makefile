@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: demo test check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme docs tables digits clean
+.PHONY: networks demo test check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme docs tables digits clean
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -54,6 +54,12 @@ wheel:
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_run.py
 	$(BIN)/python benchmarks/bench_sweep.py
+
+# MACs and parameters of 50 networks of torchvision and timm against two other counts (minutes). torchvision must be built
+# for the torch that is installed: set TORCH='torch==... torchvision==...' where pip picks another.
+networks: $(STAMP)-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[networks]'
+	ARCHONSIM_ALL_NETWORKS=1 $(BIN)/python -m pytest $(PARALLEL) tests/export/test_public_networks.py
 
 # The studies' tables and figures in benchmarks/results (minutes).
 studies: $(STAMP)

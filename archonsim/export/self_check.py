@@ -188,6 +188,8 @@ def weighted_deviations(
         yield Deviation(layer.name, f"{layer.kind} layer", _error(y, pre), scale, TOLERANCE)
     if layer.activation != "none" or pre is None:
         y = recompute.activated(y, layer.activation)
+        # A sigmoid makes 0.5 of the smallest sums, and 0.5 has a rounding of its own.
+        scale = max(scale, float(np.abs(post).max(initial=0.0)))
         yield Deviation(layer.name, f"{layer.kind} layer", _error(y, post), scale, TOLERANCE)
 
 

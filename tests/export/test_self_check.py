@@ -195,3 +195,12 @@ def test_activations_are_recomputed_as_pytorch_computes_them(name: str) -> None:
 def test_an_error_that_is_no_number_does_not_pass() -> None:
     assert not self_check.Deviation("x", "conv layer", math.nan, 1.0, 1.0).passed
     assert not self_check.Deviation("x", "conv layer", math.inf, 1.0, 1.0).passed
+
+
+def test_the_rounding_of_a_large_value_of_a_small_sum_is_allowed() -> None:
+    """As of a squeeze and excitation with random weights: sigmoids of about 0.5."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sigmoid()).eval()
+    with torch.no_grad():
+        module[0].weight.mul_(1e-7)
+        module[0].bias.mul_(1e-7)
+    assert export_module(module, pictures()).provenance.note.find("NOT CHECKED") < 0
