@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: networks demo test check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme docs tables digits clean
+.PHONY: networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme docs tables digits clean
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -20,6 +20,10 @@ demo: $(STAMP)
 
 test: $(STAMP)-test
 	$(BIN)/python -m pytest $(PARALLEL)
+
+# The whole suite: every case of the tests of which `make test` tries a sample, and those that take minutes (an hour).
+test-full: $(STAMP)-test
+	ARCHONSIM_FULL_TESTS=1 $(BIN)/python -m pytest $(PARALLEL)
 
 # The one check command, which CI runs, too: lint, format, contracts, types; all tests with coverage; kernels with their
 # bounds checked; the wheel in an environment of its own.
@@ -39,7 +43,7 @@ coverage: $(STAMP)-test
 	rm -rf build/coverage
 	mkdir -p build/coverage
 	ARCHONSIM_FEWER_EXAMPLES=4 $(BIN)/coverage run -m pytest $(PARALLEL)
-	NUMBA_DISABLE_JIT=1 ARCHONSIM_FEWER_EXAMPLES=10 $(BIN)/coverage run -m pytest $(PARALLEL) tests/pairs
+	NUMBA_DISABLE_JIT=1 ARCHONSIM_FEWER_EXAMPLES=10 $(BIN)/coverage run -m pytest $(PARALLEL) tests/pairs tests/zoo/test_fused.py
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -21,16 +22,46 @@ settings.load_profile("ci" if os.environ.get("CI") else "explore")
 # work there, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: Set (``make test-full``): tests marked ``full`` run, too, and all cases of those marked
+#: ``sampled``.
+FULL = "ARCHONSIM_FULL_TESTS"
+
 #: Folders and files whose tests one process runs, one after the other, and which start first: their
 #: first tests compile the same kernels for a minute or longer, and so would each process.
 TOGETHER = ("tests/zoo/", "tests/pairs/test_accumulate", "tests/sweeps/")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests together on one process (``--dist loadgroup``).
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only the full suite tries; keep a file's tests together on one process."""
+    # Whoever names a test wants it.
+    if not os.environ.get(FULL) and not any("::" in one for one in config.args):
+        _sample(config, items)
+    _group(items)
 
-    Its fixtures are made once then.
-    """
+
+def _sample(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect tests marked ``full`` or ``compiles``; of ``sampled(n)``, all but each n-th case."""
+    compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
+    seen: Counter[str] = Counter()
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        mark = item.get_closest_marker("sampled")
+        name = item.nodeid.split("[")[0]
+        wanted = mark is None or seen[name] % mark.args[0] == 0
+        seen[name] += 1
+        if item.get_closest_marker("full"):
+            wanted = False
+        if item.get_closest_marker("compiles"):
+            wanted = not compiled
+        (kept if wanted else left).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
+
+def _group(items: list[pytest.Item]) -> None:
+    """Give a file's tests one process (``--dist loadgroup``): its fixtures are made once then."""
 
     def group(item: pytest.Item) -> str:
         file = item.nodeid.split("::")[0]

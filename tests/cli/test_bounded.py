@@ -213,6 +213,7 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
 def test_small_inputs_take_little(make: Callable[[Path], Made], tmp_path: Path) -> None:
     arguments, said = make(tmp_path)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TOP = Path(__file__).parents[2]
 
 
@@ -30,6 +32,7 @@ def test_a_run_that_compiles_says_so_and_no_other(tmp_path: Path) -> None:
     assert "compiling kernels" in said(tmp_path, f"run -a archon {digits}")
 
 
+@pytest.mark.full
 def test_two_processes_compile_at_once_and_warm_leaves_nothing_to_do(tmp_path: Path) -> None:
     """What both compile is stored twice, never half; the one cache serves whoever comes later."""
     line = [sys.executable, "-m", "archonsim", "run", "-a", "archon", "-f", "csv"]

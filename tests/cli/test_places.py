@@ -83,6 +83,7 @@ def test_a_folder_that_somebody_else_could_write_is_not_taken(locked: Path, tmp_
     assert f"{place}/" not in ran.stderr
 
 
+@pytest.mark.full
 def test_matplotlib_does_not_complain_of_a_home_without_a_config(
     locked: Path, tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_the_page_s_example_is_a_figure(tmp_path: Path) -> None:
     assert "did you mean 'dram'" in done.stderr
 
 
+@pytest.mark.full
 def test_a_plug_in_that_does_not_load_spoils_no_other(tmp_path: Path) -> None:
     points = "[archonsim.figures]\nbroken = broken_figure:FIGURE\nother = broken_figure:os\n"
     environment = _install(tmp_path, "broken_figure", "import os\n", points)

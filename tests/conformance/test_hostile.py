@@ -151,6 +151,7 @@ def hostile(folder: Path, old: str, new: str) -> None:
     write_plugin(folder, files, {"hostile": "toy_gather:MACHINE"})
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("old", "new", "message", "command"), REFUSED)
 def test_is_refused_in_one_line(
     old: str,

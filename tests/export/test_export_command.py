@@ -178,6 +178,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_exported_is_one_line_and_no_file(
     case: str, folder: Path, capsys: pytest.CaptureFixture[str]

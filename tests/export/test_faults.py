@@ -101,6 +101,7 @@ CONSTANTS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("operator", [torch.add, torch.mul, torch.sub, torch.div])
 @pytest.mark.parametrize("case", CONSTANTS)
 def test_a_constant_folds_by_channel_only_where_it_meets_one(
@@ -162,6 +163,7 @@ BETWEEN: dict[str, tuple[Between, bool]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", BETWEEN)
 def test_what_changes_values_between_two_layers_is_seen(case: str, tmp_path: Path) -> None:
     between, fuses = BETWEEN[case]

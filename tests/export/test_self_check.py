@@ -47,6 +47,7 @@ HOOKED = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("place", HOOKED)
 def test_a_layer_that_computes_something_else_is_named(place: str) -> None:
     module = ready(MobileNetV2())

@@ -91,12 +91,14 @@ def top(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_output(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run_command(COMMANDS[name].split()) == 0
     check(name, capfd.readouterr().out.encode())
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", TRACED)
 def test_timeline(name: str, tmp_path: Path) -> None:
     arch, file = TRACED[name]

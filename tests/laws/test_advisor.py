@@ -118,7 +118,9 @@ def test_advice_is_what_runs_say(
     )
 
 
-@pytest.mark.parametrize("name", ["fusionet_digits.h5", "fusionet_c10.h5"])
+@pytest.mark.parametrize(
+    "name", ["fusionet_digits.h5", pytest.param("fusionet_c10.h5", marks=pytest.mark.full)]
+)
 def test_shipped_workloads(name: str) -> None:
     work = find_workload(str(WORKLOADS / name))
     advice = advise(work, MACHINE, machine_spec(MACHINE))

@@ -301,6 +301,7 @@ def test_every_key_is_changed_below() -> None:
     assert sorted({*ELSEWHERE, *CHANGES}) == sorted(known_keys(ArchonSpec))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("key", CHANGES)
 def test_every_key_has_an_effect(key: str) -> None:
     """A flag without an effect is worse than no flag."""

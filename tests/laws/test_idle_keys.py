@@ -127,6 +127,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("arch", "key", "governor", "value"), PAIRS, ids=["-".join(map(str, pair)) for pair in PAIRS]
 )

@@ -84,6 +84,7 @@ def _without_energy(layer: LayerReport) -> LayerReport:
     return dataclasses.replace(layer, energy=None, energy_pj=None, actions={})
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("name", "key"), KEYS)
 def test_every_key_has_an_effect(name: str, key: str) -> None:
     """A flag without an effect is worse than no flag."""

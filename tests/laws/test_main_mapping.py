@@ -9,15 +9,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from archonsim.machines.archon.main_cache import choose, group_beats
+from archonsim.machines.archon.main_cache import choose
 from archonsim.machines.archon.main_mapping import (
-    OPERANDS,
     GroupPlaces,
     MainMapping,
-    Nest,
-    tile_changes,
 )
-from archonsim.machines.archon.main_search import MainSearch, TilePixels, fetch_words
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.phases import PhaseResult
 from archonsim.network.block import Block
@@ -74,38 +70,6 @@ def test_every_group_is_streamed_once_in_the_order_of_the_loops(
     inner = [np.where(nest.loops[name] == NONE, 10**6, nest.loops[name]) for name in mapping.order]
     keys = list(zip(*(column.tolist() for column in inner), strict=True))
     assert keys == sorted(keys)
-
-
-@SETTINGS
-@given(block=BLOCKS, mapping=NESTS, seed=st.integers(0, 99))
-def test_costs_count_the_fetches_of_a_walk_through_the_groups(
-    block: Block, mapping: MainMapping, seed: int
-) -> None:
-    """The kernel walks a table of beats; here the sorted groups are walked, tile by tile."""
-    block, fused = fused_of(workload_of(block, seed=seed))
-    places, spec = GroupPlaces(block, fused), archon()
-    beats, pixels = group_beats(fused, spec), TilePixels(64, 100)
-    assume(beats.sum())
-    search = MainSearch(places, beats, spec, pixels)
-    nest, words = places.nest(mapping), 0
-    for operand in OPERANDS:
-        steps = tile_changes(nest.loops, places.extents, mapping, operand)
-        each = fetch_words(places.extents, mapping, operand, pixels, links=False)
-        count = len(steps)
-        if operand == "keep1" and places.extents.late:
-            last = nest.loops["g"][steps] == places.extents.groups
-            count += (places.extents.groups - 1) * int(last.sum())
-        if operand == "psum":
-            count -= len(_sums(nest, mapping, steps))
-        words += count * each
-    cost = search.cost(mapping)
-    assert cost.words == words
-    assert cost.cycles >= beats.sum()
-
-
-def _sums(nest: Nest, mapping: MainMapping, steps: np.ndarray) -> set[tuple[int, ...]]:
-    outer = [name for name in ("g", "o") if not mapping.spans("psum", name)]
-    return {tuple(int(nest.loops[name][step]) for name in outer) for step in steps}  # type: ignore[index]
 
 
 @SETTINGS

@@ -63,6 +63,7 @@ BETTER = [
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("better", "worse"), BETTER, ids=lambda pair: " ".join(pair))
 @pytest.mark.parametrize("name", MACHINES)
 def test_better_memory_never_costs_cycles(
@@ -100,6 +101,7 @@ def device_file(path: Path, device: DramDevice, **changes: Any) -> str:
     return str(path)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("preset", ["lpddr4-3200", "ddr4-2400", "hbm2"])
 def test_twice_the_dram_banks_or_a_wider_bus_never_cost_cycles(

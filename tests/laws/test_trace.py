@@ -242,6 +242,7 @@ def test_the_stream_buffer_is_never_fuller_than_it_is_and_ends_empty(chunks: int
     assert level.at == sorted(level.at)
 
 
+@pytest.mark.sampled(3)
 @each_case
 def test_watching_changes_nothing(name: str, overrides: tuple[str, ...]) -> None:
     found = machine(name)

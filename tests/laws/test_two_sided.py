@@ -141,6 +141,7 @@ def test_ones_everywhere_are_a_dense_layer(name: str, work: Workload) -> None:
     assert run(name, ones).total_macs == dense.total_macs
 
 
+@pytest.mark.sampled(3)
 @SETTINGS
 @given(work=works(), seed=st.integers(0, 99))
 @pytest.mark.parametrize("name", MACHINES)

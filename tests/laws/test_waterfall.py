@@ -58,6 +58,7 @@ def check(fall: Waterfall, cycles: list[Number]) -> None:
     assert fall.network.cycles == sum(cycles)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("masks", ["trace", "all", "random:0"])
 @pytest.mark.parametrize("name", MACHINES)
 def test_steps_end_at_the_cycles_of_the_run(name: str, masks: str) -> None:

@@ -63,6 +63,7 @@ class Checker(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", PAGES)
 def test_a_page_refers_to_nothing_outside_itself(kind: str) -> None:
     text = render(PAGES[kind]())

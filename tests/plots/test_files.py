@@ -83,6 +83,7 @@ KINDS: dict[str, list[str]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", ["column", "slide"])
 def test_every_kind_is_three_files_with_the_same_bytes_each_time(
@@ -232,6 +233,7 @@ REFUSED: list[tuple[list[str], str]] = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("arguments", "needed"), REFUSED, ids=lambda one: " ".join(one) if isinstance(one, list) else ""
 )

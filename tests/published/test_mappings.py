@@ -80,6 +80,7 @@ def test_shipped_mappings_are_exact(shape: str) -> None:
         )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("shape", shipped())
 def test_mapper_is_never_worse_than_the_authors(shape: str) -> None:
     problem, hierarchy = problem_of(shape), dense().hierarchy()

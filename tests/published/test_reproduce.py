@@ -282,6 +282,7 @@ def test_date21() -> None:
     )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("cell", "cycles"),
     [
@@ -341,6 +342,7 @@ def test_an_altered_layer_of_date21_is_found(
     ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("paper", "first"), [("ics21", "headline"), ("date21", "the printed table")]
 )

@@ -58,6 +58,7 @@ def _other(tile: TileTrace) -> TileTrace:
     return dataclasses.replace(tile, psums=psums)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("change", "fault"),
     [

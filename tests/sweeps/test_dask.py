@@ -109,6 +109,7 @@ def test_a_cluster_gives_the_same_table(scheduler: str, tmp_path: Path) -> None:
     assert "on 2 workers" in there.stderr
 
 
+@pytest.mark.full
 def test_no_scheduler_is_one_line(tmp_path: Path) -> None:
     done = _sweep(tmp_path / "out", "--dask", "tcp://127.0.0.1:9")
     assert done.returncode == 2

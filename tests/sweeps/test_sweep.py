@@ -125,6 +125,7 @@ def test_csv_and_parquet_say_the_same(whole: Path) -> None:
                 assert types.get(name, type(value))(text[name]) == value
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_the_table_is_the_same_on_any_number_of_processes(
     jobs: int, whole: Path, tmp_path: Path
@@ -169,6 +170,7 @@ def _lines(folder: Path) -> list[bytes]:
     return journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.skipif(
     not Path("/proc/self/stat").exists(),
     reason="looks for processes in /proc, which this system lacks",
@@ -510,6 +512,7 @@ def test_bad_input(
     assert not folder.exists()
 
 
+@pytest.mark.full
 def test_memory_does_not_grow_with_points(tmp_path: Path) -> None:
     """Points that differ in nothing that is kept for the next one.
 

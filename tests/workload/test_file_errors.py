@@ -253,6 +253,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", EDITS)
 def test_an_edited_file_is_refused(case: str, tiny_file: Path) -> None:
     edit, message = EDITS[case]

@@ -35,6 +35,7 @@ def test_truncation(tiny_file: Path) -> None:
         assert not survives(tiny_file), offset
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", range(4))
 def test_changed_bytes(tiny_file: Path, seed: int) -> None:
     content = tiny_file.read_bytes()
@@ -75,6 +76,7 @@ REPLACEMENTS: list[object] = [
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("place", range(len(REPLACEMENTS)))
 def test_deleted_and_retyped_attributes(tiny_file: Path, place: int) -> None:
     content, value = tiny_file.read_bytes(), REPLACEMENTS[place]

@@ -101,6 +101,7 @@ def trained(module: Bottleneck, x: Tensor) -> list[Tensor | None]:
     return [y.detach(), leaf.grad, *(one.grad for one in module.parameters()), *means]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_training_agrees_with_plain_torch(shape: tuple[int, int, int, int, int, int]) -> None:
     module = make(shape).train()
@@ -136,6 +137,7 @@ def predicted(shape: tuple[int, int, int, int, int, int], x: Tensor, kernels: bo
     return module
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kernels", [False, True])
 @pytest.mark.parametrize("pw2", [False, True])
@@ -187,6 +189,7 @@ def test_training_does_not_depend_on_the_number_of_threads(
         assert one is other is None or torch.equal(one, other)
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("predicted", [False, True])
 def test_inference_agrees_with_plain_torch(

@@ -33,6 +33,7 @@ TOTALS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", TOTALS)
 def test_parameters_and_macs_of_the_modules_are_the_published_ones(name: str) -> None:
     """Counted from the modules and the maps that they make, not from the tables."""
@@ -54,6 +55,7 @@ def test_parameters_and_macs_of_the_modules_are_the_published_ones(name: str) ->
     assert macs == int(row["macs_total"])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_layer_makes_the_map_that_its_table_says(name: str) -> None:
     module = build(name).eval()

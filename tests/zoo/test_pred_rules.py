@@ -144,6 +144,7 @@ def test_forward_pass_follows_the_rules_to_the_bit(block: Block, seed: int) -> N
     assert 0 < kept.sum() < kept.size
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("block", BLOCKS, ids=NAMES)
 def test_traces_of_every_order_of_layers_verify(block: Block) -> None:
     """What the module decides is what the file's arrays say, to the bit.

@@ -69,6 +69,7 @@ class Listener:
         self.lines.append(text)
 
 
+@pytest.mark.full
 def test_what_is_finished_is_not_trained_again_and_missing_data_is_said(tmp_path: Path) -> None:
     first, again = Listener(), Listener()
     assert work_off([ABSENT, ONE, TWO], tmp_path, tmp_path, first, None) == ["fusionet_c100"]
@@ -109,6 +110,7 @@ def test_command_line(tmp_path: Path) -> None:
     assert len(wrong.stderr.splitlines()) == 1  # however long
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("path", tables.PAGES, ids=lambda path: path.name)
 def test_pages_show_what_the_results_and_files_say(path: Path) -> None:
     """After a change: python -m workloads.tables."""

@@ -179,6 +179,7 @@ def test_layers_that_the_source_leaves_dense_stay_dense() -> None:
         assert {"head_conv", "fc"} <= whole
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["shufflenetmod_c10", "mnasnetmod_c10"])
 def test_what_trains_beside_the_predictors(name: str) -> None:
     torch.manual_seed(0)

@@ -124,6 +124,7 @@ def train(
     return listener
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("recipe", [TINY, OTHER], ids=lambda recipe: recipe.name)
 def test_an_interrupted_run_ends_with_the_same_weights_as_an_undisturbed_one(
     recipe: Recipe, tmp_path: Path
@@ -324,6 +325,7 @@ def test_refit_leaves_dense_what_the_recipe_says() -> None:
     assert "items.b2.pw1.conv.weight" not in same
 
 
+@pytest.mark.full
 def test_kept_weights_train_beside_predictors_and_zeros_stay(tmp_path: Path) -> None:
     """The phase `pred` on the kernels: weights of PW2 move with `kept_weights` alone."""
     for kept in (False, True):
