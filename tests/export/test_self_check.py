@@ -202,6 +202,6 @@ def test_the_rounding_of_a_large_value_of_a_small_sum_is_allowed() -> None:
     """As of a squeeze and excitation with random weights: sigmoids of about 0.5."""
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sigmoid()).eval()
     with torch.no_grad():
-        module[0].weight.mul_(1e-7)
-        module[0].bias.mul_(1e-7)
+        for one in module.parameters():
+            one.mul_(1e-7)
     assert export_module(module, pictures()).provenance.note.find("NOT CHECKED") < 0
