@@ -16,8 +16,9 @@ from archonsim.errors import UserError, WorkloadError
 from archonsim.export.blocks import RELUS, Candidate, find_blocks
 from archonsim.export.images import Images, as_images, number_ranges
 from archonsim.export.input_bits import input_bits, units_of
+from archonsim.export.model_file import model_kind
 from archonsim.export.self_check import check_block, check_layers
-from archonsim.export.source import Relu6, Source, module_source, onnx_source
+from archonsim.export.source import Relu6, Source, module_source
 from archonsim.export.units import Unit, find_layers
 from archonsim.export.walk import Tap, Walk, clipped_shares, trace_block
 from archonsim.network.layer import Layer
@@ -338,10 +339,32 @@ def export_onnx(
     **options: Any,
 ) -> Workload:
     """Export an ONNX file; see :func:`export_module`."""
+    return export_model(
+        path, images, calibration=calibration, relu6=relu6, suffix=".onnx", **options
+    )
+
+
+def export_model(
+    path: Path,
+    images: Images | np.ndarray[Any, Any],
+    *,
+    calibration: Any = None,
+    relu6: Relu6 = "exact",
+    suffix: str = "",
+    **options: Any,
+) -> Workload:
+    """Export a model file, read by what its suffix, or `suffix`, says; see :func:`export_module`.
+
+    Raises
+    ------
+    WorkloadError
+        Also where no reader takes such a file.
+    """
     ready = _images(images)
     assert ready is not None
+    source = model_kind(path, suffix).source(path, ready.pixels[:1], relu6)
     return export_source(
-        examine(onnx_source(path, ready.pixels[:1], relu6), ready),
+        examine(source, ready),
         ready,
         ExportOptions(**options),
         calibration=_images(calibration),

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.export.operators import Op, activation_kind
+from archonsim.export.operators import Op, activation_kind, rounded_kind
 from archonsim.network.layer import Padding
 from archonsim.trace.tensors import Floats
 
@@ -52,6 +52,8 @@ class Node:
         norm.
     limits : (low, high), or None
         Of an activation that is a clamp: a ReLU is one from 0 to infinity.
+    step : float
+        Of the grid to which an activation rounds, in a network of 8 bits; 0 in real numbers.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Node:
     window: Window = field(default_factory=Window)
     tensors: Mapping[str, Floats] = field(default_factory=dict)
     limits: tuple[float, float] | None = None
+    step: float = 0.0
 
     @property
     def map(self) -> tuple[int, int, int]:
@@ -161,8 +164,13 @@ def merge_clamps(graph: Graph) -> Graph:
             before = nodes[node.inputs[0]]
             if before.limits is not None:
                 low, high = (min(max(one, node.limits[0]), node.limits[1]) for one in before.limits)
-                kind = activation_kind("clamp", (low, high))
-                node = replace(node, inputs=before.inputs, limits=(low, high), kind=kind)
+                step = max(before.step, node.step)
+                kind = (
+                    rounded_kind((before.kind, node.kind), (low, high), step)
+                    if step
+                    else activation_kind("clamp", (low, high))
+                )
+                node = replace(node, inputs=before.inputs, limits=(low, high), kind=kind, step=step)
         nodes[node.name] = node
     return Graph(_read(list(nodes.values()), graph.outputs), graph.outputs)
 

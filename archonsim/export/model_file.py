@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.metadata
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from archonsim.errors import WorkloadError
+import numpy as np
+
+from archonsim.errors import UserError, WorkloadError
+from archonsim.export.graph import simplify
 from archonsim.export.nodes import first_line
+from archonsim.export.program import Program, trace_program
 from archonsim.export.source import Relu6, Source, module_source, onnx_input, onnx_source
 from archonsim.trace.tensors import Floats
 from archonsim.user_files import check_regular
+from archonsim.version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
@@ -102,6 +109,45 @@ def _program_source(path: Path, image: Floats, relu6: Relu6) -> Source:
     return replace(found, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+def _tflite_graph() -> Any:
+    return _needing("archonsim.export.tflite_graph", "a .tflite file", "tflite")
+
+
+def _needing(room: str, what: str, extra: str) -> Any:
+    """Import what reads a kind of file, whose libraries may not be installed."""
+    try:
+        return importlib.import_module(room)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{what} needs {error.name}, which is not installed: pip install 'archonsim[{extra}]'"
+        ) from error
+
+
+def program_source(program: Program, path: Path, image: Floats, framework: str) -> Source:
+    """Trace a program that a reader made of a file, on one image ``(1, C, H, W)``."""
+    graph, runner = trace_program(program, image, str(path))
+    return Source(
+        graph=simplify(graph, runner),
+        runner=runner,
+        image=image,
+        params=program.params,
+        model=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        framework=f"archonsim {__version__} (numpy {np.__version__}), {framework}",
+    )
+
+
+def _tflite_source(path: Path, image: Floats, relu6: Relu6) -> Source:
+    program = _tflite_graph().tflite_program(path, relu6_as_relu=relu6 == "relu")
+    version = importlib.metadata.version("tflite")
+    return program_source(program, path, image, f"tflite {version}")
+
+
+def _tflite_size(path: Path) -> Size | None:
+    size: Size | None = _tflite_graph().tflite_program(path).size
+    return size
+
+
 #: Files of weights alone.
 STATE_DICTS: Final = (".pth", ".pt")
 _KINDS: Final = {
@@ -109,4 +155,5 @@ _KINDS: Final = {
     ".pt2": Kind(
         "a program of torch.export", _program_source, lambda path: _exported_program(path)[1]
     ),
+    ".tflite": Kind("a .tflite file", _tflite_source, _tflite_size),
 }

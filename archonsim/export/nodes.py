@@ -237,6 +237,8 @@ def _number(value: Any) -> float | None:
 
 def _activation(op: Op, call: Call, sources: list[Node]) -> Node:
     given, short = call.arguments, plain(call.operator)
+    if short == "requantise":
+        return _rounding(call)
     if short in ("max", "maximum", "min", "minimum"):
         other = given.get("other", given.get("dim"))
         low = high = _number(other)
@@ -249,6 +251,13 @@ def _activation(op: Op, call: Call, sources: list[Node]) -> Node:
     if limits == (-math.inf, math.inf):
         return _node("pass", call) if call.unchanged else _free(call)
     return _node(op, call, kind=activation_kind(call.operator, limits), limits=limits)
+
+
+def _rounding(call: Call) -> Node:
+    """Return what rounds values to an 8-bit grid, a clamp between its ends."""
+    given = call.arguments
+    limits = (float(given["min"]), float(given["max"]))
+    return _node("activation", call, kind=given["kind"], limits=limits, step=float(given["step"]))
 
 
 def _pad(op: Op, call: Call, sources: list[Node]) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Final, Literal
 
 from archonsim.errors import WorkloadError
@@ -34,18 +35,21 @@ _BY_OP: Final[dict[Op, str]] = {
     "activation":
     "relu relu6 hardtanh clamp clip clampmin clampmax max maximum min minimum hardswish "
     "sigmoid hardsigmoid silu swish gelu elu selu celu leakyrelu prelu rrelu tanh mish "
-    "softplus softsign softmax logsoftmax logsigmoid threshold hardshrink",
+    "softplus softsign softmax logsoftmax logsigmoid threshold hardshrink requantise",
     "free": "rsub where maskedfill round floor ceil trunc sign reciprocal rsqrt square log "
     "quantizelinear dequantizelinear fakequantizepertensoraffine "
     "fakequantizeperchannelaffine gt ge lt le eq ne greater greaterorequal less "
     "lessorequal equal not and or logicalnot logicaland logicalor sub isub div idiv "
     "truediv itruediv neg abs sqrt exp pow layernorm groupnorm instancenorm2d "
-    "instancenorm localresponsenorm layernormalization instancenormalization",
+    "instancenorm localresponsenorm lrn layernormalization instancenormalization "
+    "resize upsample interpolate",
 }  # fmt: skip
 OPERATORS: Final[dict[str, Op]] = {
     name: op for op, names in _BY_OP.items() for name in names.split()
 }
 
+#: Kind of an activation that rounds values to an 8-bit grid and does nothing else.
+ROUNDING: Final = "round"
 #: Our names of activations where they differ.
 _ACTIVATIONS: Final = {"hardswish": "hswish", "hardsigmoid": "hsigmoid", "swish": "silu"}
 
@@ -99,6 +103,24 @@ def clamp_limits(
     limits = -math.inf if limits[0] <= -3.4e38 else limits[0], limits[1]
     limits = limits[0], math.inf if limits[1] >= 3.4e38 else limits[1]
     return limits if limits[0] <= limits[1] else None
+
+
+def rounded_kind(kinds: Collection[str], limits: tuple[float, float], step: float) -> str:
+    """Return our name of a clamp to an 8-bit grid: what its lower limit is, an upper one ends.
+
+    Parameters
+    ----------
+    kinds : of the clamps that it stands for
+    limits : (low, high)
+        A type of 8 bits ends somewhere: only an end at 6 is a ReLU6's.
+    step : float
+        Of the grid.
+    """
+    if limits[0] > 0:
+        return f"clamp({limits[0]:g}, {limits[1]:g})"
+    if limits[0] < 0:
+        return ROUNDING
+    return "relu6" if "relu6" in kinds or abs(limits[1] - 6) <= step else "relu"
 
 
 def activation_kind(name: str, limits: tuple[float, float] | None = None) -> str:

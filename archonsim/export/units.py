@@ -5,6 +5,7 @@ Each convolution with the normalisations and the activation behind it folded in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import get_args
@@ -12,6 +13,7 @@ from typing import get_args
 from archonsim.errors import WorkloadError
 from archonsim.export.graph import Graph, Node
 from archonsim.export.nodes import NORMALISATION
+from archonsim.export.operators import ROUNDING
 from archonsim.network.layer import Activation, Kind, Layer
 from archonsim.trace.tensors import LayerTensors
 from archonsim.tracefile.check import check_layer
@@ -43,6 +45,9 @@ class Unit:
         Its value before and after the activation; the same where there is none.
     activation : str
         As the graph names it: more kinds than a layer knows.
+    step, limits : float, (low, high)
+        Of the 8-bit grid to which the network rounds what is behind the activation; 0 and infinite
+        in real numbers.
     """
 
     layer: Layer
@@ -51,6 +56,8 @@ class Unit:
     pre: str
     post: str
     activation: str = "none"
+    step: float = 0.0
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def name(self) -> str:
@@ -112,7 +119,7 @@ def _unit(graph: Graph, node: Node, name: str) -> Unit:
             )
             normalised |= follower.kind == NORMALISATION
         else:
-            activation = follower.kind
+            activation = "none" if follower.kind == ROUNDING else follower.kind
         pre, last = last, follower
     layer = _weighted(graph, node, name, activation, normalised)
     tensors = LayerTensors(
@@ -125,9 +132,11 @@ def _unit(graph: Graph, node: Node, name: str) -> Unit:
         layer=layer,
         tensors=tensors,
         source=node.inputs[0],
-        pre=(pre if activation != "none" else last).name,
+        pre=(pre if last.op == "activation" else last).name,
         post=last.name,
         activation=activation,
+        step=last.step,
+        limits=last.limits if last.step and last.limits else (-math.inf, math.inf),
     )
 
 

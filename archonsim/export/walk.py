@@ -10,7 +10,7 @@ import numpy as np
 from archonsim.export.blocks import Candidate
 from archonsim.export.graph import Graph, Runner
 from archonsim.network.block import Block
-from archonsim.trace.algebra import masked, predict
+from archonsim.trace.algebra import branch_output, joined, masked, preactivations, predict
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors
 
@@ -27,6 +27,8 @@ class Tap:
     tensors : of the block's layers in order of execution
     input, pre1, post1, pre2, post2, end : str
         Values: what the block reads, before and after its two ReLUs, what leaves it.
+    rounded : bool
+        The network rounds these values to 8 bits.
     """
 
     block: Block
@@ -37,6 +39,7 @@ class Tap:
     pre2: str
     post2: str
     end: str
+    rounded: bool = False
 
     @classmethod
     def of(cls, candidate: Candidate, block: Block) -> Tap:
@@ -51,6 +54,7 @@ class Tap:
             second.pre,
             second.post,
             candidate.end,
+            any(unit.step for unit in candidate.units),
         )
 
 
@@ -107,7 +111,8 @@ def trace_block(
     """
     (x,) = walk.values(tap.input)
     if pair is None:
-        pre1, pre2, output = walk.values(tap.pre1, tap.pre2, tap.end)
+        # Behind the ReLU: a small positive sum of a network of 8 bits is rounded to 0, and dropped.
+        pre1, pre2, output = walk.values(tap.post1, tap.post2, tap.end)
         keep1, keep2 = positive(pre1), positive(pre2)
     else:
         keep1, keep2 = predict(tap.block, pair, x)
@@ -116,11 +121,22 @@ def trace_block(
         (pre2,) = walk.values(tap.pre2)
         walk.put(tap.post2, masked(pre2, keep2))
         (output,) = walk.values(tap.end)
+    if tap.rounded:
+        output = unrounded(tap, keep1, keep2, x)
     look()
     walk.leave(tap)
     return BlockTrace(
         keep1=keep1, keep2=keep2, true1=positive(pre1), true2=positive(pre2), input=x, output=output
     )
+
+
+def unrounded(tap: Tap, keep1: Mask, keep2: Mask, x: Floats) -> Floats:
+    """Return what a block's real weights make of its input and masks.
+
+    The network of 8 bits rounds the maps within and its output, which no fused block does.
+    """
+    pre2 = preactivations(tap.block, tap.tensors, keep1, x)[1]
+    return joined(tap.block, branch_output(tap.block, tap.tensors[2], pre2, keep2), x)
 
 
 def clipped_shares(

@@ -159,7 +159,7 @@ REFUSED = {
     "half a name": (["--module", "tests.export.nets"], "write PACKAGE.MODULE:FUNCTION"),
     "an unsupported operator": (
         ["--module", "tests.export.nets:attention"],
-        "1: operator 'Upsample' is not supported",
+        "1: operator 'PixelUnshuffle' is not supported",
     ),
     "attention": (
         ["--module", "tests.export.nets:Attending"],

@@ -313,7 +313,7 @@ def test_layers_compute_what_the_module_does() -> None:
             "padding mode is reflect",
         ),
         (nn.Sequential(nn.ConvTranspose2d(3, 4, 3)), "operator 'ConvTranspose2d' is not supported"),
-        (nn.Sequential(nn.Upsample(scale_factor=2)), "operator 'Upsample' is not supported"),
+        (nn.Sequential(nn.PixelUnshuffle(2)), "operator 'PixelUnshuffle' is not supported"),
         (nn.Sequential(nn.Linear(16, 4)), "takes one vector an image"),
         (nn.Conv2d(1, 4, 3), "Conv2d does not take images of 3x16x16"),
         (
