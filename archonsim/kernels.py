@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import update_wrapper
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -26,7 +27,7 @@ class Kernel:
     Parameters
     ----------
     function : function
-        Calls no kernel of another file.
+        May call kernels of its file, and of files that its file imports them from.
     options : dict
         Options of ``numba.njit``.
     """
@@ -87,21 +88,43 @@ class _Stored:
         with guard():
             return load(signature, context)
 
+    def stand_on(self, files: Iterable[str]) -> None:
+        """Hold what is compiled to be old when any of some other files changes, too.
 
-def _take_over(names: dict[str, Any]) -> None:
-    """Put dispatchers in the place of all kernels of a file, where they find each other."""
+        numba itself compares the kernel's own file alone.
+        """
+        store = getattr(self._cache, "_cache_file", None)
+        if store is not None and hasattr(store, "_source_stamp"):
+            found = [Path(file).stat() for file in files if Path(file).exists()]
+            stamps = tuple((one.st_mtime, one.st_size) for one in found)
+            store._source_stamp = (store._source_stamp, *stamps)
+
+
+def _take_over(names: dict[str, Any]) -> set[str]:
+    """Put dispatchers in the place of all kernels of a file, where they find each other.
+
+    Returns the other files whose kernels they call.
+    """
     with _lock:
         import numba
 
         while _hooks:
             _hooks.pop()()
-        for name, one in list(names.items()):
-            if isinstance(one, Kernel):
-                if one._dispatcher is None:
-                    made = numba.njit(**one._options)(one._function)
-                    made._cache = _Stored(made._cache)
-                    one._dispatcher = made
-                names[name] = one._dispatcher
+        kernels = {name: one for name, one in names.items() if isinstance(one, Kernel)}
+        others: set[str] = set()
+        for one in kernels.values():
+            home = one._function.__globals__
+            if home is not names:
+                others |= {str(home.get("__file__")), *_take_over(home)}
+        for name, one in kernels.items():
+            if one._dispatcher is None:
+                made = numba.njit(**one._options)(one._function)
+                made._cache = stored = _Stored(made._cache)
+                if others:
+                    stored.stand_on(sorted(others))
+                one._dispatcher = made
+            names[name] = one._dispatcher
+        return others
 
 
 def _install(function: Callable[[], None], stack: ExitStack) -> None:

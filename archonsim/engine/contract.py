@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from archonsim.dataflow.even import share
 from archonsim.engine.feed import Feed
+from archonsim.engine.program import Program
 from archonsim.stats.counts import PhaseStats, Transfer
 
 
@@ -107,16 +108,23 @@ class Phase:
         For explanations: cycles of the array if only a cause and those before it existed, by cause
         (an owner of `archonsim.explain`, in its order). The work itself need not be given; nor what
         the last cause leaves of `compute`, which is the mapping's.
+    program : Program or None
+        The same tiles for a compiled pass, where their time depends on data; tiles of fixed time
+        need none.
     """
 
     name: str
     tiles: Sequence[Tile | FedTile]
     stream_from: Sequence[str]
     bounds: Callable[[PhaseStats], dict[str, int]] = no_bounds
+    program: Program | None = None
 
 
 class FixedTile:
-    """A tile whose compute time does not depend on data."""
+    """A tile whose compute time does not depend on data.
+
+    Its `accesses` of buffers as wide as the array's edges are counted and take no time.
+    """
 
     def __init__(
         self,
@@ -127,12 +135,14 @@ class FixedTile:
         macs: int = 0,
         adds: int = 0,
         adds_possible: int = 0,
+        accesses: Sequence[Transfer] = (),
     ) -> None:
         self.loads = tuple(loads)
         self.stores = tuple(stores)
         self.chunks: tuple[int, ...] = (0,)
         self.along = ()
         self.cycles, self.macs, self.adds, self.adds_possible = cycles, macs, adds, adds_possible
+        self.accesses = tuple(accesses)
 
     def split(self, parts: int) -> list[FixedTile]:
         """Cut the tile into `parts` as evenly as integers allow."""
@@ -148,6 +158,7 @@ class FixedTile:
                 macs=share(self.macs, part, parts),
                 adds=share(self.adds, part, parts),
                 adds_possible=share(self.adds_possible, part, parts),
+                accesses=cut(self.accesses, part),
             )
             for part in range(parts)
         ]
@@ -155,6 +166,15 @@ class FixedTile:
     def begin(self, start: int) -> RunningTile:
         """Start the tile in cycle `start`."""
         return _RunningFixedTile(self, start)
+
+    def count(self, stats: PhaseStats) -> None:
+        """Add what the tile does to a phase's counts."""
+        for access in self.accesses:
+            stats.move(access)
+        stats.compute += self.cycles
+        stats.macs += self.macs
+        stats.adds += self.adds
+        stats.adds_possible += self.adds_possible
 
 
 class _RunningFixedTile:
@@ -167,8 +187,5 @@ class _RunningFixedTile:
         return self._end
 
     def finish(self, stats: PhaseStats) -> int:
-        stats.compute += self._tile.cycles
-        stats.macs += self._tile.macs
-        stats.adds += self._tile.adds
-        stats.adds_possible += self._tile.adds_possible
+        self._tile.count(stats)
         return self._end

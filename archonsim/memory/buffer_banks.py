@@ -35,12 +35,12 @@ class BankedPort:
         # An entry narrower than a cycle's words shares the cycle with its neighbours, each in its
         # own bank.
         rate = Fraction(words_per_cycle)
-        self.ticks_per_cycle, self._ticks_per_word = rate.numerator, rate.denominator
-        self._entry_words, self._free_from = entry_words, free_from
-        self._free_at = 0
+        self.ticks_per_cycle, self.ticks_per_word = rate.numerator, rate.denominator
+        self.entry_words, self.free_from = entry_words, free_from
+        self.free_at = 0
         self.last_span = (0, 0)
         self.counts = {"conflict_cycles": 0}
-        self._waited = 0
+        self.waited = 0
 
     def in_bursts(self, words: int) -> int:
         """Return `words`: a port moves no more than asked."""
@@ -49,22 +49,26 @@ class BankedPort:
     def settle(self) -> None:
         """Do nothing: banks are free the cycle after their last access."""
 
+    def settle_at(self, free_at: int, waited: int) -> None:
+        """Note the tick in which the port is free, and ticks that entries waited for banks."""
+        self.free_at, self.waited = free_at, waited
+        self.counts["conflict_cycles"] = -(-waited // self.ticks_per_cycle)
+
     def reserve(self, words: int, at: int, direction: Direction, address: int) -> Slot:
         """Queue a transfer of consecutive words from `address` on."""
-        entry, offset = divmod(address, self._entry_words)
-        start = max(at * self.ticks_per_cycle, self._free_at)
-        first, self._free_at, waited = claim(
-            self._free_from,
+        entry, offset = divmod(address, self.entry_words)
+        start = max(at * self.ticks_per_cycle, self.free_at)
+        first, self.free_at, waited = claim(
+            self.free_from,
             start,
             self.ticks_per_cycle,
-            self._ticks_per_word,
+            self.ticks_per_word,
             words,
             entry,
             offset,
-            self._entry_words,
+            self.entry_words,
         )
-        self._waited += waited
-        self.counts["conflict_cycles"] = -(-self._waited // self.ticks_per_cycle)
-        self.last_span = first, self._free_at
-        free = -(-self._free_at // self.ticks_per_cycle)
+        self.settle_at(self.free_at, self.waited + waited)
+        self.last_span = first, self.free_at
+        free = -(-self.free_at // self.ticks_per_cycle)
         return Slot(first // self.ticks_per_cycle, free, free)

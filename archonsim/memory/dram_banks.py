@@ -102,67 +102,77 @@ class BankServer:
     device : DramDevice
     clock_mhz : float
         Of the array.
+
+    Attributes
+    ----------
+    free_at : int
+        Tick in which the data of the latest burst are through.
+    direction : {"read", "write"} or None
+        Of that burst; None after `settle`.
+    banks : list of Bank
+    last_activation : int
+        Tick of the latest activation of any bank.
     """
 
     def __init__(self, device: DramDevice, clock_mhz: float) -> None:
-        self._device, self._ticks = device, Ticks.of(device, clock_mhz)
-        self._free_at = 0
+        self.device, self.ticks = device, Ticks.of(device, clock_mhz)
+        self.free_at = 0
         self.settle()
-        self.ticks_per_cycle = self._ticks.per_cycle
+        self.ticks_per_cycle = self.ticks.per_cycle
         self.last_span = (0, 0)
         self.counts = {"turnarounds": 0, "row_hits": 0, "row_misses": 0}
 
     def in_bursts(self, words: int) -> int:
         """Round `words` up to whole bursts."""
-        burst = self._device.burst_words
+        burst = self.device.burst_words
         return -(-words // burst) * burst
 
     def settle(self) -> None:
         """Close all rows."""
-        self._banks = [Bank() for _ in range(self._device.banks)]
-        self._last_activation = -self._ticks.rrd
-        self._direction: Direction | None = None
+        self.banks = [Bank() for _ in range(self.device.banks)]
+        self.last_activation = -self.ticks.rrd
+        self.direction: Direction | None = None
 
     def reserve(self, words: int, at: int, direction: Direction, address: int) -> Slot:
         """Queue a transfer of consecutive words from `address`, which starts a burst, on."""
         asked, left, first = at * self.ticks_per_cycle, self.in_bursts(words), -1
         while left:
-            page, offset = divmod(address, self._device.row_words)
-            here = min(left, self._device.row_words - offset)
-            start = self._row(page, here // self._device.burst_words, asked, direction)
+            page, offset = divmod(address, self.device.row_words)
+            here = min(left, self.device.row_words - offset)
+            start = self._row(page, here // self.device.burst_words, asked, direction)
             first = start if first < 0 else first
             address, left = address + here, left - here
-        self.last_span = first, self._free_at
-        per_cycle, controller = self.ticks_per_cycle, self._ticks.controller
-        free = -(-self._free_at // per_cycle)
+        self.last_span = first, self.free_at
+        per_cycle, controller = self.ticks_per_cycle, self.ticks.controller
+        free = -(-self.free_at // per_cycle)
         return Slot(
-            (first + controller) // per_cycle, free, -(-(self._free_at + controller) // per_cycle)
+            (first + controller) // per_cycle, free, -(-(self.free_at + controller) // per_cycle)
         )
 
     def _row(self, page: int, bursts: int, asked: int, direction: Direction) -> int:
         """Move bursts of one row; return when their data start."""
-        ticks, bank = self._ticks, self._banks[page % self._device.banks]
+        ticks, bank = self.ticks, self.banks[page % self.device.banks]
         if bank.row == page:
             self.counts["row_hits"] += bursts
         else:
             self._open(bank, page, asked)
             self.counts["row_misses"] += 1
             self.counts["row_hits"] += bursts - 1
-        bus = self._free_at
-        if direction != self._direction:
-            if self._direction is not None:
+        bus = self.free_at
+        if direction != self.direction:
+            if self.direction is not None:
                 bus += ticks.wtr if direction == "read" else ticks.rtw
                 self.counts["turnarounds"] += 1
-            self._direction = direction
+            self.direction = direction
         start = max(bus, max(asked, bank.activated + ticks.rcd) + ticks.data[direction])
-        self._free_at = start + bursts * ticks.burst
+        self.free_at = start + bursts * ticks.burst
         bank.precharge_from = max(
-            bank.precharge_from, self._free_at + (ticks.wr if direction == "write" else 0)
+            bank.precharge_from, self.free_at + (ticks.wr if direction == "write" else 0)
         )
         return start
 
     def _open(self, bank: Bank, page: int, asked: int) -> None:
-        ready = asked if bank.row < 0 else max(asked, bank.precharge_from) + self._ticks.rp
-        bank.row, bank.activated = page, max(ready, self._last_activation + self._ticks.rrd)
-        bank.precharge_from = bank.activated + self._ticks.ras
-        self._last_activation = bank.activated
+        ready = asked if bank.row < 0 else max(asked, bank.precharge_from) + self.ticks.rp
+        bank.row, bank.activated = page, max(ready, self.last_activation + self.ticks.rrd)
+        bank.precharge_from = bank.activated + self.ticks.ras
+        self.last_activation = bank.activated

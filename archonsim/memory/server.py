@@ -81,6 +81,13 @@ class RateServer:
         Transfers are rounded up to a multiple.
     turnaround_cycles : int or Fraction
         The server idles so long between a read and a write, and back.
+
+    Attributes
+    ----------
+    free_at : int
+        Tick in which it is done with the latest transfer.
+    direction : {"read", "write"} or None
+        Of that transfer; None after `settle`.
     """
 
     def __init__(
@@ -102,28 +109,33 @@ class RateServer:
         self._latency = int(latency * ticks)
         self._turnaround = int(turnaround * ticks)
         self._burst = burst_words
-        self._free_at = 0
-        self._direction: Direction | None = None
+        self.free_at = 0
+        self.direction: Direction | None = None
         self.last_span = (0, 0)
         self.counts = {"turnarounds": 0}
 
     def reserve(self, words: int, at: int, direction: Direction = "read", address: int = 0) -> Slot:
         """Queue a transfer; addresses make no difference here."""
-        earliest = self._free_at
-        if direction != self._direction:
-            if self._direction is not None:
+        earliest = self.free_at
+        if direction != self.direction:
+            if self.direction is not None:
                 earliest += self._turnaround
                 self.counts["turnarounds"] += 1
-            self._direction = direction
+            self.direction = direction
         start = max(at * self.ticks_per_cycle, earliest)
-        self._free_at = start + self.in_bursts(words) * self._ticks_per_word
-        self.last_span = start, self._free_at
+        self.free_at = start + self.in_bursts(words) * self._ticks_per_word
+        self.last_span = start, self.free_at
         ticks, latency = self.ticks_per_cycle, self._latency
         return Slot(
             (start + latency) // ticks,
-            -(-self._free_at // ticks),
-            -(-(self._free_at + latency) // ticks),
+            -(-self.free_at // ticks),
+            -(-(self.free_at + latency) // ticks),
         )
+
+    @property
+    def rates(self) -> tuple[int, int, int, int]:
+        """Ticks of a word, of the latency and of a turnaround, and words of a burst."""
+        return self._ticks_per_word, self._latency, self._turnaround, self._burst
 
     def in_bursts(self, words: int) -> int:
         """Round `words` up to whole bursts."""
@@ -131,4 +143,4 @@ class RateServer:
 
     def settle(self) -> None:
         """Let the next transfer go in either direction at once."""
-        self._direction = None
+        self.direction = None

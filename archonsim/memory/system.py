@@ -13,6 +13,7 @@ import numpy as np
 from archonsim.errors import UndeclaredError, nearest
 from archonsim.memory.buffer_banks import BankedPort
 from archonsim.memory.dram_banks import BankServer
+from archonsim.memory.rows import Rows, pack, unpack
 from archonsim.memory.server import RateServer, Server, Slot
 from archonsim.spec.dram_device import load_device
 from archonsim.spec.parts import BufferSpec, DramSpec
@@ -89,6 +90,44 @@ class MemorySystem:
         self._regions = dict(_REGIONS)
         self._queue: list[tuple[Transfer, int]] = []
         self._drained = 0
+        self._numbers: dict[tuple[str, str, str], tuple[int, int]] = {}
+
+    def rows(self) -> Rows:
+        """Write the servers down, for a compiled pass; streams as `number` has counted them."""
+        return pack(self._servers.values(), (one.address for one in self._streams.values()))
+
+    def restore(self, rows: Rows, drained: int) -> None:
+        """Go on from where a compiled pass has left the servers.
+
+        Its last write to DRAM was safe in cycle `drained`.
+        """
+        unpack(rows, self._servers.values())
+        for one, address in zip(self._streams.values(), rows.addresses.tolist(), strict=True):
+            one.address = address
+        self._drained = drained
+
+    @property
+    def drained(self) -> int:
+        """Cycle in which the latest write to DRAM was safe."""
+        return self._drained
+
+    @property
+    def queue_words(self) -> int:
+        """Words at which the controller sends its queued writes."""
+        return self._queue_words
+
+    def takes_no_time(self, transfer: Transfer) -> bool:
+        """Whether DRAM moves such data for free."""
+        return transfer.component == "dram" and transfer.kind in self._free
+
+    def number(self, transfer: Transfer) -> tuple[int, int]:
+        """Return the numbers of a transfer's server and stream in `rows`."""
+        key = transfer.component, transfer.direction, transfer.kind
+        if key not in self._numbers:
+            stream = self._stream(transfer)
+            at = next(i for i, one in enumerate(self._servers.values()) if one is stream.server)
+            self._numbers[key] = at, list(self._streams).index(key)
+        return self._numbers[key]
 
     @property
     def burst_words(self) -> int:
@@ -136,16 +175,19 @@ class MemorySystem:
         return max(at, self._drained)
 
     def _reserve(self, transfer: Transfer, words: int, at: int, on_move: OnMove) -> Slot:
-        component, direction, kind = transfer.component, transfer.direction, transfer.kind
-        stream = self._streams.get((component, direction, kind))
-        if stream is None:
-            stream = self._new_stream(transfer)
-            self._streams[component, direction, kind] = stream
+        stream = self._stream(transfer)
         server = stream.server
-        slot = server.reserve(words, at, direction, stream.address)
+        slot = server.reserve(words, at, transfer.direction, stream.address)
         stream.address += server.in_bursts(words)
         on_move(transfer, words, server)
         return slot
+
+    def _stream(self, transfer: Transfer) -> _Stream:
+        key = transfer.component, transfer.direction, transfer.kind
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = self._new_stream(transfer)
+        return stream
 
     def _new_stream(self, transfer: Transfer) -> _Stream:
         component, direction = transfer.component, transfer.direction

@@ -4,16 +4,18 @@ The definition is :mod:`archonsim.pe.accumulate_reference`, which steps every cy
 Here the occupancy of one lane's FIFO in all PEs is a handful of 64-bit words, one per binary digit
 ("planes"), and one addition updates 64 PEs.
 
-Two facts keep the kernel small. FIFOs drain whatever the multipliers do, so multipliers matter only
-at the end: group i retires at ``max(retire(i - 1) + 1, f(i))``, hence the last of n groups at
+Three facts keep the kernel small. FIFOs drain whatever the multipliers do, so multipliers matter
+only at the end: group i retires at ``max(retire(i - 1) + 1, f(i))``, hence the last of n groups at
 ``max_i(f(i) + n - 1 - i)``. And f(i), the cycle in which a group's last beat is out and its last
-survivor popped, is for some beat the cycle of its push plus the FIFO's occupancy after it; a PE
-without a survivor in the beat may be counted with the occupancy that earlier ones left, because
-those claim more than that themselves.
+survivor popped, is for some beat the cycle of its push plus the FIFO's occupancy after it; a PE or
+a lane without a survivor in the beat may be counted or left out, because earlier beats claim more
+than that themselves. So a beat touches only the lanes that it pushes to: what has left a FIFO since
+its last push is taken off then.
 
-``size`` is a pair of tuples whose lengths are the number of words and of planes: lengths of tuples
-are known when numba compiles, so that the loops over them unroll (measured: 1.6 times as fast as
-with the arrays' own shape).
+FIFOs whose entries four digits count, the default's among them, are worked on in registers; deeper
+ones plane by plane. `deep` is None or the scratch words that the latter need, so that numba
+compiles only what is used. Per beat nothing is called and no array is made: either takes as long
+as the beat itself. Indices are unsigned where numba would otherwise look for negative ones.
 """
 
 from __future__ import annotations
@@ -27,138 +29,246 @@ from archonsim.kernels import njit
 from archonsim.pe.beats import BeatStream
 
 Words = NDArray[np.uint64]
+Ints = NDArray[np.int64]
+Fifos = tuple[Words, Ints, Ints, Words, Words]
+
+#: Digits of an occupancy that the kernel without loops over planes counts.
+FEW = 4
+#: Numbers that a tile's beats hand on: the last push; the last retirement, less the group's number;
+#: cycles in which a beat waited for room, and for its weights; products and sums so far.
+NOW, RETIRE, STALLED, WAITED, MACS, SUMS = range(6)
 
 
-@njit(cache=True)
-def _popcount(word):  # type: ignore[no-untyped-def]
-    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    word = (word & np.uint64(0x3333333333333333)) + (
-        (word >> np.uint64(2)) & np.uint64(0x3333333333333333)
-    )
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+@njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _deep_push(table, column, beat, when, bounds, fifos, pushed):  # type: ignore[no-untyped-def]
+    """Push a beat as `send` does, for any number of planes; return the fullest FIFO's entries.
 
-
-@njit(cache=True)
-def _pop(occupancy, size):  # type: ignore[no-untyped-def]
-    """Take one entry from every non-empty FIFO: subtract 1 where any plane is set."""
-    lanes = occupancy.shape[1]
-    words, planes = len(size[0]), len(size[1])
+    -1 where none holds more than ``bounds[0]``. `pushed` is a word for each plane.
+    """
+    begin, end, lane = beat
+    occupancy, side, since, some, alive = fifos
+    limit, depth = bounds
+    count, planes, words = len(side), len(pushed), len(some)
+    over = np.uint64(0)
+    touched = min(end - begin, count)
     for w in range(words):
-        for lane in range(lanes):
+        at = lane
+        for first in range(begin, begin + touched):
+            pushed[:] = 0
+            for i in range(first, end, count):
+                carry = table[column[i] * words + w]
+                some[w] |= carry
+                for p in range(planes):
+                    plane = pushed[p]
+                    pushed[p] = plane ^ carry
+                    carry &= plane
+            base = 2 * planes * (w * count + at)
+            old, new = base + side[at] * planes, base + (1 - side[at]) * planes
+            # Take `gone` off, and leave 0 where that is more than there is.
+            gone = min(when - since[at], depth)
             borrow = np.uint64(0)
             for p in range(planes):
-                borrow |= occupancy[w, lane, p]
+                digit = ~np.uint64(0) if (gone >> p) & 1 else np.uint64(0)
+                plane = occupancy[old + p]
+                occupancy[new + p] = plane ^ digit ^ borrow
+                borrow = (~plane & (digit | borrow)) | (digit & borrow)
+            carry, greater = np.uint64(0), np.uint64(0)
             for p in range(planes):
-                plane = occupancy[w, lane, p]
-                occupancy[w, lane, p] = plane ^ borrow
-                borrow &= ~plane
-
-
-@njit(cache=True)
-def _push(occupancy, pushed, depth, after, size):  # type: ignore[no-untyped-def]
-    """Add `pushed` to `occupancy` into `after`; return whether every FIFO of every PE has room."""
-    lanes = occupancy.shape[1]
-    words, planes = len(size[0]), len(size[1])
-    over = np.uint64(0)
-    for w in range(words):
-        for lane in range(lanes):
-            carry = np.uint64(0)
-            for p in range(planes):
-                a, b = occupancy[w, lane, p], pushed[w, lane, p]
-                after[w, lane, p] = a ^ b ^ carry
+                a, b = occupancy[new + p] & ~borrow, pushed[p]
+                plane = a ^ b ^ carry
+                occupancy[new + p] = plane
                 carry = (a & b) | (carry & (a ^ b))
-            greater, equal = np.uint64(0), ~np.uint64(0)
-            for p in range(planes - 1, -1, -1):
-                plane = after[w, lane, p]
-                if (depth >> p) & 1:
-                    equal &= plane
-                else:
-                    greater |= equal & plane
-                    equal &= ~plane
+                bound = np.uint64(0) if (limit >> p) & 1 else ~np.uint64(0)
+                greater = (plane & bound) | (greater & (plane | bound))
             over |= greater
-    return over == 0
-
-
-@njit(cache=True)
-def _fullest(occupancy, alive, size):  # type: ignore[no-untyped-def]
-    """Return the largest occupancy over all lanes and PEs."""
-    lanes = occupancy.shape[1]
-    words, planes = len(size[0]), len(size[1])
+            at = at + 1 if at + 1 < count else 0
+    if not over:
+        return -1
     alive[:] = ~np.uint64(0)
-    value = 0
+    fullest = 0
     for p in range(planes - 1, -1, -1):
         found = np.uint64(0)
-        for w in range(words):
-            for lane in range(lanes):
-                found |= occupancy[w, lane, p] & alive[w, lane]
+        for keep in range(
+            2
+        ):  # look for the digit; where there is one, go on with those that have it
+            for i in range(words * touched):
+                at = lane + i % touched
+                at -= count if at >= count else 0
+                place = (2 * (i // touched * count + at) + 1 - side[at]) * planes + p
+                if keep:
+                    alive[i] &= occupancy[place]
+                else:
+                    found |= occupancy[place] & alive[i]
+            if not found:
+                break
         if found:
-            value |= 1 << p
-            for w in range(words):
-                for lane in range(lanes):
-                    alive[w, lane] &= occupancy[w, lane, p]
-    return value
+            fullest |= 1 << p
+    return fullest
 
 
-@njit(cache=True)
-def _run(  # type: ignore[no-untyped-def]
-    tables, column, start, lane_of, group, is_mac, first, last, arrival, depth, fifos, totals, size
-):
-    """Send beats ``first:last``.
+@njit(cache=True, error_model="numpy")
+def send(table, beats, span, arrival, depth, fifos, totals, deep):  # type: ignore[no-untyped-def]
+    """Send beats ``span[0]:span[1]``, whose data are there from cycle `arrival` on.
 
-    `tables` holds survivors by row and word, and how many a row has; `fifos` occupancies, two
-    scratch arrays and the group's survivors; see Accumulator.
+    Parameters
+    ----------
+    table : (rows * words,) uint64
+        Survivors, row by row.
+    beats : (column, start, lane, group, is_mac)
+        Of a :class:`~archonsim.pe.beats.BeatStream`.
+    span : (int, int)
+    arrival, depth : int
+    fifos : (occupancy, side, since, some, alive)
+        (words * lanes * 2 * planes,) uint64: two copies of each lane's occupancy; (lanes,) int64:
+        which of them is up to date, and the cycle of its push; (words,) uint64: PEs with a survivor
+        of the group so far; (words * lanes,) uint64 of scratch.
+    totals : (6,) int64
+        Updated.
+    deep : None or (planes,) uint64
+        As in this file's docstring.
     """
-    table, survivors = tables
-    occupancy, pushed, after, alive, any_survivor = fifos
-    lanes = occupancy.shape[1]
-    words, planes = len(size[0]), len(size[1])
-    now, retire = totals[0], totals[1]
+    column, start, lane_of, group, is_mac = beats
+    occupancy, side, since, some, alive = fifos
+    words, count = len(some), len(side)
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    ones, none, width = ~np.uint64(0), np.uint64(0), np.uint64(words)
+    now, retire = totals[NOW], totals[RETIRE]
     earliest = max(now + 1, arrival)
-    waited = earliest - (now + 1)
-    stalled, adds, macs, sums = 0, 0, 0, 0
-    for b in range(first, last):
-        pushed[:] = 0
-        lane = lane_of[b]
-        for i in range(start[b], start[b + 1]):
-            row = column[i]
-            adds += survivors[row]
-            for w in range(words):
-                carry = table[row, w]
-                any_survivor[w] |= carry
-                for p in range(planes):
-                    plane = pushed[w, lane, p]
-                    pushed[w, lane, p] = plane ^ carry
-                    carry &= plane
-            lane = lane + 1 if lane + 1 < lanes else 0
-        for _ in range(min(earliest - now, depth)):
-            _pop(occupancy, size)
+    totals[WAITED] += earliest - (now + 1)
+    for b in range(span[0], span[1]):
+        begin, end, lane, place = start[b], start[b + 1], lane_of[b], group[b]
+        touched = min(end - begin, count)
         now = earliest
-        while not _push(occupancy, pushed, depth, after, size):
-            _pop(occupancy, size)
-            now += 1
-            stalled += 1
-        occupancy, after = after, occupancy
+        while touched:
+            # A FIFO no fuller than this neither holds the beat nor makes the tile longer.
+            limit = min(max(retire - now + place, 0), depth)
+            if deep is None:
+                full = -1
+                not0 = none if limit & 1 else ones
+                not1 = none if limit & 2 else ones
+                not2 = none if limit & 4 else ones
+                not3 = none if limit & 8 else ones
+                over = none
+                for w in range(words):
+                    at, any_of, word = lane, some[w], np.uint64(w)
+                    for first in range(begin, begin + touched):
+                        p0 = table[np.uint64(column[np.uint64(first)]) * width + word]
+                        p1, p2, p3 = none, none, none
+                        any_of |= p0
+                        i = first + count
+                        while i < end:
+                            x = table[np.uint64(column[np.uint64(i)]) * width + word]
+                            any_of |= x
+                            c = p0 & x
+                            p0 ^= x
+                            x = p1 & c
+                            p1 ^= c
+                            c = p2 & x
+                            p2 ^= x
+                            p3 ^= c
+                            i += count
+                        to = np.uint64(at)
+                        old = np.uint64(8 * (w * count + at))
+                        new = old + four
+                        if side[to]:
+                            old, new = new, old
+                        o0, o1 = occupancy[old], occupancy[old + one]
+                        o2, o3 = occupancy[old + two], occupancy[old + three]
+                        for _ in range(min(now - since[to], depth)):
+                            c = o0 | o1 | o2 | o3
+                            x = c & ~o0
+                            o0 ^= c
+                            c = x & ~o1
+                            o1 ^= x
+                            o3 ^= c & ~o2
+                            o2 ^= c
+                        c = o0 & p0
+                        o0 ^= p0
+                        x = o1 ^ p1
+                        p1 = (o1 & p1) | (c & x)
+                        o1 = x ^ c
+                        x = o2 ^ p2
+                        c = (o2 & p2) | (p1 & x)
+                        o2 = x ^ p1
+                        o3 ^= p3 ^ c
+                        occupancy[new], occupancy[new + one] = o0, o1
+                        occupancy[new + two], occupancy[new + three] = o2, o3
+                        x = o0 & not0
+                        x = (o1 & not1) | (x & (o1 | not1))
+                        x = (o2 & not2) | (x & (o2 | not2))
+                        over |= (o3 & not3) | (x & (o3 | not3))
+                        at = at + 1 if at + 1 < count else 0
+                    some[w] = any_of
+                if over:
+                    full = 0
+                    for i in range(words * touched):
+                        alive[np.uint64(i)] = ones
+                    for p in range(FEW - 1, -1, -1):
+                        over, i = none, 0
+                        for w in range(words):
+                            at = lane
+                            for _ in range(touched):
+                                to = np.uint64(8 * (w * count + at) + p)
+                                to += none if side[np.uint64(at)] else four
+                                over |= occupancy[to] & alive[np.uint64(i)]
+                                at = at + 1 if at + 1 < count else 0
+                                i += 1
+                        if over:
+                            full, i = full | 1 << p, 0
+                            for w in range(words):
+                                at = lane
+                                for _ in range(touched):
+                                    to = np.uint64(8 * (w * count + at) + p)
+                                    to += none if side[np.uint64(at)] else four
+                                    alive[np.uint64(i)] &= occupancy[to]
+                                    at = at + 1 if at + 1 < count else 0
+                                    i += 1
+            else:
+                beat, bounds = (begin, end, lane), (limit, depth)
+                full = _deep_push(table, column, beat, now, bounds, fifos, deep)
+            if full <= depth:
+                retire = max(retire, now - place + full)
+                break
+            now += full - depth
+        totals[STALLED] += now - earliest
         earliest = now + 1
-        retire = max(retire, now - group[b])
-        if now - group[b] + depth > retire:
-            retire = max(retire, now - group[b] + _fullest(occupancy, alive, size))
-        if b + 1 == len(group) or group[b + 1] != group[b]:
+        retire = max(retire, now - place)
+        at = lane
+        for _ in range(touched):
+            to = np.uint64(at)
+            side[to] = 1 - side[to]
+            since[to] = now
+            at = at + 1 if at + 1 < count else 0
+        if b + 1 == len(group) or group[b + 1] != place:
             for w in range(words):
-                count = _popcount(any_survivor[w])
-                sums += count
-                if is_mac[group[b]]:
-                    macs += count
-                any_survivor[w] = 0
-    # Hand the occupancies back where the next call looks for them.
-    if occupancy is not fifos[0]:
-        fifos[0][:] = occupancy
-    totals[0], totals[1] = now, retire
-    totals[2] += stalled
-    totals[3] += waited
-    totals[4] += adds
-    totals[5] += macs
-    totals[6] += sums
+                x = some[w]
+                x -= (x >> one) & np.uint64(0x5555555555555555)
+                x = (x & np.uint64(0x3333333333333333)) + (
+                    (x >> two) & np.uint64(0x3333333333333333)
+                )
+                x = (x + (x >> four)) & np.uint64(0x0F0F0F0F0F0F0F0F)
+                pes = np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+                totals[SUMS] += pes
+                totals[MACS] += pes if is_mac[place] else 0
+                some[w] = none
+    totals[NOW], totals[RETIRE] = now, retire
+
+
+def empty_fifos(words: int, lanes: int, planes: int) -> Fifos:
+    """Return what `send` works on: `fifos`, before a tile."""
+    return (
+        np.zeros(words * lanes * 2 * planes, np.uint64),
+        np.zeros(lanes, np.int64),
+        np.zeros(lanes, np.int64),
+        np.zeros(words, np.uint64),
+        np.zeros(words * lanes, np.uint64),
+    )
+
+
+def digits(stream: BeatStream, depth: int) -> int:
+    """Return how many binary digits hold any occupancy, before it is known whether it fits."""
+    per_beat = int(np.diff(stream.start).max(initial=0))
+    return max(FEW, (depth + -(-per_beat // stream.lanes)).bit_length())
 
 
 @dataclass(slots=True, eq=False)
@@ -180,28 +290,16 @@ class Accumulator:
     table: Words
     depth: int
     start: int
-    _survivors: NDArray[np.int64] = field(init=False)
-    _fifos: tuple[Words, Words, Words, Words, Words] = field(init=False)
-    _size: tuple[tuple[int, ...], tuple[int, ...]] = field(init=False)
-    _totals: NDArray[np.int64] = field(init=False)
+    _fifos: Fifos = field(init=False)
+    _deep: Words | None = field(init=False)
+    _totals: Ints = field(init=False)
+    _sent: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        words, lanes = self.table.shape[1], self.stream.lanes
-        per_beat = int(np.diff(self.stream.start).max(initial=0))
-        planes = (self.depth + -(-per_beat // lanes)).bit_length()
-        shape = (words, lanes, planes)
-        # Each candidate of a row adds for all of the row's survivors: counted once a tile.
-        self._survivors = np.bitwise_count(self.table).sum(axis=1, dtype=np.int64)
-        self._size = ((0,) * words, (0,) * planes)
-        self._fifos = (
-            np.zeros(shape, np.uint64),
-            np.empty(shape, np.uint64),
-            np.empty(shape, np.uint64),
-            np.empty((words, lanes), np.uint64),
-            np.zeros(words, np.uint64),
-        )
-        # now, retire (less the group's number), broadcast stall, wait for weights, adds, macs, sums
-        self._totals = np.array([self.start - 1, self.start - 1, 0, 0, 0, 0, 0], np.int64)
+        planes = digits(self.stream, self.depth)
+        self._fifos = empty_fifos(self.table.shape[1], self.stream.lanes, planes)
+        self._deep = None if planes == FEW else np.zeros(planes, np.uint64)
+        self._totals = np.array([self.start - 1, self.start - 1, 0, 0, 0, 0], np.int64)
 
     def run(self, first: int, last: int, arrival: int) -> int:
         """Send beats ``first:last``, whose weights are there from cycle `arrival` on.
@@ -211,28 +309,23 @@ class Accumulator:
         int
             Cycle in which the last of them was pushed.
         """
-        s = self.stream
-        _run(
-            (self.table, self._survivors),
-            s.column,
-            s.start,
-            s.lane,
-            s.group,
-            s.is_mac,
-            first,
-            last,
+        send(
+            self.table.reshape(-1),
+            self.stream.arrays,
+            (first, last),
             arrival,
             self.depth,
             self._fifos,
             self._totals,
-            self._size,
+            self._deep,
         )
+        self._sent = last
         return self.last_push
 
     @property
     def last_push(self) -> int:
         """Cycle in which the last beat so far was pushed."""
-        return int(self._totals[0])
+        return int(self._totals[NOW])
 
     @property
     def last_retire(self) -> int:
@@ -240,35 +333,48 @@ class Accumulator:
 
         The one before the tile's if there is no group.
         """
-        return max(self.last_push, int(self._totals[1]) + self.stream.groups - 1)
+        return max(self.last_push, int(self._totals[RETIRE]) + self.stream.groups - 1)
 
     @property
     def queued(self) -> int:
         """Survivors in the FIFOs of all PEs, after the last beat so far."""
-        by_digit = np.bitwise_count(self._fifos[0]).sum(axis=(0, 1), dtype=np.int64)
-        return int((by_digit << np.arange(len(by_digit))).sum())
+        occupancy, side, since, some, _ = self._fifos
+        copies = occupancy.reshape(len(some), len(side), 2, -1)
+        total = 0
+        for lane, now in enumerate(side.tolist()):
+            octets = np.ascontiguousarray(copies[:, lane, now]).astype("<u8").view(np.uint8)
+            bits = np.unpackbits(octets.reshape(len(some), -1, 8), axis=2).astype(np.int64)
+            held = (bits << np.arange(bits.shape[1])[:, None]).sum(axis=1)
+            total += int(np.maximum(held - (self.last_push - int(since[lane])), 0).sum())
+        return total
 
     @property
     def broadcast_stall(self) -> int:
         """Cycles in which a beat waited for room in a FIFO."""
-        return int(self._totals[2])
+        return int(self._totals[STALLED])
 
     @property
     def weight_wait(self) -> int:
         """Cycles in which a beat waited for its weights."""
-        return int(self._totals[3])
+        return int(self._totals[WAITED])
 
     @property
     def adds(self) -> int:
-        """Survivors pushed, over all PEs."""
-        return int(self._totals[4])
+        """Survivors pushed so far, over all PEs."""
+        candidates = self.stream.column[: self.stream.start[self._sent]]
+        return survivors(self.table, np.bincount(candidates, minlength=len(self.table)))
 
     @property
     def macs(self) -> int:
         """Multiplications: pairs of PE and group with at least one survivor, bias groups apart."""
-        return int(self._totals[5])
+        return int(self._totals[MACS])
 
     @property
     def sums(self) -> int:
         """Pairs of PE and group with at least one survivor, bias groups included."""
-        return int(self._totals[6])
+        return int(self._totals[SUMS])
+
+
+def survivors(table: Words, times: Ints) -> int:
+    """Count the survivors of candidates that read each row of the table so many times."""
+    return int(np.bitwise_count(table).sum(axis=1, dtype=np.int64) @ times)

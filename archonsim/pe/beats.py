@@ -39,6 +39,11 @@ class BeatStream:
     lanes: int
 
     @property
+    def arrays(self) -> tuple[Ints, Ints, Ints, Ints, NDArray[np.bool_]]:
+        """What kernels take: column, start, lane, group, is_mac."""
+        return self.column, self.start, self.lane, self.group, self.is_mac
+
+    @property
     def beats(self) -> int:
         """Number of beats of one tile."""
         return len(self.lane)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from archonsim.dataflow.even import shares
 from archonsim.dataflow.tile import Tile, output_tiles
 from archonsim.engine.contract import FedTile, Phase
 from archonsim.engine.contract import Tile as EngineTile
+from archonsim.engine.program import OperandSource, Program, TileCounts, TileProgram
 from archonsim.machines.archon.actions import (
     accumulate_actions,
     buffer_writes,
@@ -27,12 +28,15 @@ from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import masks_on_chip, moved, words
 from archonsim.machines.archon.windows import in_window_order, window_passes
 from archonsim.network.block import Block
-from archonsim.pe.accumulate_kernel import Accumulator
+from archonsim.pe.accumulate_kernel import Accumulator, survivors
 from archonsim.pe.beats import BeatStream, cut
 from archonsim.pe.survivor_kernel import survivor_table
 from archonsim.stats.counts import PhaseStats, Transfer
 from archonsim.trace.fused_weight import FusedWeight
 from archonsim.trace.mask import Mask
+
+#: Stall of a beat that waits for its stream, by where the last of it comes from; else ``glb``.
+CAUSES: Mapping[str, str] = {"dram": "dram", "prediction_glb": "masks"}
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -50,6 +54,8 @@ class FusedBlock:
     chunk_words : (n,) int64
     keep1, keep2 : (M, H, W), (M, P, Q) uint8
         keep2 is (O, H, W) where DW comes last.
+    times : (R,) int64
+        How many candidates read each row of a tile's survivors.
     """
 
     block: Block
@@ -60,17 +66,27 @@ class FusedBlock:
     chunk_words: tuple[int, ...]
     keep1: NDArray[np.uint8]
     keep2: NDArray[np.uint8]
+    times: NDArray[np.int64]
 
 
-class FusedTile:
+class MainTile:
     """One tile of output pixels, one per PE."""
 
     def __init__(
         self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer]
     ) -> None:
-        self._shared, self._tile = shared, tile
+        self.shared, self.tile = shared, tile
         self.loads, self.stores = tuple(loads), tuple(stores)
         self.chunks = shared.chunk_words
+
+
+class FusedTile(MainTile):
+    """A tile in the published order."""
+
+    def __init__(
+        self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer]
+    ) -> None:
+        super().__init__(shared, tile, loads, stores)
         self.refetched = refetched_words(shared.block, tile, shared.spec)
         self.along: Sequence[Sequence[Transfer]] = ()
         if shared.spec.mask_fetch == "charged" and self.refetched:
@@ -79,7 +95,46 @@ class FusedTile:
 
     def begin(self, start: int) -> _RunningFusedTile:
         """Start the tile in cycle `start`."""
-        return _RunningFusedTile(self._shared, self._tile, self.refetched, start)
+        return _RunningFusedTile(self, start)
+
+    def count_operands(self, stats: PhaseStats) -> None:
+        """Count what scratchpads take in while the tile runs."""
+        pixels, block, spec = self.tile.pixels, self.shared.block, self.shared.spec
+        spilled = _spilled_psums(block, spec, pixels)
+        for direction in ("read", "write"):
+            stats.move(Transfer("glb", direction, "psum", spilled))
+            stats.act("psum_spad", direction, "psum", spilled)
+        stats.activity["prediction_buffer.refetched_words"] += self.refetched
+        # The window of one input channel, or those of its rows that fit, stays in its pad.
+        stats.act("ifmap_spad", "write", "input", pixels * block.in_channels * block.taps)
+        buffer_writes(stats, block, spec, pixels)
+
+
+def _spilled_psums(block: Block, spec: ArchonSpec, pixels: int) -> int:
+    """Words of partial sums that leave the psum pads for the GLB and return.
+
+    They do so once for each pass but one.
+
+    A pass is one input channel, or some rows of its window's taps. The ports' spare rate covers
+    them (7 of 32 words a cycle for K = 3), so they take no time of their own.
+    """
+    if block.out_channels <= spec.pe.psum_words:
+        return 0
+    inputs = block.fused_inputs * window_passes(block, spec.pe.main_ifmap_words)
+    return pixels * (inputs - block.out_channels)
+
+
+def tile_table(shared: FusedBlock, tile: Tile) -> NDArray[np.uint64]:
+    """Return the survivors of a tile, (rows, words)."""
+    pe = shared.spec.pe
+    return survivor_table(
+        shared.keep1,
+        shared.keep2,
+        shared.block,
+        shared.fused,
+        (tile.y, tile.x),
+        (pe.rows, pe.cols),
+    )
 
 
 class RunningArray:
@@ -88,22 +143,14 @@ class RunningArray:
     def __init__(self, shared: FusedBlock, tile: Tile, start: int) -> None:
         self._shared, self._tile = shared, tile
         self._waits: Counter[str] = Counter()
-        pe = shared.spec.pe
-        table = survivor_table(
-            shared.keep1,
-            shared.keep2,
-            shared.block,
-            shared.fused,
-            (tile.y, tile.x),
-            (pe.rows, pe.cols),
-        )
-        self._array = Accumulator(shared.stream, table, pe.fifo_depth, start)
+        table = tile_table(shared, tile)
+        self._array = Accumulator(shared.stream, table, shared.spec.pe.fifo_depth, start)
 
     def run(self, chunk: int, arrival: int, source: str) -> int:
         """Send a chunk's beats; see :class:`~archonsim.engine.contract.RunningTile`."""
         first, before = self._shared.first, self._array.weight_wait
         end = self._array.run(int(first[chunk]), int(first[chunk + 1]), arrival) + 1
-        cause = {"dram": "dram", "prediction_glb": "masks"}.get(source, "glb")
+        cause = CAUSES.get(source, "glb")
         self._waits[cause] += self._array.weight_wait - before
         return end
 
@@ -114,31 +161,14 @@ class RunningArray:
 
     def finish(self, stats: PhaseStats) -> int:
         """Count what the tile did; return the cycle after its last."""
-        array, stream = self._array, self._shared.stream
-        end = array.last_retire + 1 + self._hand_over()
-        stats.compute += stream.beats
-        stats.wait("broadcast", array.broadcast_stall)
-        for cause, cycles in self._waits.items():
-            stats.wait(cause, cycles)
-        stats.wait("drain", end - array.last_push - 1)
-        stats.macs += array.macs
-        stats.adds += array.adds
-        stats.adds_possible += len(stream.column) * self._tile.pixels
-        candidates, pixels, block = len(stream.column), self._tile.pixels, self._shared.block
-        accumulate_actions(
-            stats, decoded=candidates, looked_up=candidates * pixels, adds=array.adds
+        array, shared = self._array, self._shared
+        end = array.last_retire + 1 + hand_over(shared)
+        counts = TileCounts(
+            end, array.last_push, array.broadcast_stall, self._waits, array.macs, array.sums
         )
-        merge_actions(stats, lanes=stream.lanes, adds=array.adds, sums=array.sums)
-        multiply_actions(stats, block, pixels=pixels, macs=array.macs, sums=array.sums)
+        count_tile(shared, self._tile, counts, array.adds, stats)
         self._count_operands(stats)
         return end
-
-    def _hand_over(self) -> int:
-        """Cycles until a single psum pad is read out for the next tile."""
-        pe = self._shared.spec.pe
-        if pe.psum_pads == "double":
-            return 0
-        return -(-min(self._shared.block.out_channels, pe.psum_words) // PAD_PORTS)
 
     def _count_operands(self, stats: PhaseStats) -> None:
         """Count what scratchpads take in while the tile runs."""
@@ -147,33 +177,80 @@ class RunningArray:
 class _RunningFusedTile(RunningArray):
     """A tile in the published order: channel, output, tap; all masks and inputs once a tile."""
 
-    def __init__(self, shared: FusedBlock, tile: Tile, refetched: int, start: int) -> None:
-        super().__init__(shared, tile, start)
-        self._refetched = refetched
+    def __init__(self, whole: FusedTile, start: int) -> None:
+        super().__init__(whole.shared, whole.tile, start)
+        self._whole = whole
 
     def _count_operands(self, stats: PhaseStats) -> None:
-        pixels, block = self._tile.pixels, self._shared.block
-        for direction in ("read", "write"):
-            stats.move(Transfer("glb", direction, "psum", self._spilled_psums()))
-            stats.act("psum_spad", direction, "psum", self._spilled_psums())
-        stats.activity["prediction_buffer.refetched_words"] += self._refetched
-        # The window of one input channel, or those of its rows that fit, stays in its pad.
-        stats.act("ifmap_spad", "write", "input", pixels * block.in_channels * block.taps)
-        buffer_writes(stats, block, self._shared.spec, pixels)
+        self._whole.count_operands(stats)
 
-    def _spilled_psums(self) -> int:
-        """Words of partial sums that leave the psum pads for the GLB and return.
 
-        They do so once for each pass but one.
+def hand_over(shared: FusedBlock) -> int:
+    """Cycles until a single psum pad is read out for the next tile."""
+    pe = shared.spec.pe
+    if pe.psum_pads == "double":
+        return 0
+    return -(-min(shared.block.out_channels, pe.psum_words) // PAD_PORTS)
 
-        A pass is one input channel, or some rows of its window's taps. The ports' spare rate covers
-        them (7 of 32 words a cycle for K = 3), so they take no time of their own.
-        """
-        block, pe = self._shared.block, self._shared.spec.pe
-        if block.out_channels <= pe.psum_words:
-            return 0
-        inputs = block.fused_inputs * window_passes(block, pe.main_ifmap_words)
-        return self._tile.pixels * (inputs - block.out_channels)
+
+def count_tile(
+    shared: FusedBlock, tile: Tile, counts: TileCounts, adds: int, stats: PhaseStats
+) -> None:
+    """Count a tile's cycles and what its PEs did; `adds` are its survivors."""
+    stream, pixels = shared.stream, tile.pixels
+    stats.compute += stream.beats
+    stats.wait("broadcast", counts.broadcast_stall)
+    for cause, cycles in counts.waits.items():
+        stats.wait(cause, cycles)
+    stats.wait("drain", counts.end - counts.last_push - 1)
+    stats.macs += counts.macs
+    stats.adds += adds
+    candidates = len(stream.column)
+    stats.adds_possible += candidates * pixels
+    accumulate_actions(stats, decoded=candidates, looked_up=candidates * pixels, adds=adds)
+    merge_actions(stats, lanes=stream.lanes, adds=adds, sums=counts.sums)
+    multiply_actions(stats, shared.block, pixels=pixels, macs=counts.macs, sums=counts.sums)
+
+
+class MainProgram:
+    """What :class:`archonsim.engine.program.Program` asks and both orders of the groups share."""
+
+    operands: Sequence[OperandSource | None] = ()
+    spill = Transfer("glb", "write", "psum", 0)
+    causes: Mapping[str, str] = CAUSES
+
+    def __init__(self, shared: FusedBlock) -> None:
+        self.shared, self.stream, self.first = shared, shared.stream, shared.first
+        self.depth, self.hand_over = shared.spec.pe.fifo_depth, hand_over(shared)
+        self.stops = np.zeros((0, 6), np.int64)
+        self._adds = 0
+
+    def table(self, tile: MainTile) -> NDArray[np.uint64]:
+        """Return a tile's survivors, and keep their number."""
+        table = tile_table(self.shared, tile.tile)
+        self._adds = survivors(table, self.shared.times)
+        return table
+
+    def count(self, tile: MainTile, counts: TileCounts, stats: PhaseStats) -> None:
+        """Count the tile whose survivors are the latest."""
+        count_tile(self.shared, tile.tile, counts, self._adds, stats)
+
+
+class FusedProgram(MainProgram):
+    """All tiles of a phase in the published order: nothing is fetched while one runs."""
+
+    def __init__(self, shared: FusedBlock, tiles: Sequence[FusedTile]) -> None:
+        super().__init__(shared)
+        self._tiles = tiles
+
+    def begin(self, tile: int, start: int) -> TileProgram:
+        """Make a tile ready that starts in a cycle."""
+        return TileProgram(self.table(self._tiles[tile]), (), np.zeros(0, np.uint8), start)
+
+    def finish(self, tile: int, counts: TileCounts, stats: PhaseStats) -> None:
+        """Add what a tile did to the phase's counts."""
+        self.count(self._tiles[tile], counts, stats)
+        self._tiles[tile].count_operands(stats)
 
 
 def main_phase(
@@ -198,7 +275,7 @@ def main_phase(
             "write", "output", tile.pixels * block.out_channels, on_chip=step.output_on_chip
         )
         tiles.append(FusedTile(shared, tile, loads, stores))
-    return phase_of(tiles, shared, step)
+    return phase_of(tiles, shared, step, FusedProgram(shared, tiles))
 
 
 def share(
@@ -226,10 +303,13 @@ def share(
         chunk_words=tuple(sizes.tolist()),
         keep1=keep1.unpack(),
         keep2=keep2.unpack(),
+        times=np.bincount(stream.column, minlength=len(fused.row_first)),
     )
 
 
-def phase_of(tiles: Sequence[EngineTile | FedTile], shared: FusedBlock, step: Step) -> Phase:
+def phase_of(
+    tiles: Sequence[EngineTile | FedTile], shared: FusedBlock, step: Step, program: Program
+) -> Phase:
     """Put a main phase together: where its stream comes from, and whether its tiles fit the GLB.
 
     Raises
@@ -246,6 +326,7 @@ def phase_of(tiles: Sequence[EngineTile | FedTile], shared: FusedBlock, step: St
         tiles=tiles,
         stream_from=["dram", *[again] * (len(tiles) - 1)],
         bounds=main_bounds(shared.stream, spec.pe, len(tiles), dw.out_h * dw.out_w),
+        program=program,
     )
     check_capacity(phase, step, spec)
     return phase

@@ -17,7 +17,15 @@ import numpy as np
 from archonsim.dataflow.tile import Tile, output_tiles
 from archonsim.engine.contract import Phase
 from archonsim.engine.feed import Feed
-from archonsim.machines.archon.fused import FusedBlock, RunningArray, phase_of, share
+from archonsim.engine.program import OperandSource, TileCounts, TileProgram
+from archonsim.machines.archon.fused import (
+    FusedBlock,
+    MainProgram,
+    MainTile,
+    RunningArray,
+    phase_of,
+    share,
+)
 from archonsim.machines.archon.main_cache import choose
 from archonsim.machines.archon.main_mapping import OPERANDS, Operand
 from archonsim.machines.archon.main_profile import Shares
@@ -51,8 +59,8 @@ class _Way(NamedTuple):
     not_before: int
 
 
-class MappedTile:
-    """One tile of output pixels whose groups come in the order of a mapping."""
+class MappedTile(MainTile):
+    """A tile whose groups come in the order of a mapping."""
 
     def __init__(
         self,
@@ -62,9 +70,8 @@ class MappedTile:
         loads: Sequence[Transfer],
         stores: Sequence[Transfer],
     ) -> None:
-        self.shared, self.plan, self.tile = shared, plan, tile
-        self.loads, self.stores = tuple(loads), tuple(stores)
-        self.chunks = shared.chunk_words
+        super().__init__(shared, tile, loads, stores)
+        self.plan = plan
 
     @cached_property
     def words(self) -> dict[Operand, int]:
@@ -115,6 +122,19 @@ class MappedTile:
     def begin_fed(self, start: int, feed: Feed) -> RunningArray:
         """Start the tile in cycle `start`."""
         return _RunningMappedTile(self, start, feed)
+
+    def count_operands(self, taken: Mapping[Operand, int], stats: PhaseStats) -> None:
+        """Count what scratchpads take in while the tile runs, so many tiles of each operand."""
+        plan, pixels = self.plan, self.tile.pixels
+        units = {name: plan.extents.tile_units(name, plan.mapping)[0] for name in OPERANDS}
+        bits = pixels * sum(taken[name] * units[name] for name in ("keep1", "keep2"))
+        if self.shared.spec.mask_fetch == "once":
+            block = self.shared.block
+            bits = pixels * block.mid_channels * (block.taps + 1)
+        stats.act("prediction_buffer", "write", "mask", words(bits))
+        stats.act("ifmap_spad", "write", "input", pixels * taken["input"] * units["input"])
+        for direction in ("read", "write"):
+            stats.act("psum_spad", direction, "psum", pixels * plan.spills * units["psum"])
 
 
 class _RunningMappedTile(RunningArray):
@@ -186,16 +206,66 @@ class _RunningMappedTile(RunningArray):
         return self._feed.fetch(operand, transfer, ahead, there)
 
     def _count_operands(self, stats: PhaseStats) -> None:
-        plan, pixels = self._plan, self._tile.pixels
-        units = {name: plan.extents.tile_units(name, plan.mapping)[0] for name in OPERANDS}
-        bits = pixels * sum(self._taken[name] * units[name] for name in ("keep1", "keep2"))
-        if self._shared.spec.mask_fetch == "once":
-            block = self._shared.block
-            bits = pixels * block.mid_channels * (block.taps + 1)
-        stats.act("prediction_buffer", "write", "mask", words(bits))
-        stats.act("ifmap_spad", "write", "input", pixels * self._taken["input"] * units["input"])
-        for direction in ("read", "write"):
-            stats.act("psum_spad", direction, "psum", pixels * plan.spills * units["psum"])
+        self._whole.count_operands(self._taken, stats)
+
+
+def _stop_row(stop: Stop) -> list[int]:
+    fetched = dict(stop.fetches)
+    return [stop.beat, stop.spill, *(fetched.get(name, 0) for name in OPERANDS)]
+
+
+class MappedProgram(MainProgram):
+    """All tiles of a phase in the order of a mapping, for a compiled pass."""
+
+    def __init__(self, shared: FusedBlock, plan: Schedule, tiles: Sequence[MappedTile]) -> None:
+        super().__init__(shared)
+        self._plan, self._tiles = plan, tiles
+        self.stops = np.array([_stop_row(stop) for stop in plan.stops], np.int64).reshape(-1, 6)
+        charged = shared.spec.mask_fetch == "charged"
+        self.operands = [
+            OperandSource(Transfer(component, "read", kind, 0), STALLS[name])
+            if component == "glb" or charged
+            else None
+            for name, (component, kind) in SOURCES.items()
+        ]
+        fetched = self.stops[:, 2:].sum(axis=0).tolist()
+        self._fetched = {
+            name: times
+            for name, times, operand in zip(OPERANDS, fetched, self.operands, strict=True)
+            if operand is not None
+        }
+
+    def begin(self, tile: int, start: int) -> TileProgram:
+        """Make a tile ready that starts in a cycle."""
+        whole, plan = self._tiles[tile], self._plan
+        mapping, extents = plan.mapping, plan.extents
+        operands = [
+            (
+                whole.words[name],
+                extents.tile_units(name, mapping)[0],
+                mapping.ahead_of(name),
+                STALLS[name] == "masks",
+                start if name == "input" and not plan.input_stays else 0,
+            )
+            for name in OPERANDS
+        ]
+        masks = np.zeros(len(plan.stops), np.uint8)
+        if whole.from_dram:
+            masks[:] = [stop.step in whole.from_dram for stop in plan.stops]
+        return TileProgram(self.table(whole), operands, masks, 0 if plan.mask_stays else start)
+
+    def finish(self, tile: int, counts: TileCounts, stats: PhaseStats) -> None:
+        """Add what a tile did to the phase's counts."""
+        whole = self._tiles[tile]
+        self.count(whole, counts, stats)
+        taken = dict.fromkeys(OPERANDS, 0) | self._fetched
+        for name, times in taken.items():
+            component, kind = SOURCES[name]
+            stats.move(Transfer(component, "read", kind, times * whole.words[name]))
+        spills = self._plan.spills
+        stats.move(Transfer("glb", "write", "psum", spills * whole.words["psum"]))
+        taken["psum"] += spills
+        whole.count_operands(taken, stats)
 
 
 def mapped_phase(
@@ -235,4 +305,4 @@ def mapped_phase(
             "write", "output", tile.pixels * block.out_channels, on_chip=step.output_on_chip
         )
         tiles.append(MappedTile(shared, plan, tile, loads, stores))
-    return phase_of(tiles, shared, step)
+    return phase_of(tiles, shared, step, MappedProgram(shared, plan, tiles))

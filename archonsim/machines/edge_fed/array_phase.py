@@ -5,49 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from archonsim.dataflow.operands import BufferAccesses, BufferSizes, Demand, Words, cut
-from archonsim.engine.contract import FixedTile, Phase, RunningTile
+from archonsim.engine.contract import FixedTile, Phase
 from archonsim.network.layer import Layer
-from archonsim.stats.counts import PhaseStats, Transfer
+from archonsim.stats.counts import Transfer
 
 #: A layer is cut into about this many tiles where its buffers do not ask for more (own decision):
 #: enough to overlap memory with compute, few enough to be quick.
 TILES = 64
-
-
-class ArrayTile(FixedTile):
-    """Some folds.
-
-    Their buffers are as wide as the array's edges: accesses are counted and take no time.
-    """
-
-    def __init__(
-        self,
-        *,
-        cycles: int,
-        macs: int,
-        loads: list[Transfer],
-        stores: list[Transfer],
-        accesses: list[Transfer],
-    ) -> None:
-        super().__init__(cycles=cycles, loads=loads, stores=stores, macs=macs)
-        self.accesses = accesses
-
-    def begin(self, start: int) -> RunningTile:
-        """Start the tile in cycle `start`."""
-        return _RunningArrayTile(super().begin(start), self.accesses)
-
-
-class _RunningArrayTile:
-    queued = 0
-
-    def __init__(self, inner: RunningTile, accesses: list[Transfer]) -> None:
-        self._inner, self._accesses = inner, accesses
-        self.run = inner.run
-
-    def finish(self, stats: PhaseStats) -> int:
-        for access in self._accesses:
-            stats.move(access)
-        return self._inner.finish(stats)
 
 
 def _cumulative(values: Words) -> list[int]:
@@ -89,7 +53,7 @@ def array_phase(
     for first, last in cut(layer, demand, buffers, TILES):
         words = {name: sums[last] - sums[first] for name, sums in moved.items()}
         tiles.append(
-            ArrayTile(
+            FixedTile(
                 cycles=share(cycles, first, last),
                 macs=share(layer.macs, first, last),
                 loads=[

@@ -1,0 +1,143 @@
+"""The compiled pass of a phase against the events that define it: every time and count, and events.
+
+Whoever watches a run has it carried by SimPy, so that an observer that ignores everything gives the
+definition's answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archonsim.engine.clock import Clock
+from archonsim.engine.compiled import can_compile
+from archonsim.engine.contract import FixedTile, Phase, RunningTile
+from archonsim.engine.observer import SILENT, Observer
+from archonsim.engine.pipeline import run_phases
+from archonsim.machines.archon import MACHINE
+from archonsim.machines.registry import machine, machine_names, machine_spec
+from archonsim.memory.system import MemorySystem
+from archonsim.network.block import Block
+from archonsim.spec.parts import BufferSpec, DmaSpec, DramSpec
+from archonsim.stats.counts import PhaseStats, Transfer
+from archonsim.trace.image import image_inputs
+from archonsim.trace.what_if import MaskPolicy
+from tests.examples import examples
+from tests.laws.test_archon import BLOCKS, digits, workload_of
+from tests.pairs.test_pipeline import BUFFERS, CLOCK_MHZ, DMAS, DRAMS, transfers
+from tests.strategies import archon
+
+#: Several phases, one after the other: what a server remembers must be handed on.
+PHASES = st.lists(
+    st.lists(
+        st.builds(
+            FixedTile,
+            cycles=st.integers(0, 40),
+            loads=transfers("read"),
+            stores=transfers("write"),
+            macs=st.integers(0, 3),
+        ),
+        min_size=1,
+        max_size=9,
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def watched(
+    phases: Sequence[Phase],
+    memories: tuple[DramSpec, BufferSpec],
+    dma: DmaSpec,
+    observer: Observer,
+) -> tuple[list[PhaseStats], int]:
+    env, done = Clock(), list[PhaseStats]()
+    memory = MemorySystem(memories[0], {"glb": memories[1]}, CLOCK_MHZ)
+    env.process(run_phases(env, memory, dma, phases, done, observer))
+    env.run()
+    return done, env.events
+
+
+@examples(300)
+@given(
+    tiles=PHASES,
+    dram=DRAMS,
+    glb=BUFFERS,
+    dma=DMAS,
+    models=st.tuples(
+        st.sampled_from(["fixed", "banks", "unlimited"]),
+        st.sampled_from(["ports", "banks", "unlimited"]),
+    ),
+    free=st.booleans(),
+)
+def test_phases_of_fixed_tiles(
+    tiles: list[list[FixedTile]],
+    dram: DramSpec,
+    glb: BufferSpec,
+    dma: DmaSpec,
+    models: tuple[Any, Any],
+    free: bool,
+) -> None:
+    phases = [Phase(name="layer", tiles=some, stream_from=["dram"] * len(some)) for some in tiles]
+    dram = replace(dram, model=models[0], free=("output",) if free and models[0] == "fixed" else ())
+    memories = dram, replace(glb, model=models[1], banks=3, entry_words=2)
+    quick, few = watched(phases, memories, dma, SILENT)
+    assert quick == watched(phases, memories, dma, Observer())[0]
+    assert few <= 3 + len(phases)  # a process, and the clock goes on once a phase
+
+
+SETTINGS_OF_ARCHON = st.tuples(
+    st.sampled_from(["main_order=mapped", "main_order=published"]),
+    st.sampled_from(["mask_fetch=charged", "mask_fetch=once"]),
+    st.sampled_from(["pe.rows=8", "pe.rows=3", "pe.rows=20"]),
+    st.sampled_from(["pe.fifo_depth=5", "pe.fifo_depth=4", "pe.fifo_depth=12"]),
+    st.sampled_from(["pe.adders=6", "pe.adders=1", "pe.adders=9"]),
+    st.sampled_from(["pe.psum_pads=double", "pe.psum_pads=single"]),
+    st.sampled_from(["weights=stream", "weights=cache"]),
+    st.sampled_from(["prediction_glb.words=48", "prediction_glb.words=4096"]),
+    st.sampled_from(["dram.model=fixed", "dram.model=banks", "dram.model=unlimited"]),
+    st.sampled_from(["glb.model=ports", "glb.model=banks", "prediction_glb.model=unlimited"]),
+    st.sampled_from(["dma.stream_chunks=1", "dma.stream_chunks=2", "dma.stream_chunks=5"]),
+    st.sampled_from(["dma.tile_buffers=2", "dma.tile_buffers=4"]),
+    st.sampled_from(["dma.chunk_words=16", "dma.chunk_words=256"]),
+    st.sampled_from(["pe.prediction_buffer_words=8", "pe.prediction_buffer_words=128"]),
+    st.sampled_from(["pe.psum_words=4", "pe.psum_words=32"]),
+)
+
+
+@examples(120)
+@given(block=BLOCKS, density=st.floats(0, 1), settings=SETTINGS_OF_ARCHON, seed=st.integers(0, 99))
+def test_archon(block: Block, density: float, settings: tuple[str, ...], seed: int) -> None:
+    work, spec = workload_of(block, density=density, seed=seed), archon(*settings)
+    image = image_inputs(work, MaskPolicy(), 0)
+    simulation = MACHINE.prepare(work, spec)
+    watched = simulation.run(image, lambda name: None, Observer())
+    assert simulation.run(image, lambda name: None) == watched
+
+
+@pytest.mark.parametrize("name", machine_names())
+def test_every_machine(name: str) -> None:
+    arch, work = machine(name), digits()
+    simulation = arch.prepare(work, machine_spec(arch))
+    image = image_inputs(work, MaskPolicy(), 0)
+    watched = simulation.run(image, lambda name: None, Observer())
+    assert simulation.run(image, lambda name: None) == watched
+
+
+class _Own(FixedTile):
+    """A tile that does something of its own when it begins."""
+
+    def begin(self, start: int) -> RunningTile:
+        return super().begin(start + 1)
+
+
+def test_tiles_and_kinds_of_a_plugin_are_left_to_simpy() -> None:
+    plain = FixedTile(cycles=3, loads=[Transfer("dram", "read", "input", 8)])
+    odd = FixedTile(cycles=3, loads=[Transfer("dram", "read", "halo", 8)])
+    for tile, compiled in ((plain, True), (_Own(cycles=3), False), (odd, False)):
+        assert can_compile(Phase(name="layer", tiles=[tile], stream_from=["dram"])) is compiled
