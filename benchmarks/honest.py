@@ -58,6 +58,13 @@ ORDERS: dict[str, dict[str, Any]] = {
     "mapped, links": {"pe.mask_links": True},
 }
 BUFFERS = (64, 128, 256, 512)
+#: Orders of groups, and the machines on which they are compared.
+GROUP_ORDERS = ("published", "balanced", "profiled")
+ORDERED: dict[str, dict[str, Any]] = {
+    "default": {},
+    "FIFOs of 8": {"pe.fifo_depth": 8},
+    "masks for free": {"mask_fetch": "once"},
+}
 SYNTHETIC = ("mobilenetv2mod_c10", "shufflenetmod_c10", "mnasnetmod_c10")
 
 
@@ -171,4 +178,49 @@ def _orders_chart(frame: pd.DataFrame) -> plots.Chart:
         panels[0].set_ylabel("cycles")
         panels[1].set_xlabel("prediction buffer of a PE (16-bit words)")
         panels[0].legend(fontsize=5)
+    return chart
+
+
+def group_order() -> plots.Chart:
+    """How near offline schedules of the stream come to the adder bound; FusioNet, image 0.
+
+    The bound of a main phase: every beat is issued when it is there, no FIFO is ever full. Bounded
+    below by it are all orders of the groups; what is above is what FIFOs of a few entries could not
+    even out.
+    """
+    rows = []
+    for machine, changes in ORDERED.items():
+        for order in GROUP_ORDERS:
+            report = _run(FUSIONET, {"group_order": order} | changes)
+            main = [layer for layer in report.layers if layer.phase == "main"]
+            cycles = sum(layer.cycles for layer in main)
+            full = sum(layer.stalls.get("broadcast", 0) for layer in main)
+            masks = sum(layer.stalls.get("masks", 0) for layer in main)
+            rows.append((machine, order, report.total_cycles, cycles, full, masks, cycles - full))
+    columns = ["machine", "group_order", "total_cycles", "main_cycles", "fifo_stalls"]
+    frame = pd.DataFrame(rows, columns=[*columns, "mask_stalls", "without_fifo_stalls"])
+    frame["above_bound_percent"] = (
+        100 * frame["fifo_stalls"] / frame["without_fifo_stalls"]
+    ).round(1)
+    with look(plots.Size.page):
+        chart = plots.Chart(
+            frame,
+            size=plots.Size.page,
+            height=2.2,
+            title="Stalls on full FIFOs by the order of the groups",
+            subtitle="fusionet_c10, main phases of image 0 (interim trace); 0 is the adder bound",
+        )
+        axes = chart.subplots()
+        width = 0.8 / len(GROUP_ORDERS)
+        for at, order in enumerate(GROUP_ORDERS):
+            part = frame[frame["group_order"] == order]
+            axes.bar(
+                [place + at * width for place in range(len(part))],
+                part["fifo_stalls"],
+                width,
+                label=order,
+            )
+        axes.set_xticks([place + width for place in range(len(ORDERED))], list(ORDERED))
+        axes.set_ylabel("cycles")
+        axes.legend(fontsize=6)
     return chart

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from honest import PUBLISHED, buildable, main_order
+from honest import PUBLISHED, buildable, group_order, main_order
 from rich.console import Console
 
 import archonsim
@@ -107,7 +107,8 @@ def dram() -> plots.Chart:
 
 
 STUDIES: dict[str, Callable[[], plots.Chart]] = {
-    one.__name__: one for one in (speedups, array, adders, fifo, dram, buildable, main_order)
+    one.__name__: one
+    for one in (speedups, array, adders, fifo, dram, buildable, main_order, group_order)
 }
 
 
