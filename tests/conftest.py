@@ -18,6 +18,10 @@ settings.register_profile("explore", deadline=None, max_examples=EXAMPLES)
 settings.register_profile("ci", deadline=None, max_examples=EXAMPLES, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "explore")
 
+# Tests run side by side, one on each core; threads of PyTorch that wait for each other by spinning
+# would take each other's cores. Before anything imports it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell starts background jobs with Ctrl-C ignored, and Python leaves it so; tests of Ctrl-C must
 # work there, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
