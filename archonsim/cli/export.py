@@ -38,7 +38,7 @@ _ONLY_YOURS = (
 _WEIGHTS = (".pth", ".pt")
 _CHECKPOINT = "Trained weights: a state dict; for --network what workloads/train.py leaves."
 _NO_CHECK = "Write it without comparing each layer and block with the network on one image."
-_MODEL = ".onnx, .tflite, .pt2; .pth or .pt with --module."
+_MODEL = ".onnx, .tflite, .h5 or .keras (Keras), .pt2; .pth or .pt with --module."
 _IMAGES = "Folder of pictures, .npy of (N, C, H, W), or folder with CIFAR; the digits need none."
 
 

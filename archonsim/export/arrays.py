@@ -7,7 +7,7 @@ float32 as the frameworks compute, float64 where integers must stay exact.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from archonsim.network.layer import Padding, same_padding
 
 Array = NDArray[Any]
 Pair = tuple[int, int]
+#: Pixels by which a window in a file may be larger than its map (own decision).
+BEYOND: Final = 128
 
 
 def out_size(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Pair:

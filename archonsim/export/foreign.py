@@ -206,7 +206,13 @@ def export_source(
         framework=source.framework,
         command=options.command,
     )
-    made = Workload(name=about.network, items=items, provenance=about, trace=trace, norm_params=2)
+    made = Workload(
+        name=about.network,
+        items=items,
+        provenance=about,
+        trace=trace,
+        norm_params=source.norm_params,
+    )
     return replace(made, unexecuted_params=source.params - made.params)
 
 

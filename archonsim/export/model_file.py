@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import h5py
 import numpy as np
 
 from archonsim.errors import UserError, WorkloadError
 from archonsim.export.graph import simplify
+from archonsim.export.keras_graph import keras_program
 from archonsim.export.nodes import first_line
 from archonsim.export.program import Program, trace_program
 from archonsim.export.source import Relu6, Source, module_source, onnx_input, onnx_source
@@ -148,6 +150,16 @@ def _tflite_size(path: Path) -> Size | None:
     return size
 
 
+def _keras_source(path: Path, image: Floats, relu6: Relu6) -> Source:
+    program = keras_program(path, relu6_as_relu=relu6 == "relu")
+    found = program_source(program, path, image, f"h5py {h5py.__version__}")
+    return replace(found, norm_params=4)  # Keras counts mean and variance, too
+
+
+def _keras_size(path: Path) -> Size | None:
+    return keras_program(path).size
+
+
 #: Files of weights alone.
 STATE_DICTS: Final = (".pth", ".pt")
 _KINDS: Final = {
@@ -156,4 +168,7 @@ _KINDS: Final = {
         "a program of torch.export", _program_source, lambda path: _exported_program(path)[1]
     ),
     ".tflite": Kind("a .tflite file", _tflite_source, _tflite_size),
+    ".h5": Kind("a Keras model", _keras_source, _keras_size),
+    ".hdf5": Kind("a Keras model", _keras_source, _keras_size),
+    ".keras": Kind("a Keras model", _keras_source, _keras_size),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,6 +16,13 @@ from archonsim.errors import WorkloadError
 from archonsim.export.graph import Graph, Node
 from archonsim.export.nodes import Call, make_node
 from archonsim.trace.tensors import Floats
+
+#: Values of the largest tensor that is read or computed (own decision): 256 MB of float32.
+LARGEST_MAP: Final = 1 << 26
+#: Values of all maps of a network (own decision).
+LARGEST_MAPS: Final = 1 << 30
+#: Multiplications of the largest network that is run (own decision): about 100 times ResNet-50.
+LARGEST_MACS: Final = 1 << 39
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

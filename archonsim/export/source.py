@@ -40,6 +40,8 @@ class Source:
         file the constants that convolutions, normalisations and the like read.
     model, sha256, framework : str
         As in :class:`~archonsim.network.workload.Provenance`.
+    norm_params : int
+        Parameters of a normalisation for each channel, as the framework counts them.
     """
 
     graph: Graph
@@ -49,6 +51,7 @@ class Source:
     model: str
     sha256: str
     framework: str
+    norm_params: int = 2
 
 
 def module_source(module: nn.Module, image: Floats, model: str, relu6: Relu6 = "exact") -> Source:

@@ -2,7 +2,7 @@
 
 Offsets and counts in a flatbuffer may be any number. Counts are compared with the file's size
 before anything is read as often as they say, shapes with the bytes that are there and with
-`LARGEST`; what points outside the file raises in the accessors, which is one clear line here.
+`LARGEST_MAP`; what points outside the file raises in the accessors, which is one clear line here.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import tflite
 from numpy.typing import NDArray
 
 from archonsim.errors import WorkloadError
+from archonsim.export.program import LARGEST_MAP
 from archonsim.user_files import check_regular
 
 Array = NDArray[Any]
-#: Values of the largest tensor that is read or computed (own decision): 256 MB of float32.
-LARGEST: Final = 1 << 26
 #: Bytes of the largest file that is read (own decision).
 LARGEST_FILE: Final = 1 << 30
 
@@ -249,9 +248,9 @@ class _Reader:
             raise _RefusedError(f"{name}: sparse tensors are not read; store it dense")
         rank = self._count(table.ShapeLength(), "axes")
         shape = tuple(int(size) for size in table.ShapeAsNumpy()) if rank else ()
-        if rank > 8 or any(size < 0 for size in shape) or math.prod(shape) > LARGEST:
+        if rank > 8 or any(size < 0 for size in shape) or math.prod(shape) > LARGEST_MAP:
             raise _RefusedError(
-                f"{name}: shape is {shape}; it must have up to 8 axes and {LARGEST} values"
+                f"{name}: shape is {shape}; it must have up to 8 axes and {LARGEST_MAP} values"
             )
         scales, zeros, axis = self._quantisation(table.Quantization(), name, shape, kind)
         return Tensor(

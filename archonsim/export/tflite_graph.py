@@ -19,14 +19,12 @@ from archonsim.errors import WorkloadError
 from archonsim.export import arrays
 from archonsim.export.grids import Grid, Whole
 from archonsim.export.operators import operator as known_operator
-from archonsim.export.program import Program, Step
-from archonsim.export.tflite_file import LARGEST, Model, Operator, Tensor, read_tflite
+from archonsim.export.program import LARGEST_MACS, LARGEST_MAPS, Program, Step
+from archonsim.export.tflite_file import Model, Operator, Tensor, read_tflite
 from archonsim.export.tflite_operators import HANDLERS
 from archonsim.export.tflite_weighted import ours
 from archonsim.trace.tensors import Floats
 
-#: Multiplications of the largest network that is run (own decision): about 100 times ResNet-50.
-LARGEST_MACS: Final = 1 << 39
 #: The image, where the network reads it rounded to 8 bits.
 _IMAGE: Final = "image"
 
@@ -210,8 +208,8 @@ class Translation:
         out, activation = one.outputs[0], str(one.options.get("activation", "none"))
         name, inputs = f"t{out.index}", tuple(sources)
         self._values += math.prod(out.shape)
-        if self._values > 16 * LARGEST:
-            raise self.refused(one, f"up to it, maps have more than {16 * LARGEST} values")
+        if self._values > LARGEST_MAPS:
+            raise self.refused(one, f"up to it, maps have more than {LARGEST_MAPS} values")
         rounds = self.grid(out) is not None and whole is not None
         acts = not rounds and activation != "none"
         if acts and (activation not in arrays.ACTIVATIONS or self.grid(out) is not None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from archonsim.export.tflite_graph import Translation
 
 Pair = tuple[int, int]
-#: Pixels by which a window may be larger than its map (own decision).
-BEYOND: Final = 128
 
 
 def ours(shape: Sequence[int]) -> tuple[int, ...]:
@@ -47,7 +45,7 @@ def window_of(
     beyond = [
         (taps - 1) * gap - pixels for taps, gap, pixels in zip(kernel, dilation, size, strict=True)
     ]
-    if min(*stride, *dilation, *kernel, *size) < 1 or max(beyond) > BEYOND:
+    if min(*stride, *dilation, *kernel, *size) < 1 or max(beyond) > arrays.BEYOND:
         raise net.refused(
             one, f"a window of {kernel}, stride {stride}, dilation {dilation} on a map of {size}"
         )
