@@ -2,9 +2,9 @@
 
 A PE holds a tile of the input plane. For some output channels at a time it goes through the input
 channels; in a cycle, a vector of a channel's non-zero inputs meets a vector of its non-zero
-weights. Products go to banks of accumulators, by the output that they belong to; a bank adds one a
-cycle and queues a few. :mod:`archonsim.pe.cartesian_reference` defines it; the kernel must agree
-with it exactly.
+weights, tap by tap. Products go to banks of accumulators, by the output that they belong to; a bank
+adds one a cycle and queues a few. :mod:`archonsim.pe.cartesian_reference` defines it; the kernel
+must agree with it exactly.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _vectors(acts, act_count, wgts, wgt_count, plan, busy, state, useful):  # ty
                     made += 1
                     if banks > 0:
                         if strided:
-                            bank = ((m * out_h + y) * out_w + x) % banks
+                            bank = (m * inputs + y * out_w + x) % banks
                         else:  # the remainders of an input and a weight add up
                             bank = acts[a, 2] + rest
                             bank -= banks if bank >= banks else 0
@@ -150,17 +150,17 @@ def _gather_inputs(alive, sub, plan, pes, acts, starts):  # type: ignore[no-unty
 
 @njit(cache=True)
 def _gather_weights(nonzero, filters, first, plan, wgts):  # type: ignore[no-untyped-def]
-    """List the non-zero weights ``nonzero : (filters, R, S)`` of some output channels."""
-    out_h, out_w, banks = plan[0], plan[1], max(plan[13], 1)
+    """List the non-zero weights ``nonzero : (filters, R, S)`` of some output channels by tap."""
+    out_w, inputs, banks = plan[1], plan[11], max(plan[13], 1)
     count = 0
-    for m in range(len(nonzero)):
-        for r in range(nonzero.shape[1]):
-            for s in range(nonzero.shape[2]):
+    for r in range(nonzero.shape[1]):
+        for s in range(nonzero.shape[2]):
+            for m in range(len(nonzero)):
                 if nonzero[m, r, s]:
                     wgts[count, 0] = filters + m - first
                     wgts[count, 1] = r
                     wgts[count, 2] = s
-                    wgts[count, 3] = (((filters + m - first) * out_h - r) * out_w - s) % banks
+                    wgts[count, 3] = ((filters + m - first) * inputs - r * out_w - s) % banks
                     count += 1
     return count
 

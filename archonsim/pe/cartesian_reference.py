@@ -54,8 +54,9 @@ def step_pe(
             acts = [(int(y) + y0, int(x) + x0) for y, x in np.argwhere(tile)]
             wgts = [
                 (m - filters.start, int(r), int(s))
+                for r, s in np.ndindex(*nonzero.shape[2:])
                 for m in own
-                for r, s in np.argwhere(nonzero[m, c])
+                if nonzero[m, c, r, s]
             ]
             meetings += [
                 (acts[a : a + plan.inputs], wgts[w : w + plan.weights])
@@ -69,7 +70,7 @@ def step_pe(
             made = _outputs(*waiting.pop(0), plan)
             useful += len(made)
             for m, y, x in made if plan.banks != NO_BANKS else ():
-                queues[((m * plan.out_h + y) * plan.out_w + x) % plan.banks] += 1
+                queues[(m * plan.inputs + y * plan.out_w + x) % plan.banks] += 1
         for bank in queues:
             queues[bank] = max(0, queues[bank] - 1)
         cycles += 1
