@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 from honest import PUBLISHED, buildable, group_order, main_order
 from rich.console import Console
+from skipping import skipping
 
 import archonsim
 from archonsim.show import figures as plots
@@ -106,10 +107,8 @@ def dram() -> plots.Chart:
     )
 
 
-STUDIES: dict[str, Callable[[], plots.Chart]] = {
-    one.__name__: one
-    for one in (speedups, array, adders, fifo, dram, buildable, main_order, group_order)
-}
+_ALL = (speedups, array, adders, fifo, dram, buildable, main_order, group_order, skipping)
+STUDIES: dict[str, Callable[[], plots.Chart]] = {one.__name__: one for one in _ALL}
 
 
 def main() -> None:
