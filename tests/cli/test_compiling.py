@@ -29,6 +29,12 @@ def test_a_run_that_compiles_says_so_and_no_other(tmp_path: Path) -> None:
     assert "compiling" not in said(tmp_path, f"run -a fuse {digits}")
     assert said(tmp_path, f"run -a sparse {digits}").count("compiling kernels") == 1
     assert "compiling" not in said(tmp_path, f"run -a sparse {digits}")
+
+
+@pytest.mark.full
+def test_a_machine_that_compiles_after_another_says_so_too(tmp_path: Path) -> None:
+    digits = "-w workloads/fusionet_digits.h5 -f csv"
+    said(tmp_path, f"run -a sparse {digits}")
     assert "compiling kernels" in said(tmp_path, f"run -a archon {digits}")
 
 

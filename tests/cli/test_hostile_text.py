@@ -141,6 +141,7 @@ def test_a_closed_stdout_is_one_line_and_results_are_kept(tmp_path: Path) -> Non
     assert (tmp_path / "out" / "result.json").stat().st_size > 1000
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("closed", [(0,), (2,), (0, 2)])
 def test_other_streams_may_be_closed(closed: tuple[int, ...], tmp_path: Path) -> None:
     def close() -> None:

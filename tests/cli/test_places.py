@@ -46,6 +46,7 @@ def command(
     )
 
 
+@pytest.mark.full
 def test_a_locked_package_and_home_run_from_a_temporary_folder(
     locked: Path, tmp_path: Path
 ) -> None:

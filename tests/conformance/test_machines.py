@@ -38,6 +38,7 @@ def test_preset_reads_back(name: str, tmp_path: Path) -> None:
     assert tomllib.loads(found.preset)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", MACHINES)
 def test_every_cycle_has_one_owner(name: str) -> None:
     for layer in run(name).layers:
@@ -74,6 +75,7 @@ def test_ideal_is_never_above_cycle_with_unlimited_dram(name: str) -> None:
         assert one.cycles <= other.cycles
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", MACHINES)
 def test_more_bandwidth_never_costs_cycles(name: str) -> None:
     totals = [

@@ -64,6 +64,7 @@ def imported(arguments: list[str]) -> list[str]:
     return names
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("line", ALLOWED)
 def test_a_command_imports_what_it_needs(line: str) -> None:
     allowed, most = ALLOWED[line]

@@ -319,6 +319,7 @@ def test_systolic_energy_needs_a_technology_that_has_its_parts(tmp_path: Path) -
         )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("arch", ["archon", "dense"])
 def test_every_named_network_has_an_energy(arch: str) -> None:
     """Whatever its shapes.

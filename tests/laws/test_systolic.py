@@ -99,7 +99,7 @@ def test_memory_only_adds_cycles_and_more_bandwidth_takes_none(
         assert result.stats.compute == ideal.stats.cycles
 
 
-@examples(100)
+@examples(40)
 @given(layer=layers(), described=machines(), side=st.integers(1, 2))
 def test_no_array_is_busier_than_all_of_its_pes(
     layer: Layer, described: tuple[str, list[str]], side: int

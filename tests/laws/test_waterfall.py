@@ -160,6 +160,7 @@ def test_timing_more_of_the_memory_never_saves_a_cycle_of_any_phase(
     check(explain(work, MACHINE, spec), [one.stats.cycles for one in whole])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("words", [4_300, 6_000, 20_000])
 def test_machines_differ_in_time_alone(words: int) -> None:
     """A small GLB has its tiles split and its maps spilled; all runs cut and move the same."""
@@ -251,6 +252,7 @@ def test_memory_that_takes_no_time_owns_nothing() -> None:
     assert "dram" in kept
 
 
+@pytest.mark.full
 def test_the_owner_is_who_can_be_blamed() -> None:
     """Each key that is named for an owner moves cycles of that owner."""
     wide = workload_of(make_block(channels=16, mid=512, out=8, size=(32, 32)), weights=0.1)

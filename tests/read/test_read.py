@@ -259,6 +259,7 @@ def test_a_fault_names_field_value_and_rule(tmp_path: Path) -> None:
         refused_in_one_line(caught.value, path)
 
 
+@pytest.mark.full
 def test_a_folder_stands_for_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, both, page = tmp_path / "run", tmp_path / "both", tmp_path / "page.html"
     asked = ["-a", "archon", "-w", "fusionet_digits", "--fidelity", "ideal", "-o"]

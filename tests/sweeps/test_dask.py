@@ -99,6 +99,7 @@ def _wait_for_workers(address: str) -> None:
         client.wait_for_workers(2, timeout=60)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_cluster_gives_the_same_table(scheduler: str, tmp_path: Path) -> None:
     _wait_for_workers(scheduler)
