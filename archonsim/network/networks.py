@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from archonsim.errors import WorkloadError, nearest
+from archonsim.network.fuse import fuse_network, split_variant
 from archonsim.network.imagenet import imagenet_names, imagenet_network
 from archonsim.network.table import build_network, read_network, shipped_table
 from archonsim.network.table_schema import check_table
@@ -74,7 +75,13 @@ def network(name: str) -> Workload:
 
 
 def find_network(text: str) -> Workload:
-    """Return a network by name, or read it from a table whose name ends in ``.toml``."""
+    """Return a network by name, or read it from a table whose name ends in ``.toml``.
+
+    Either may be followed by ``+fuse-VARIANT`` (:mod:`archonsim.network.fuse`).
+    """
+    base, variant = split_variant(text)
+    if variant is not None:
+        return fuse_network(find_network(base), variant)
     return read_network(Path(text)) if text.endswith(".toml") else network(text)
 
 

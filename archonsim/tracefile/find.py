@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archonsim.errors import MaskError
+from archonsim.network.fuse import fuse_network, split_variant
 from archonsim.network.networks import network
 from archonsim.network.scalesim_csv import read_topology
 from archonsim.network.table import read_network
@@ -28,9 +29,13 @@ def is_file(text: str) -> bool:
 def find_workload(text: str) -> Workload:
     """Open a file, or look a network up by name: what has a suffix, a folder or exists is a file.
 
-    A file's weights are read and checked; its masks are when they are asked for.
+    A file's weights are read and checked; its masks are when they are asked for. Either may be
+    followed by ``+fuse-VARIANT``: the shapes of a FuSe variant (:mod:`archonsim.network.fuse`).
     """
     path = Path(text)
+    base, variant = split_variant(text)
+    if variant is not None:
+        return fuse_network(find_workload(base), variant)
     if path.suffix == ".csv":
         return read_topology(path)
     if path.suffix == ".toml":
