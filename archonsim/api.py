@@ -99,6 +99,7 @@ def run(
     *,
     on_step: Callable[[str], None] = _silent,
     observer: Observer = SILENT,
+    jobs: int = 1,
     **options: Unpack[Options],
 ) -> Result:
     """Simulate a workload on an architecture.
@@ -114,6 +115,8 @@ def run(
         Called when it is done.
     observer : Observer
         Receives the events of the first image.
+    jobs : int
+        Processes that run images; the result is the same with any number of them.
     **options
         The fields of :class:`~archonsim.runs.scenario.Settings`:
 
@@ -144,11 +147,11 @@ def run(
     """
     if isinstance(arch, Scenario):
         _whole(arch, workload, options)
-        return Result(arch.prepare().execute(on_step, observer))
+        return Result(arch.prepare().execute(on_step, observer, jobs))
     if workload is None:
         raise SpecError("workload is missing: run(arch, workload), or run(scenario)")
     scenario = Scenario(arch=arch, workload=workload, **options)
-    return Result(scenario.prepare().execute(on_step, observer))
+    return Result(scenario.prepare().execute(on_step, observer, jobs))
 
 
 @_shows(Settings)

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from archonsim.machines.archon.fused import FusedTile, main_phase
+from archonsim.machines.archon.fused import FusedTile, main_phase, published_block
 from archonsim.machines.archon.residency import steps
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.network.block import Block
@@ -68,7 +68,8 @@ def kernels(path: Path) -> dict[str, float]:
         if not isinstance(step.item, Block):
             continue
         masks = policy.masks(workload, step.item, 0)
-        phase = main_phase(step, step.item, spec, fuse(step.item, workload.trace), *masks)
+        shared = published_block(step.item, spec, fuse(step.item, workload.trace))
+        phase = main_phase(step, shared, masks)
         stats = PhaseStats()
         for tile in phase.tiles:
             since = time.process_time()

@@ -16,7 +16,7 @@ from archonsim.machines.registry import machine_spec
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer, same_padding
 from archonsim.pe.beats import BeatStream, cut, sent_groups
-from archonsim.pe.survivor_kernel import survivor_table
+from archonsim.pe.survivor_kernel import Survivors
 from archonsim.trace.fused_weight import FusedWeight, fuse_tensors
 from archonsim.trace.image import ImageInputs
 from archonsim.trace.tensors import LayerTensors
@@ -196,7 +196,7 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
         draw(st.integers(0, block.dw.out_h - 1)) // rows * rows,
         draw(st.integers(0, block.dw.out_w - 1)) // cols * cols,
     )
-    table = survivor_table(keep1, keep2, block, fused, at, (rows, cols))
+    table = Survivors(keep1, keep2, block, fused, (rows, cols)).table(at)
     return TileCase(
         block,
         fused,

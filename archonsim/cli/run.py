@@ -73,6 +73,9 @@ def run(
             help="Also print words by component and kind, DRAM rows, bank conflicts, SimPy events.",
         ),
     ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", help="Processes that run images; same result.")
+    ] = 1,
     form: Form = Format.table,
 ) -> None:
     """Simulate a workload on an architecture and print cycles by layer and phase."""
@@ -81,7 +84,7 @@ def run(
     changes = {key: parse_value(value) for key, value in short.items() if value is not None}
     asked = replace(scenario, set=override_pairs(scenario.set) | changes).prepare()
     with StepProgress(f"{asked.machine.name} on {asked.workload.name}", asked.steps) as progress:
-        report = asked.execute(progress.step, recorder or SILENT)
+        report = asked.execute(progress.step, recorder or SILENT, jobs)
     if output is not None:
         save(output, "result", to_json(report.to_dict()), report.to_csv())
     if trace is not None and recorder is not None:

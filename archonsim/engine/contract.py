@@ -93,7 +93,7 @@ def no_bounds(stats: PhaseStats) -> dict[str, int]:
     return {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Phase:
     """One phase of a layer or block: tiles that run one after the other.
 

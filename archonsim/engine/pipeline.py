@@ -280,13 +280,14 @@ def run_phases(
     What nobody watches, and chooses nothing, is run by a kernel.
     """
     for phase in phases:
+        now = int(env.now)
         if observer is SILENT and can_compile(phase):
-            stats = run_compiled(memory, dma, phase, int(env.now))
-            yield env.timeout(stats.cycles)
-            done.append(stats)
-            continue
-        run = PhaseRun(
-            env, memory, dma, phase, _best_lag(int(env.now), memory, dma, phase), observer
-        )
-        yield env.process(run.run())
-        done.append(run.stats)
+            stats = run_compiled(memory, dma, phase, now)
+        else:
+            # A clock of its own: stores that outlast a phase are none of the next one's events.
+            clock, lag = Clock(now), _best_lag(now, memory, dma, phase)
+            run = PhaseRun(clock, memory, dma, phase, lag, observer)
+            clock.run(until=clock.process(run.run()))
+            stats = run.stats
+        yield env.timeout(stats.cycles)
+        done.append(stats)

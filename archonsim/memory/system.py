@@ -79,6 +79,7 @@ class MemorySystem:
     """
 
     def __init__(self, dram: DramSpec, buffers: dict[str, BufferSpec], clock_mhz: float) -> None:
+        self._description = dram, tuple(buffers.items()), clock_mhz
         self._servers: dict[str, Server] = {"dram": _dram(dram, clock_mhz)}
         for name, buffer in buffers.items():
             self._servers |= {
@@ -91,6 +92,21 @@ class MemorySystem:
         self._queue: list[tuple[Transfer, int]] = []
         self._drained = 0
         self._numbers: dict[tuple[str, str, str], tuple[int, int]] = {}
+
+    @property
+    def description(self) -> tuple[object, ...]:
+        """What its memories are made of."""
+        return self._description
+
+    def forgets(self, cycle: int) -> bool:
+        """Whether nothing before a cycle makes a difference to what comes then, once settled.
+
+        Banks remember addresses.
+        """
+        return self._drained <= cycle and all(
+            isinstance(one, RateServer) and one.free_at <= cycle * one.ticks_per_cycle
+            for one in self._servers.values()
+        )
 
     def rows(self) -> Rows:
         """Write the servers down, for a compiled pass; streams as `number` has counted them."""

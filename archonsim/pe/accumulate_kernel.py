@@ -279,7 +279,7 @@ class Accumulator:
     ----------
     stream : BeatStream
     table : (rows, words) uint64
-        Survivors of the tile, from :func:`archonsim.pe.survivor_kernel.survivor_table`.
+        Survivors of the tile, from :class:`archonsim.pe.survivor_kernel.Survivors`.
     depth : int
         FIFO entries a lane.
     start : int

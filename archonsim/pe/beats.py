@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,12 +82,12 @@ class BeatStream:
         ends: list[int] = []
         done = 0
         group_ends = np.flatnonzero(last_of_group)
-        group_bits = bits[group_ends]
+        group_bits: list[int] = bits[group_ends].tolist()
         while done < group_bits[-1] or not ends:
-            at = int(np.searchsorted(group_bits, done + words * 16))
+            at = bisect_left(group_bits, done + words * 16)
             at = min(at, len(group_ends) - 1)
             ends.append(int(group_ends[at]) + 1)
-            done = int(group_bits[at])
+            done = group_bits[at]
         ends[-1] = self.beats  # trailing groups without candidates
         first = np.array([0, *ends], np.int32)
         size = np.diff(np.append(0, bits[first[1:] - 1]))

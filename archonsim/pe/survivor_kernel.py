@@ -16,50 +16,35 @@ from archonsim.trace.fused_weight import FusedWeight
 
 Words = NDArray[np.uint64]
 Bits = NDArray[np.uint8]
+Window = tuple[int, int, int, int, int, int, int, int]
 
 
-@njit(cache=True)
-def _or_shifted(table, row, bit, segment, cols):  # type: ignore[no-untyped-def]
-    """OR `segment` (cols bits) into a table row at position `bit`."""
-    word, shift = bit // 64, np.uint64(bit % 64)
-    table[row, word] |= segment << shift
-    if bit % 64 + cols > 64:
-        table[row, word + 1] |= segment >> (np.uint64(64) - shift)
-
-
-@njit(cache=True)
-def _windows(keep, window, tile, array, table):  # type: ignore[no-untyped-def]
+@njit(cache=True, error_model="numpy")
+def _windows(bits, window, tile, array, table):  # type: ignore[no-untyped-def]
     """Write the keep bits at each tap of the PEs' windows to rows ``channel * taps + k``.
 
-    0 outside the map.
+    `bits` are those of `pack_rows`; PEs without a pixel get 0.
     """
-    kernel_h, kernel_w, stride_h, stride_w, top, left, out_h, out_w = window
+    kernel_h, kernel_w, stride_h, stride_w, _, _, out_h, out_w = window
     (y0, x0), (rows, cols) = tile, array
-    channels, height, width = keep.shape
-    taps, live_rows, live_cols = kernel_h * kernel_w, min(rows, out_h - y0), min(cols, out_w - x0)
-    spans = (live_rows - 1) * stride_h + kernel_h
-    segments = np.empty((spans, kernel_w), np.uint64)
-    one, none = np.uint64(1), np.uint64(0)
-    for m in range(channels):
-        for i in range(spans):
-            y = y0 * stride_h - top + i
-            for s in range(kernel_w):
-                segment = none
-                if 0 <= y < height:
-                    for j in range(live_cols):
-                        x = (x0 + j) * stride_w - left + s
-                        if 0 <= x < width and keep[m, y, x]:
-                            segment |= one << np.uint64(j)
-                segments[i, s] = segment
-        for k in range(taps):
-            for r in range(live_rows):
-                _or_shifted(
-                    table,
-                    m * taps + k,
-                    r * cols,
-                    segments[r * stride_h + k // kernel_w, k % kernel_w],
-                    cols,
-                )
+    live_rows, live_cols = min(rows, out_h - y0), min(cols, out_w - x0)
+    ones = ~np.uint64(0) >> np.uint64(64 - live_cols)
+    for m in range(bits.shape[1]):
+        for k in range(kernel_h * kernel_w):
+            r, s = k // kernel_w, k % kernel_w
+            phase, first = s % stride_w, x0 + s // stride_w
+            word, shift = first // 64, np.uint64(first % 64)
+            for row in range(live_rows):
+                y = (y0 + row) * stride_h + r
+                segment = bits[phase, m, y, word] >> shift
+                if shift:
+                    segment |= bits[phase, m, y, word + 1] << (np.uint64(64) - shift)
+                segment &= ones
+                to, at = row * cols // 64, np.uint64(row * cols % 64)
+                table[m * kernel_h * kernel_w + k, to] |= segment << at
+                if at + np.uint64(cols) > np.uint64(64):
+                    rest = segment >> (np.uint64(64) - at)
+                    table[m * kernel_h * kernel_w + k, to + 1] |= rest
 
 
 @njit(cache=True)
@@ -71,15 +56,36 @@ def _combine(first, second, words1, words2, table):  # type: ignore[no-untyped-d
                 table[row, w] &= words1[first[row], w]
 
 
-def survivor_table(
-    keep1: Bits,
-    keep2: Bits,
-    block: Block,
-    fused: FusedWeight,
-    tile: tuple[int, int],
-    array: tuple[int, int],
-) -> Words:
-    """Combine the two keep masks for one tile of output pixels.
+def pack_rows(keep: Bits, window: Window) -> Words:
+    """Pack the rows of a padded mask, so that the bits of neighbouring PEs are neighbours.
+
+    Parameters
+    ----------
+    keep : (M, H, W) uint8
+        0 or 1.
+    window : (kernel_h, kernel_w, stride_h, stride_w, top, left, out_h, out_w)
+
+    Returns
+    -------
+    bits : (stride_w, M, rows, words) uint64
+        Bit i of ``[phase, m, y]`` is the mask at padded row y and padded column
+        ``i * stride_w + phase``, 0 outside the map.
+    """
+    kernel_h, kernel_w, stride_h, stride_w, top, left, out_h, out_w = window
+    rows, cols = (out_h - 1) * stride_h + kernel_h, (out_w - 1) * stride_w + kernel_w
+    channels = len(keep)
+    words = -(-cols // (64 * stride_w)) + 1
+    padded = np.zeros((channels, rows, words * 64 * stride_w), np.uint8)
+    inside = keep[:, : rows - top, : cols - left]
+    padded[:, top : top + inside.shape[1], left : left + inside.shape[2]] = inside
+    octets = np.empty((stride_w, channels, rows, words * 8), np.uint8)
+    for phase in range(stride_w):
+        octets[phase] = np.packbits(padded[:, :, phase::stride_w], axis=2, bitorder="little")
+    return octets.view("<u8").astype(np.uint64, copy=False)
+
+
+class Survivors:
+    """The two keep masks of a block, ready to be cut into tiles of output pixels.
 
     Parameters
     ----------
@@ -89,36 +95,50 @@ def survivor_table(
     block : Block
     fused : FusedWeight
         Its rows say which two bits a row combines.
-    tile : (y, x)
-        Output pixel of PE (0, 0).
     array : (rows, cols)
         The PE array.
-
-    Returns
-    -------
-    table : (R, ceil(rows * cols / 64)) uint64
-        For each row of `fused`, the PEs where its candidates survive.
     """
-    dw = block.dw
-    window = (
-        dw.kernel_h,
-        dw.kernel_w,
-        dw.stride_h,
-        dw.stride_w,
-        dw.padding[0],
-        dw.padding[2],
-        dw.out_h,
-        dw.out_w,
-    )
-    own_pixel = (1, 1, 1, 1, 0, 0, dw.out_h, dw.out_w)
-    width = -(-array[0] * array[1] // 64)
-    words = []
-    for keep, reads in (
-        (keep1, window),
-        (keep2, window if block.order == "pw-pw-dw" else own_pixel),
-    ):
-        words.append(np.zeros((len(keep) * reads[0] * reads[1], width), np.uint64))
-        _windows(keep, reads, tile, array, words[-1])
-    table = np.empty((len(fused.row_first), width), np.uint64)
-    _combine(fused.row_first, fused.row_second, words[0], words[1], table)
-    return table
+
+    def __init__(
+        self, keep1: Bits, keep2: Bits, block: Block, fused: FusedWeight, array: tuple[int, int]
+    ) -> None:
+        self._fused, self._array = fused, array
+        dw = block.dw
+        window: Window = (
+            dw.kernel_h,
+            dw.kernel_w,
+            dw.stride_h,
+            dw.stride_w,
+            dw.padding[0],
+            dw.padding[2],
+            dw.out_h,
+            dw.out_w,
+        )
+        own_pixel: Window = (1, 1, 1, 1, 0, 0, dw.out_h, dw.out_w)
+        reads = window, window if block.order == "pw-pw-dw" else own_pixel
+        self._masks = [
+            (pack_rows(keep, one), one) for keep, one in zip((keep1, keep2), reads, strict=True)
+        ]
+
+    def table(self, tile: tuple[int, int]) -> Words:
+        """Combine the masks for one tile.
+
+        Parameters
+        ----------
+        tile : (y, x)
+            Output pixel of PE (0, 0).
+
+        Returns
+        -------
+        table : (R, ceil(rows * cols / 64)) uint64
+            For each row of `fused`, the PEs where its candidates survive.
+        """
+        width = -(-self._array[0] * self._array[1] // 64)
+        words = []
+        for bits, window in self._masks:
+            words.append(np.zeros((bits.shape[1] * window[0] * window[1], width), np.uint64))
+            _windows(bits, window, tile, self._array, words[-1])
+        first, second = self._fused.row_first, self._fused.row_second
+        table = np.empty((len(first), width), np.uint64)
+        _combine(first, second, words[0], words[1], table)
+        return table

@@ -330,10 +330,9 @@ def build(
     conditions: Conditions,
     workload: Workload,
     image_numbers: Sequence[int],
-    results: Sequence[Sequence[PhaseResult]],
+    images: Sequence[Sequence[LayerReport]],
 ) -> Report:
-    """Put a report together from one list of phase results for each image."""
-    images = [[layer_report(one) for one in result] for result in results]
+    """Put a report together from the layers of each image."""
     layers = mean_layers(images)
     totals = [sum(layer.cycles for layer in one) for one in images]
     cycles = _mean(totals)

@@ -10,6 +10,7 @@ from archonsim.engine.observer import SILENT, Observer
 from archonsim.machines.protocol import Machine
 from archonsim.network.workload import Workload
 from archonsim.result.report import Report
+from archonsim.runs.images import Execution
 from archonsim.runs.simulate import Fidelity, simulate
 from archonsim.trace.what_if import MaskPolicy
 
@@ -45,7 +46,10 @@ class Run:
         return self.machine.steps(self.workload) * images
 
     def execute(
-        self, on_step: Callable[[str], None] = lambda name: None, observer: Observer = SILENT
+        self,
+        on_step: Callable[[str], None] = lambda name: None,
+        observer: Observer = SILENT,
+        jobs: int = 1,
     ) -> Report:
         """Simulate; raises as :func:`archonsim.runs.simulate.simulate` does."""
         return simulate(
@@ -55,6 +59,5 @@ class Run:
             fidelity=self.fidelity,
             images=self.images,
             masks=self.masks,
-            on_step=on_step,
-            observer=observer,
+            how=Execution(on_step, observer, jobs),
         )

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import WorkloadError
 from archonsim.machines import running
-from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import Detailing, Machine, Remarking
 from archonsim.network.workload import Workload
-from archonsim.result.report import Conditions, Report, build
+from archonsim.result.report import Conditions, LayerReport, Report, build, layer_report
+from archonsim.runs.images import PLAINLY, Execution, Prepared, run_images
 from archonsim.spec.load import to_table
-from archonsim.trace.image import image_inputs
 from archonsim.trace.what_if import MaskPolicy
 from archonsim.tracefile.find import choose_images
 
 Fidelity = Literal["ideal", "cycle"]
-
-
-def _silent(name: str) -> None:
-    """Ignore progress."""
 
 
 def check_sparsity(workload: Workload, machine: Machine) -> None:
@@ -59,8 +53,7 @@ def simulate(
     fidelity: Fidelity = "cycle",
     images: Sequence[int] | None = (0,),
     masks: MaskPolicy | None = None,
-    on_step: Callable[[str], None] = _silent,
-    observer: Observer = SILENT,
+    how: Execution = PLAINLY,
 ) -> Report:
     """Run a workload on a machine.
 
@@ -76,10 +69,8 @@ def simulate(
         Image numbers; None for all. Ignored in ideal fidelity, which depends on no image.
     masks : MaskPolicy or None
         None: the trace's own.
-    on_step : function of a layer's or block's name
-        Called when it is done, for progress.
-    observer : Observer
-        Gets the events of the first image, in ``cycle`` fidelity.
+    how : Execution
+        Progress, an observer in ``cycle`` fidelity, and processes that run images.
 
     Raises
     ------
@@ -92,17 +83,16 @@ def simulate(
     """
     check_sparsity(workload, machine)
     policy = masks or MaskPolicy()
-    results: list[list[PhaseResult]] = []
-    numbers: list[int] = []
-    if fidelity == "ideal":
-        results.append(running.ideal(machine, workload, spec))
-    else:
-        simulation = running.prepare(machine, workload, spec)
-        numbers = choose_images(workload, images)
-        for image in numbers:
-            watching = SILENT if results else observer
-            results.append(simulation.run(image_inputs(workload, policy, image), on_step, watching))
     ideal = fidelity == "ideal"
+    found: list[list[LayerReport]]
+    numbers: list[int] = []
+    if ideal:
+        found = [[layer_report(one) for one in running.ideal(machine, workload, spec)]]
+    else:
+        run = Prepared(workload, machine, spec, policy)
+        simulation = run.prepare()
+        numbers = choose_images(workload, images)
+        found = list(run_images(run, simulation, numbers, how))
     contained, left_out = (
         machine.details(workload, spec)
         if isinstance(machine, Detailing) and not ideal
@@ -123,4 +113,4 @@ def simulate(
         ),
         excludes=(*(machine.ideal_excludes if ideal else machine.excludes), *left_out),
     )
-    return build(conditions, workload, numbers, results)
+    return build(conditions, workload, numbers, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from archonsim.vocabulary.kinds import ActionKind, DataKind
@@ -73,6 +73,17 @@ class PhaseStats:
     activity: Counter[str] = field(default_factory=Counter)
     bounds: dict[str, int] = field(default_factory=dict)
     actions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def copy(self) -> PhaseStats:
+        """Return the same, to be counted on."""
+        return replace(
+            self,
+            stalls=self.stalls.copy(),
+            traffic=self.traffic.copy(),
+            activity=self.activity.copy(),
+            bounds=dict(self.bounds),
+            actions=self.actions.copy(),
+        )
 
     def wait(self, cause: str, cycles: int) -> None:
         """Charge `cycles` to a cause."""

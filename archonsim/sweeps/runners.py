@@ -6,17 +6,13 @@ All give the same figures, in any order.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
 from archonsim.errors import ArchonsimError, UserError
+from archonsim.runs.workers import workers
 from archonsim.sweeps.evaluate import Figures, Task, evaluate
 from archonsim.version import __version__
 
@@ -67,54 +63,12 @@ def _hand_out(
             yield running.pop(future), future.result()
 
 
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when it does, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _start_workers(executor: Executor, jobs: int) -> None:
-    """Start all workers with Ctrl-C held back: they inherit that, until `_begin_worker` ignores it.
-
-    A worker that is interrupted while its interpreter starts would print a traceback.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        for _ in range(jobs):
-            executor.submit(os.getpid)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def processes(jobs: int) -> Runner:
     """Run points on `jobs` processes of this machine."""
 
     def run(tasks: Iterable[Task]) -> Iterator[tuple[Task, Figures]]:
-        before = set(multiprocessing.active_children())
-        executor = ProcessPoolExecutor(
-            jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
-        )
-        try:
-            _start_workers(executor, jobs)
+        with workers(jobs, "finished points are kept") as executor:
             yield from _hand_out(executor, tasks, AHEAD * jobs)
-        except BrokenProcessPool as error:
-            raise ArchonsimError(
-                "a worker process ended by itself (out of memory?); finished points are kept"
-            ) from error
-        except BaseException:
-            # Points in flight are given up: waiting for them could take long after Ctrl-C.
-            for child in set(multiprocessing.active_children()) - before:
-                child.terminate()
-            raise
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
 
     return run
 

@@ -27,6 +27,7 @@ from archonsim.machines.registry import machine, machine_names, machine_spec
 from archonsim.network.networks import network
 from archonsim.network.workload import Workload
 from archonsim.result.report import Report
+from archonsim.runs.images import Execution
 from archonsim.runs.simulate import simulate
 from archonsim.show.timeline.coarse import GRAINS, WINDOWS
 from archonsim.show.timeline.perfetto import event_tree, write_timeline
@@ -60,7 +61,9 @@ def digits() -> Workload:
 @cache
 def traced(name: str, overrides: tuple[str, ...]) -> tuple[Report, Timeline, list[Event]]:
     found, recorder = machine(name), Recorder()
-    report = simulate(digits(), found, machine_spec(found, None, overrides), observer=recorder)
+    report = simulate(
+        digits(), found, machine_spec(found, None, overrides), how=Execution(observer=recorder)
+    )
     return report, recorder.timeline, event_tree(report, recorder.timeline)["traceEvents"]
 
 
@@ -272,7 +275,9 @@ def test_every_cycle_is_covered_on_any_memory(
             f"dma.stream_chunks={chunks}",
         ),
     )
-    report = simulate(digits(), found, spec, masks=MaskPolicy.parse(masks), observer=recorder)
+    report = simulate(
+        digits(), found, spec, masks=MaskPolicy.parse(masks), how=Execution(observer=recorder)
+    )
     tiles, waits, dram = (
         recorder.timeline.tiles,
         recorder.timeline.waits,
@@ -299,7 +304,9 @@ def test_a_trace_is_small_the_same_every_time_and_of_the_first_image(tmp_path: P
     assert gzip.decompress(paths[0].read_bytes()) == paths[2].read_bytes()
     assert Counter(one["tid"] for one in events).most_common(1)[0][1] <= 2 * GRAINS
     found, recorder = machine("archon"), Recorder()
-    both = simulate(digits(), found, machine_spec(found), images=None, observer=recorder)
+    both = simulate(
+        digits(), found, machine_spec(found), images=None, how=Execution(observer=recorder)
+    )
     assert both.per_image[0].total_cycles != both.per_image[1].total_cycles
     assert event_tree(both, recorder.timeline)["traceEvents"] == events
 
@@ -369,8 +376,8 @@ def test_plug_ins_that_take_no_observer_run_and_say_why_they_are_not_traced() ->
     with pytest.raises(
         SpecError, match="'dense' cannot be traced: its simulation's run takes no observer"
     ):
-        simulate(digits(), Unobserved(False), spec, observer=recorder)
-    report = simulate(digits(), Unobserved(True), spec, observer=recorder)
+        simulate(digits(), Unobserved(False), spec, how=Execution(observer=recorder))
+    report = simulate(digits(), Unobserved(True), spec, how=Execution(observer=recorder))
     with pytest.raises(OutputError, match="'dense' does not tell the engine's observer"):
         event_tree(report, recorder.timeline)
 

@@ -12,7 +12,7 @@ from archonsim.dataflow.mapper import divisors
 from archonsim.network.layer import Layer
 from archonsim.pe.beats import cut
 from archonsim.pe.fused_kernel import AccumulatorUse, Lanes, accumulator_use, fused_output
-from archonsim.pe.survivor_kernel import survivor_table
+from archonsim.pe.survivor_kernel import Survivors
 from archonsim.trace.algebra import shuffle
 from archonsim.trace.fused_weight import NONE, FusedWeight, fuse_tensors
 from archonsim.trace.tensors import LayerTensors
@@ -81,7 +81,7 @@ def test_survivor_table_is_what_each_pe_sees(case: TileCase, data: st.DataObject
     dw, rows, cols, fused = case.block.dw, case.rows, case.cols, case.fused
     y0 = data.draw(st.integers(0, dw.out_h - 1))
     x0 = data.draw(st.integers(0, dw.out_w - 1))
-    table = survivor_table(case.keep1, case.keep2, case.block, fused, (y0, x0), (rows, cols))
+    table = Survivors(case.keep1, case.keep2, case.block, fused, (rows, cols)).table((y0, x0))
     seen = unpack_table(table, rows * cols)[:, fused.row]
     group = np.repeat(np.arange(fused.groups), np.diff(fused.start))
     tap, mid, out = fused.tap[group], fused.mid, fused.out[group]

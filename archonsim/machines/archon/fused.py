@@ -30,7 +30,7 @@ from archonsim.machines.archon.windows import in_window_order, window_passes
 from archonsim.network.block import Block
 from archonsim.pe.accumulate_kernel import Accumulator, survivors
 from archonsim.pe.beats import BeatStream, cut
-from archonsim.pe.survivor_kernel import survivor_table
+from archonsim.pe.survivor_kernel import Survivors
 from archonsim.stats.counts import PhaseStats, Transfer
 from archonsim.trace.fused_weight import FusedWeight
 from archonsim.trace.mask import Mask
@@ -41,7 +41,7 @@ CAUSES: Mapping[str, str] = {"dram": "dram", "prediction_glb": "masks"}
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class FusedBlock:
-    """What all tiles of a block share.
+    """What all tiles of a block share, whatever the image.
 
     Attributes
     ----------
@@ -52,8 +52,6 @@ class FusedBlock:
     first : (n + 1,) int32
         Beats of stream chunk i are ``first[i]:first[i + 1]``.
     chunk_words : (n,) int64
-    keep1, keep2 : (M, H, W), (M, P, Q) uint8
-        keep2 is (O, H, W) where DW comes last.
     times : (R,) int64
         How many candidates read each row of a tile's survivors.
     """
@@ -64,29 +62,31 @@ class FusedBlock:
     stream: BeatStream
     first: NDArray[np.int32]
     chunk_words: tuple[int, ...]
-    keep1: NDArray[np.uint8]
-    keep2: NDArray[np.uint8]
     times: NDArray[np.int64]
+
+
+#: What a tile loads, and what it stores.
+Moves = tuple[Sequence[Transfer], Sequence[Transfer]]
 
 
 class MainTile:
     """One tile of output pixels, one per PE."""
 
-    def __init__(
-        self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer]
-    ) -> None:
-        self.shared, self.tile = shared, tile
-        self.loads, self.stores = tuple(loads), tuple(stores)
+    def __init__(self, shared: FusedBlock, tile: Tile, survivors: Survivors, moves: Moves) -> None:
+        self.shared, self.tile, self._survivors = shared, tile, survivors
+        self.loads, self.stores = (tuple(some) for some in moves)
         self.chunks = shared.chunk_words
+
+    def table(self) -> NDArray[np.uint64]:
+        """Return its survivors, (rows, words)."""
+        return self._survivors.table((self.tile.y, self.tile.x))
 
 
 class FusedTile(MainTile):
     """A tile in the published order."""
 
-    def __init__(
-        self, shared: FusedBlock, tile: Tile, loads: Sequence[Transfer], stores: Sequence[Transfer]
-    ) -> None:
-        super().__init__(shared, tile, loads, stores)
+    def __init__(self, shared: FusedBlock, tile: Tile, survivors: Survivors, moves: Moves) -> None:
+        super().__init__(shared, tile, survivors, moves)
         self.refetched = refetched_words(shared.block, tile, shared.spec)
         self.along: Sequence[Sequence[Transfer]] = ()
         if shared.spec.mask_fetch == "charged" and self.refetched:
@@ -124,27 +124,14 @@ def _spilled_psums(block: Block, spec: ArchonSpec, pixels: int) -> int:
     return pixels * (inputs - block.out_channels)
 
 
-def tile_table(shared: FusedBlock, tile: Tile) -> NDArray[np.uint64]:
-    """Return the survivors of a tile, (rows, words)."""
-    pe = shared.spec.pe
-    return survivor_table(
-        shared.keep1,
-        shared.keep2,
-        shared.block,
-        shared.fused,
-        (tile.y, tile.x),
-        (pe.rows, pe.cols),
-    )
-
-
 class RunningArray:
     """A tile of output pixels in the array: what all orders of the groups have in common."""
 
-    def __init__(self, shared: FusedBlock, tile: Tile, start: int) -> None:
-        self._shared, self._tile = shared, tile
+    def __init__(self, tile: MainTile, start: int) -> None:
+        self._shared, self._tile = tile.shared, tile.tile
         self._waits: Counter[str] = Counter()
-        table = tile_table(shared, tile)
-        self._array = Accumulator(shared.stream, table, shared.spec.pe.fifo_depth, start)
+        shared = tile.shared
+        self._array = Accumulator(shared.stream, tile.table(), shared.spec.pe.fifo_depth, start)
 
     def run(self, chunk: int, arrival: int, source: str) -> int:
         """Send a chunk's beats; see :class:`~archonsim.engine.contract.RunningTile`."""
@@ -178,7 +165,7 @@ class _RunningFusedTile(RunningArray):
     """A tile in the published order: channel, output, tap; all masks and inputs once a tile."""
 
     def __init__(self, whole: FusedTile, start: int) -> None:
-        super().__init__(whole.shared, whole.tile, start)
+        super().__init__(whole, start)
         self._whole = whole
 
     def _count_operands(self, stats: PhaseStats) -> None:
@@ -227,7 +214,7 @@ class MainProgram:
 
     def table(self, tile: MainTile) -> NDArray[np.uint64]:
         """Return a tile's survivors, and keep their number."""
-        table = tile_table(self.shared, tile.tile)
+        table = tile.table()
         self._adds = survivors(table, self.shared.times)
         return table
 
@@ -253,13 +240,15 @@ class FusedProgram(MainProgram):
         self._tiles[tile].count_operands(stats)
 
 
-def main_phase(
-    step: Step, block: Block, spec: ArchonSpec, fused: FusedWeight, keep1: Mask, keep2: Mask
-) -> Phase:
-    """Run the fused convolution of `block` under the given masks, in the published order."""
-    pe = spec.pe
-    ordered = in_window_order(fused, block, pe.main_ifmap_words)
-    shared = share(block, spec, ordered, keep1, keep2)
+def published_block(block: Block, spec: ArchonSpec, fused: FusedWeight) -> FusedBlock:
+    """Cut a block's weights in the published order."""
+    return share(block, spec, in_window_order(fused, block, spec.pe.main_ifmap_words))
+
+
+def main_phase(step: Step, shared: FusedBlock, masks: tuple[Mask, Mask]) -> Phase:
+    """Run a fused convolution under the given masks, in the published order."""
+    block, spec = shared.block, shared.spec
+    pe, survivors = spec.pe, survivors_of(shared, masks)
     mask_stays = masks_on_chip(block, spec)
     tiles: list[FusedTile] = []
     for tile in output_tiles(block.dw, pe.rows, pe.cols):
@@ -274,13 +263,18 @@ def main_phase(
         stores = moved(
             "write", "output", tile.pixels * block.out_channels, on_chip=step.output_on_chip
         )
-        tiles.append(FusedTile(shared, tile, loads, stores))
+        tiles.append(FusedTile(shared, tile, survivors, (loads, stores)))
     return phase_of(tiles, shared, step, FusedProgram(shared, tiles))
 
 
-def share(
-    block: Block, spec: ArchonSpec, fused: FusedWeight, keep1: Mask, keep2: Mask
-) -> FusedBlock:
+def survivors_of(shared: FusedBlock, masks: tuple[Mask, Mask]) -> Survivors:
+    """Make an image's masks ready to be cut into tiles."""
+    keep1, keep2 = (mask.unpack() for mask in masks)
+    pe = shared.spec.pe
+    return Survivors(keep1, keep2, shared.block, shared.fused, (pe.rows, pe.cols))
+
+
+def share(block: Block, spec: ArchonSpec, fused: FusedWeight) -> FusedBlock:
     """Cut the groups, in the order in which they are streamed, into beats and chunks."""
     stream = cut(
         fused,
@@ -301,8 +295,6 @@ def share(
         stream=stream,
         first=first,
         chunk_words=tuple(sizes.tolist()),
-        keep1=keep1.unpack(),
-        keep2=keep2.unpack(),
         times=np.bincount(stream.column, minlength=len(fused.row_first)),
     )
 

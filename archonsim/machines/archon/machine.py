@@ -17,11 +17,11 @@ from archonsim.engine.pipeline import run_phases
 from archonsim.errors import SpecError
 from archonsim.machines.archon.energy import with_energy
 from archonsim.machines.archon.estimate import estimate_fused, estimate_plain
-from archonsim.machines.archon.fused import main_phase
+from archonsim.machines.archon.fused import FusedBlock, main_phase, published_block
 from archonsim.machines.archon.ideal import ideal
 from archonsim.machines.archon.main_cache import choose
 from archonsim.machines.archon.main_profile import kept_shares
-from archonsim.machines.archon.mapped import mapped_phase
+from archonsim.machines.archon.mapped import MappedStream, mapped_phase, mapped_stream
 from archonsim.machines.archon.overlap import hide, idle_adder_cycles
 from archonsim.machines.archon.residency import Step, fitting, steps
 from archonsim.machines.archon.rounds import layer_phase, prediction_phases
@@ -203,6 +203,8 @@ class ArchonSimulation:
             )
         self._trace, self._spec = workload.trace, spec
         self._steps = steps(workload, spec.glb.words)
+        self._streams: dict[str, FusedBlock | MappedStream] = {}
+        self._fixed_phases: dict[str, list[Phase]] = {}
 
     def run(
         self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT
@@ -253,22 +255,45 @@ class ArchonSimulation:
         """Return a step's phases, and the mapping of the main one if it has one."""
         item, spec = step.item, self._spec
         if not isinstance(item, Block):
-            return [fitting(layer_phase(step, item, spec), step, spec)], None
-        keep1, keep2 = image.masks(item)
-        fused = fuse(item, self._trace)
-        mapping = None
-        if spec.main_order == "mapped":
-            shares = (
-                kept_shares(self._trace, item, image.number)
-                if spec.group_order == "profiled"
-                else None
-            )
-            main = mapped_phase(step, item, spec, fused, (keep1, keep2), shares)
-            mapping = choose(item, fused, spec).mapping.to_dict()
+            return self._fixed(step), None
+        masks = image.masks(item)
+        stream = self._stream(step, item, image.number)
+        if isinstance(stream, MappedStream):
+            mapping = choose(item, fuse(item, self._trace), spec).mapping.to_dict()
+            main = mapped_phase(step, stream, masks)
+            return [*self._fixed(step), main], mapping
+        return [*self._fixed(step), main_phase(step, stream, masks)], None
+
+    def _stream(self, step: Step, block: Block, image: int) -> FusedBlock | MappedStream:
+        """Return a block's weights as they are streamed; kept, but for a profile's."""
+        profiled = self._spec.main_order == "mapped" and self._spec.group_order == "profiled"
+        if block.name in self._streams:
+            return self._streams[block.name]
+        fused = fuse(block, self._trace)
+        stream: FusedBlock | MappedStream
+        if self._spec.main_order == "mapped":
+            shares = kept_shares(self._trace, block, image) if profiled else None
+            stream = mapped_stream(step, block, self._spec, fused, shares)
         else:
-            main = main_phase(step, item, spec, fused, keep1, keep2)
-        predictions = prediction_phases(step, item, spec, self._nonzero(item))
-        return [*(fitting(phase, step, spec) for phase in predictions), main], mapping
+            stream = published_block(block, self._spec, fused)
+        if not profiled:
+            self._streams[block.name] = stream
+        return stream
+
+    def _fixed(self, step: Step) -> list[Phase]:
+        """Return a step's phases of fixed compute time; kept, where nothing is hidden in them."""
+        item, spec = step.item, self._spec
+        if item.name in self._fixed_phases:
+            return self._fixed_phases[item.name]
+        phases = (
+            prediction_phases(step, item, spec, self._nonzero(item))
+            if isinstance(item, Block)
+            else [layer_phase(step, item, spec)]
+        )
+        found = [fitting(phase, step, spec) for phase in phases]
+        if not spec.overlap_prediction:
+            self._fixed_phases[item.name] = found
+        return found
 
     def _nonzero(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Non-zero ternary weights of each channel of the two predictors.

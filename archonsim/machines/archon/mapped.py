@@ -8,11 +8,12 @@ each fetch if it does not (own decision).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from archonsim.dataflow.tile import Tile, output_tiles
 from archonsim.engine.contract import Phase
@@ -22,9 +23,11 @@ from archonsim.machines.archon.fused import (
     FusedBlock,
     MainProgram,
     MainTile,
+    Moves,
     RunningArray,
     phase_of,
     share,
+    survivors_of,
 )
 from archonsim.machines.archon.main_cache import choose
 from archonsim.machines.archon.main_mapping import OPERANDS, Operand
@@ -35,6 +38,7 @@ from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import masks_on_chip, moved, words
 from archonsim.network.block import Block
+from archonsim.pe.survivor_kernel import Survivors
 from archonsim.stats.counts import PhaseStats, Transfer
 from archonsim.trace.fused_weight import FusedWeight
 from archonsim.trace.mask import Mask
@@ -59,19 +63,31 @@ class _Way(NamedTuple):
     not_before: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MappedStream:
+    """What all tiles of a block share whose groups come in the order of a mapping.
+
+    Attributes
+    ----------
+    shared : FusedBlock
+    plan : Schedule
+    stops : (S, 6) int64
+        Those of `plan`, as :class:`archonsim.engine.program.Program` has them.
+    """
+
+    shared: FusedBlock
+    plan: Schedule
+    stops: NDArray[np.int64]
+
+
 class MappedTile(MainTile):
     """A tile whose groups come in the order of a mapping."""
 
     def __init__(
-        self,
-        shared: FusedBlock,
-        plan: Schedule,
-        tile: Tile,
-        loads: Sequence[Transfer],
-        stores: Sequence[Transfer],
+        self, stream: MappedStream, tile: Tile, survivors: Survivors, moves: Moves
     ) -> None:
-        super().__init__(shared, tile, loads, stores)
-        self.plan = plan
+        super().__init__(stream.shared, tile, survivors, moves)
+        self.plan = stream.plan
 
     @cached_property
     def words(self) -> dict[Operand, int]:
@@ -139,7 +155,7 @@ class MappedTile(MainTile):
 
 class _RunningMappedTile(RunningArray):
     def __init__(self, whole: MappedTile, start: int, feed: Feed) -> None:
-        super().__init__(whole.shared, whole.tile, start)
+        super().__init__(whole, start)
         self._whole, self._plan, self._feed = whole, whole.plan, feed
         self._next = 0
         self._masks_there = 0 if whole.plan.mask_stays else start
@@ -209,19 +225,14 @@ class _RunningMappedTile(RunningArray):
         self._whole.count_operands(self._taken, stats)
 
 
-def _stop_row(stop: Stop) -> list[int]:
-    fetched = dict(stop.fetches)
-    return [stop.beat, stop.spill, *(fetched.get(name, 0) for name in OPERANDS)]
-
-
 class MappedProgram(MainProgram):
     """All tiles of a phase in the order of a mapping, for a compiled pass."""
 
-    def __init__(self, shared: FusedBlock, plan: Schedule, tiles: Sequence[MappedTile]) -> None:
-        super().__init__(shared)
-        self._plan, self._tiles = plan, tiles
-        self.stops = np.array([_stop_row(stop) for stop in plan.stops], np.int64).reshape(-1, 6)
-        charged = shared.spec.mask_fetch == "charged"
+    def __init__(self, stream: MappedStream, tiles: Sequence[MappedTile]) -> None:
+        super().__init__(stream.shared)
+        self._plan, self._tiles = stream.plan, tiles
+        self.stops = stream.stops
+        charged = stream.shared.spec.mask_fetch == "charged"
         self.operands = [
             OperandSource(Transfer(component, "read", kind, 0), STALLS[name])
             if component == "glb" or charged
@@ -268,23 +279,37 @@ class MappedProgram(MainProgram):
         whole.count_operands(taken, stats)
 
 
-def mapped_phase(
+def _stop_row(stop: Stop) -> list[int]:
+    fetched = dict(stop.fetches)
+    return [stop.beat, stop.spill, *(fetched.get(name, 0) for name in OPERANDS)]
+
+
+def mapped_stream(
     step: Step,
     block: Block,
     spec: ArchonSpec,
     fused: FusedWeight,
-    masks: tuple[Mask, Mask],
     shares: tuple[Shares, Shares] | None = None,
-) -> Phase:
-    """Run the fused convolution of `block` under given masks, in the order of its mapping.
+) -> MappedStream:
+    """Cut a block's weights in the order of its mapping.
 
     `shares` are those of a profile, for ``group_order = "profiled"``.
     """
     chosen = choose(block, fused, spec)
     nest = chosen.profiled(shares)
-    shared = share(block, spec, fused.in_order(nest.groups.astype(np.int32)), *masks)
-    stays = masks_on_chip(block, spec)
-    plan = schedule(chosen.places, nest, chosen.mapping, chosen.beats, (stays, step.input_on_chip))
+    stays = masks_on_chip(block, spec), step.input_on_chip
+    plan = schedule(chosen.places, nest, chosen.mapping, chosen.beats, stays)
+    return MappedStream(
+        share(block, spec, fused.in_order(nest.groups.astype(np.int32))),
+        plan,
+        np.array([_stop_row(stop) for stop in plan.stops], np.int64).reshape(-1, 6),
+    )
+
+
+def mapped_phase(step: Step, stream: MappedStream, masks: tuple[Mask, Mask]) -> Phase:
+    """Run a fused convolution under given masks, in the order of its mapping."""
+    block, spec = stream.shared.block, stream.shared.spec
+    survivors, stays = survivors_of(stream.shared, masks), stream.plan.mask_stays
     tiles: list[MappedTile] = []
     for tile in output_tiles(block.dw, spec.pe.rows, spec.pe.cols):
         loads: list[Transfer] = []
@@ -304,5 +329,5 @@ def mapped_phase(
         stores = moved(
             "write", "output", tile.pixels * block.out_channels, on_chip=step.output_on_chip
         )
-        tiles.append(MappedTile(shared, plan, tile, loads, stores))
-    return phase_of(tiles, shared, step, MappedProgram(shared, plan, tiles))
+        tiles.append(MappedTile(stream, tile, survivors, (loads, stores)))
+    return phase_of(tiles, stream.shared, step, MappedProgram(stream, tiles))
