@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme docs tables digits clean
+.PHONY: networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -25,9 +25,9 @@ test: $(STAMP)-test
 test-full: $(STAMP)-test
 	ARCHONSIM_FULL_TESTS=1 $(BIN)/python -m pytest $(PARALLEL)
 
-# The one check command, which CI runs, too: lint, format, contracts, types; all tests with coverage; kernels with their
-# bounds checked; the wheel in an environment of its own.
-check: lint types coverage kernels wheel
+# The one check command, which CI runs, too: lint, format, contracts, types; the site; all tests with coverage; kernels with
+# their bounds checked; the wheel in an environment of its own.
+check: lint types docs coverage kernels wheel
 
 lint: $(STAMP)-test
 	$(BIN)/ruff check .
@@ -86,9 +86,13 @@ readme: $(STAMP)
 	rm -rf results
 	$(BIN)/python docs/refresh.py
 
-# The examples of docs/api.md, as they print now.
-docs: $(STAMP)-test
-	UPDATE_DOCS=1 $(BIN)/python -m pytest tests/docs
+# The examples of docs/api.md and of the tutorials, as they print now.
+examples: $(STAMP)-test
+	UPDATE_DOCS=1 ARCHONSIM_FULL_TESTS=1 $(BIN)/python -m pytest tests/docs -k 'short or api'
+
+# The documentation site, in build/site; a warning (a link that leads nowhere) is an error.
+docs site: $(STAMP)-test
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean
 
 # The tables of trained networks.
 tables: $(STAMP)

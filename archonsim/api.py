@@ -120,21 +120,18 @@ def run(
     **options
         The fields of :class:`~archonsim.runs.scenario.Settings`:
 
-        set : dict of dotted key to value, or sequence of ``"KEY=VALUE"``
-            Changes of the machine, such as ``{"pe.adders": 4}``.
-        config : str or Path, optional
-            TOML file with machine parameters, laid over the preset and under `set`.
-        fidelity : {"cycle", "ideal"}
-            ``"cycle"`` steps the machine, ``"ideal"`` is the published closed-form model.
-        images : int, str, sequence of int or None
-            Image numbers; ``"all"`` or None for all, or texts such as ``"0,2-3"``.
-        masks : str
-            ``"trace"``, ``"oracle"``, ``"all"``, ``"random:P"`` or ``"flip:P"``.
-        seed : int
-            Of random and flipped masks.
-        energy : str, optional
-            What energy is counted by: ``"consistent"``, ``"ics21"`` as published, or a technology
-            file; see ``docs/energy.md``.
+        - ``set``: dict of dotted key to value, or sequence of ``"KEY=VALUE"``; changes of the
+          machine, such as ``{"pe.adders": 4}``.
+        - ``config``: str or Path, optional; TOML file with machine parameters, laid over the preset
+          and under `set`.
+        - ``fidelity``: ``"cycle"`` steps the machine, ``"ideal"`` is the published closed-form
+          model.
+        - ``images``: int, str, sequence of int or None; image numbers; ``"all"`` or None for all,
+          or texts such as ``"0,2-3"``.
+        - ``masks``: ``"trace"``, ``"oracle"``, ``"all"``, ``"random:P"`` or ``"flip:P"``.
+        - ``seed``: int, of random and flipped masks.
+        - ``energy``: str, optional; what energy is counted by: ``"consistent"``, ``"ics21"`` as
+          published, or a technology file; see ``docs/energy.md``.
 
     Raises
     ------

@@ -2,9 +2,12 @@
 
 A shown output stands between ``<!-- begin: COMMAND; lines 1-4, 9- -->`` and ``<!-- end -->``: line
 numbers as printed, from 1, left out lines become ``...``; without ``lines`` all of it; ``lines
-none`` only runs the command, for the files that it writes. Commands run in order, from the top of
-the repository; figures that they leave in ``results/figures`` are copied over those of the same
-name in ``docs/figures``.
+none`` only runs the command, for the files that it writes; ``lines matching PATTERN`` are those in
+which a regular expression is found. Commands run in order, from the top of the repository; figures
+that they leave in ``results/figures`` are copied over those of the same name in ``docs/figures``.
+
+The outputs that pages in ``docs/`` show are checked and refreshed by tests/docs (``make
+examples``), where ``; fails`` behind a command means that its error is shown.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "README.md"
 BLOCK = re.compile(
-    r"<!-- begin: (?P<command>archonsim [^;]*?)(?:; lines (?P<lines>[^>]*?))? -->\n.*?<!-- end -->",
+    r"<!-- begin: (?P<command>archonsim [^;]*?)(?P<fails>; fails)?(?:; lines (?P<lines>[^>]*?))?"
+    r" -->\n.*?<!-- end -->",
     re.DOTALL,
 )
 
@@ -32,9 +36,11 @@ def run(command: str) -> list[str]:
 
 
 def chosen(lines: list[str], ranges: str | None) -> list[str]:
-    """Return the lines of ranges such as ``1-4, 9-``."""
+    """Return the lines of ranges such as ``1-4, 9-``, or those ``matching`` a pattern."""
     if ranges is None:
         return lines
+    if ranges.startswith("matching "):
+        return [line for line in lines if re.search(ranges.removeprefix("matching "), line)]
     shown: list[str] = []
     for part in ranges.split(","):
         first, _, last = part.strip().partition("-")

@@ -1,7 +1,7 @@
 """The examples of ``docs/api.md`` run, and print what the page says.
 
-When a model changes on purpose, ``UPDATE_DOCS=1 pytest tests/docs`` writes what they print now into
-the page; look at the diff.
+When a model changes on purpose, ``make examples`` writes what they print now into the page; look at
+the diff.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The site's design, and what it adds to the pages."""
