@@ -1,56 +1,53 @@
-"""Commands beyond a run, for every registered machine: report, timeline, sweep."""
+"""Commands beyond a run, for every registered machine: sweeps, and reports with their timelines."""
 
 from __future__ import annotations
 
 import csv
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import archonsim
 from archonsim.cli.app import run_command
-from archonsim.machines.registry import machine as named
-from archonsim.machines.registry import machine_names, words_of
+from archonsim.machines.registry import machine_names
 from archonsim.network.networks import network
 from archonsim.trace.synthetic import synthesize
 from archonsim.tracefile.writer import write_workload
 
 MACHINES = machine_names()
+Rows = list[dict[str, str]]
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three layers and a block: what commands do costs more than what machines do."""
     path = tmp_path_factory.mktemp("workload") / "digits.h5"
-    write_workload(path, *synthesize(network("fusionet_digits"), seed=1))
+    whole = network("fusionet_digits")
+    write_workload(path, *synthesize(replace(whole, items=whole.items[:4]), seed=1))
     return path
 
 
-@pytest.mark.parametrize("name", MACHINES)
-def test_report_and_timeline(name: str, digits: Path, tmp_path: Path) -> None:
-    page, timeline = tmp_path / "r.html", tmp_path / "t.json"
-    run = ["-a", name, "-w", str(digits)]
-    assert run_command(["report", *run, "-o", str(page)]) == 0
-    assert run_command(["run", *run, "--trace", str(timeline)]) == 0
-    words = words_of(named(name))
-    result = archonsim.run(name, digits).report
-    said = page.read_text("utf-8")
-    assert str(result.total_cycles) in said
-    assert all(layer.name in said for layer in result.layers)
-    for layer in result.layers:
-        assert set(layer.stalls) <= set(words.names("stalls"))
-    events = json.loads(timeline.read_text("utf-8"))["traceEvents"]
-    assert {layer.name for layer in result.layers} <= {one["name"].split()[0] for one in events}
-
-
-def test_a_sweep_over_all(digits: Path, tmp_path: Path) -> None:
-    swept = archonsim.sweep(
-        MACHINES, str(digits), {"dram.gigabytes_per_second": [3.2, 25.6]}, folder=tmp_path / "s"
-    )
+@pytest.fixture(scope="module")
+def rows(digits: Path) -> Rows:
+    swept = archonsim.sweep(MACHINES, str(digits), {"dram.gigabytes_per_second": [3.2, 25.6]})
     with swept.csv.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        return list(csv.DictReader(file))
+
+
+def test_a_sweep_over_all(rows: Rows) -> None:
     assert len(rows) == 2 * len(MACHINES)
     assert {row["status"] for row in rows} == {"ok"}
     for name in MACHINES:
         slow, fast = (int(row["cycles"]) for row in rows if row["arch"] == name)
-        assert slow >= fast == archonsim.run(name, digits).report.total_cycles
+        assert slow > fast
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_report(name: str, digits: Path, rows: Rows, tmp_path: Path) -> None:
+    page = tmp_path / "r.html"
+    assert run_command(["report", "-a", name, "-w", str(digits), "-o", str(page)]) == 0
+    said = page.read_text("utf-8")
+    _, cycles = (row["cycles"] for row in rows if row["arch"] == name)
+    assert cycles in said
+    assert "port " in said or "DRAM channel" in said
