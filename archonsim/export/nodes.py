@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from archonsim.errors import WorkloadError
 from archonsim.export.graph import Node, Window
-from archonsim.export.operators import Op, activation_kind, clamp_limits, operator, plain
+from archonsim.export.operators import (
+    Op,
+    activation_kind,
+    clamp_limits,
+    is_relu,
+    number,
+    operator,
+    plain,
+)
 from archonsim.network.layer import Padding, same_padding
 from archonsim.trace.tensors import Floats
 
@@ -227,23 +235,19 @@ def _norm(op: Op, call: Call, sources: list[Node]) -> Node:
     return _node(op, call, kind=NORMALISATION, tensors=tensors)
 
 
-def _number(value: Any) -> float | None:
-    """Return a number, or what all numbers of an array are; NaN where they differ."""
-    if value is None:
-        return None
-    numbers = np.asarray(value, np.float64).reshape(-1)
-    return float(numbers[0]) if numbers.size and (numbers == numbers[0]).all() else math.nan
-
-
 def _activation(op: Op, call: Call, sources: list[Node]) -> Node:
     given, short = call.arguments, plain(call.operator)
     if short == "requantise":
-        return _rounding(call)
+        ends = (float(given["min"]), float(given["max"]))
+        return _node(op, call, kind=given["kind"], limits=ends, step=float(given["step"]))
     if short in ("max", "maximum", "min", "minimum"):
         other = given.get("other", given.get("dim"))
-        low = high = _number(other)
+        low = high = number(other)
     else:
-        low, high = _number(given.get("min")), _number(given.get("max"))
+        low, high = number(given.get("min")), number(given.get("max"))
+    if is_relu(short, given):
+        short, low, high = "relu", None, None
+        call = replace(call, operator="relu")
     unclear = any(one is not None and math.isnan(one) for one in (low, high))
     if len(call.inputs) != 1 or call.shape != sources[0].shape or unclear:
         return _free(call)
@@ -253,20 +257,13 @@ def _activation(op: Op, call: Call, sources: list[Node]) -> Node:
     return _node(op, call, kind=activation_kind(call.operator, limits), limits=limits)
 
 
-def _rounding(call: Call) -> Node:
-    """Return what rounds values to an 8-bit grid, a clamp between its ends."""
-    given = call.arguments
-    limits = (float(given["min"]), float(given["max"]))
-    return _node("activation", call, kind=given["kind"], limits=limits, step=float(given["step"]))
-
-
 def _pad(op: Op, call: Call, sources: list[Node]) -> Node:
     pads = [int(one) for one in call.arguments["pad"]]
     if not any(pads) and call.shape == sources[0].shape:
         return _node("pass", call)
     if (
         call.arguments.get("mode", "constant") != "constant"
-        or (_number(call.arguments.get("value")) or 0) != 0
+        or (number(call.arguments.get("value")) or 0) != 0
     ):
         raise unsupported(call, "only padding with zeros is")
     if len(call.inputs) != 1 or len(call.shape) != 4 or any(pads[4:]) or min(pads) < 0:
@@ -284,12 +281,24 @@ def _pool(op: Op, call: Call, sources: list[Node]) -> Node:
             f"divisor_override is {call.arguments['divisor_override']}; an average is over its"
             " window's pixels",
         )
+    if plain(call.operator) == "adaptivemaxpool2d":
+        return _adaptive(call, sources[0])
     kernel = _pair(call.arguments["kernel_size"])
     dilation = _pair(call.arguments.get("dilation", 1))
     if any(gap != 1 and size != 1 for gap, size in zip(dilation, kernel, strict=True)):
         raise unsupported(call, f"dilation is {call.arguments['dilation']}; layers have none")
     window = _window(call, sources[0], kernel, call.arguments.get("stride") or kernel)
     return _node(op, call, kind=call.operator, window=window)
+
+
+def _adaptive(call: Call, source: Node) -> Node:
+    """Return a maximum over equal windows, or what no layer's windows describe."""
+    size, made = source.map[1:], (*call.shape[2:], 1, 1)[:2]
+    if any(have % want for have, want in zip(size, made, strict=True)):
+        return _free(call)
+    kernel = (size[0] // made[0], size[1] // made[1])
+    window = Window(kernel=kernel, stride=kernel)
+    return _node("pool", call, kind=call.operator, window=window)
 
 
 def _mean(call: Call, source: Node) -> Node | None:
@@ -322,11 +331,7 @@ def _average(op: Op, call: Call, sources: list[Node]) -> Node:
             return _node(
                 "pool", call, kind=call.operator, window=Window(kernel=kernel, stride=kernel)
             )
-    raise unsupported(
-        call,
-        f"it makes {call.shape} of {source.shape}; an average is over all pixels or over equal"
-        " windows",
-    )
+    return _free(call)  # over windows of several sizes
 
 
 def _with_constant(op: Op, call: Call, sources: list[Node]) -> Node:

@@ -129,6 +129,14 @@ def _pick(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str,
     return {"other": constant[0]} if len(constant) == 1 else {"other": np.array([np.nan])}
 
 
+def _leaky(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
+    return {"negative_slope": given.get("alpha", 0.01)}
+
+
+def _threshold(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
+    return {"threshold": given.get("alpha", 1.0)}
+
+
 def _other(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str, Any]:
     """Arguments of the rest.
 
@@ -150,6 +158,8 @@ _ARGUMENTS = {
     "AveragePool": _pool,
     "Dropout": _dropout,
     "ReduceMean": _reduce,
+    "LeakyRelu": _leaky,
+    "ThresholdedRelu": _threshold,
     "Max": _pick,
     "Min": _pick,
 }

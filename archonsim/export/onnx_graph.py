@@ -19,7 +19,8 @@ from archonsim.errors import WorkloadError
 from archonsim.export.graph import Graph, Node, merge_clamps
 from archonsim.export.nodes import Call, first_line, make_node
 from archonsim.export.onnx_arguments import arguments_of
-from archonsim.export.operators import operator
+from archonsim.export.onnx_prepare import Prepared, prepare, rounding_arguments
+from archonsim.export.operators import operator, rounded_kind
 from archonsim.trace.tensors import Floats
 
 Array = NDArray[Any]
@@ -206,7 +207,8 @@ def input_size(model: onnx.ModelProto, path: Path) -> tuple[str, tuple[int | Non
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         names = ", ".join(one.name for one in inputs)
         raise WorkloadError(
-            f"{path}: inputs are {names or 'none'}; it must have one, of 32-bit floats: the image"
+            f"{path}: inputs are {names or 'none'}; it must have one, of floats or 8-bit integers:"
+            " the image"
         )
     size = tuple(
         one.dim_value if one.HasField("dim_value") else None
@@ -239,6 +241,8 @@ def trace_onnx(
     WorkloadError
         The model does not take the image, or it holds something that no workload can describe.
     """
+    ready = prepare(model, path)
+    model = ready.model
     name, size = input_size(model, path)
     if any(want not in (None, have) for want, have in zip(size, image.shape, strict=True)):
         wanted, found = (
@@ -246,10 +250,10 @@ def trace_onnx(
             for shape in (size, image.shape)
         )
         raise WorkloadError(f"{path}: takes images of {wanted}; these are {found}")
-    graph = _Translation(model, name, _record(model, path, name, image)).graph()
+    graph = _Translation(model, name, _record(model, path, name, image), ready).graph()
     if relu6_as_relu:
         model = _without_relu6(model, merge_clamps(graph))
-        graph = _Translation(model, name, _record(model, path, name, image)).graph()
+        graph = _Translation(model, name, _record(model, path, name, image), ready).graph()
     return graph, OnnxRunner(model)
 
 
@@ -271,7 +275,11 @@ def _record(model: onnx.ModelProto, path: Path, name: str, image: Floats) -> dic
 
 
 def _without_relu6(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
-    clipped = {node.name: node.inputs[0] for node in graph.nodes if node.kind == "relu6"}
+    clipped = {
+        node.name: node.inputs[0]
+        for node in graph.nodes
+        if node.kind == "relu6" and not node.step  # 8 bits end where they do
+    }
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     for node in changed.graph.node:
@@ -291,6 +299,7 @@ class _Translation:
     model: onnx.ModelProto
     image: str
     values: Mapping[str, Array]
+    ready: Prepared
 
     def graph(self) -> Graph:
         """Return the graph, without constant nodes and nodes without floating-point numbers."""
@@ -316,7 +325,11 @@ class _Translation:
                 value = self.values.get(output)
                 if value is None:
                     continue
-                if settled or node.op_type in _SHAPE_QUERIES:
+                if output in self.ready.roundings:
+                    made[output] = make_node(self._rounded(output), made)
+                elif output in self.ready.internal:
+                    continue
+                elif settled or node.op_type in _SHAPE_QUERIES:
                     constants[output] = value
                 elif value.dtype in (np.float16, np.float32, np.float64):
                     call = self._call(node, output, sources, constants)
@@ -326,12 +339,30 @@ class _Translation:
                     hidden[output] = sources
         return Graph(tuple(made.values()), tuple(one.name for one in self.model.graph.output))
 
+    def _rounded(self, output: str) -> Call:
+        """Return an 8-bit grid's rounding: what it reads is the real value beside it."""
+        found = self.ready.roundings[output]
+        kind = rounded_kind((), (found.low, found.high), found.step)
+        return Call(
+            name=output,
+            label=output.removesuffix(".real"),
+            operator="requantise",
+            inputs=(found.source,),
+            shape=self.values[output].shape,
+            arguments=rounding_arguments(found, kind),
+        )
+
     def _used(self) -> list[onnx.NodeProto]:
         wanted, used = {one.name for one in self.model.graph.output}, []
         for node in reversed(self.model.graph.node):
             if wanted.intersection(node.output):
                 used.append(node)
                 wanted.update(_reads(node))
+                wanted.update(
+                    self.ready.roundings[one].source
+                    for one in node.output
+                    if one in self.ready.roundings
+                )
         return used[::-1]
 
     def _call(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from typing import Final, Literal
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Literal
+
+import numpy as np
 
 from archonsim.errors import WorkloadError
 
@@ -21,7 +23,7 @@ _BY_OP: Final[dict[Op, str]] = {
     "linear": "linear gemm matmul",
     "norm": "batchnorm2d batchnorm1d batchnorm batchnormalization",
     "pad": "pad zeropad2d constantpad2d constantpadnd",
-    "pool": "maxpool2d avgpool2d maxpool averagepool",
+    "pool": "maxpool2d avgpool2d maxpool averagepool adaptivemaxpool2d",
     "avgpool": "adaptiveavgpool2d globalaveragepool mean reducemean",
     "add": "add iadd",
     "multiply": "mul imul",
@@ -35,7 +37,8 @@ _BY_OP: Final[dict[Op, str]] = {
     "activation":
     "relu relu6 hardtanh clamp clip clampmin clampmax max maximum min minimum hardswish "
     "sigmoid hardsigmoid silu swish gelu elu selu celu leakyrelu prelu rrelu tanh mish "
-    "softplus softsign softmax logsoftmax logsigmoid threshold hardshrink requantise",
+    "softplus softsign softmax logsoftmax logsigmoid threshold "
+    "thresholdedrelu hardshrink requantise",
     "free": "rsub where maskedfill round floor ceil trunc sign reciprocal rsqrt square log "
     "quantizelinear dequantizelinear fakequantizepertensoraffine "
     "fakequantizeperchannelaffine gt ge lt le eq ne greater greaterorequal less "
@@ -130,3 +133,20 @@ def activation_kind(name: str, limits: tuple[float, float] | None = None) -> str
         return named.get(limits, f"clamp({limits[0]:g}, {limits[1]:g})")
     short = plain(name)
     return _ACTIVATIONS.get(short, short)
+
+
+def number(value: Any) -> float | None:
+    """Return a number, or what all numbers of an array are; NaN where they differ."""
+    if value is None:
+        return None
+    numbers = np.asarray(value, np.float64).reshape(-1)
+    return float(numbers[0]) if numbers.size and (numbers == numbers[0]).all() else math.nan
+
+
+def is_relu(short: str, given: Mapping[str, Any]) -> bool:
+    """Whether another activation has the arguments that make it a ReLU."""
+    if short == "leakyrelu":
+        return bool(given.get("negative_slope", 0.01) == 0)
+    if short in ("threshold", "thresholdedrelu"):
+        return number(given.get("threshold", 1)) == 0 and number(given.get("value", 0)) == 0
+    return False

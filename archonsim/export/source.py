@@ -82,7 +82,7 @@ def onnx_source(path: Path, image: Floats, relu6: Relu6 = "exact") -> Source:
         graph=simplify(graph, runner),
         runner=runner,
         image=image,
-        params=onnx_graph.parameters(model),
+        params=onnx_graph.parameters(onnx_graph.prepare(model, path).model),
         model=path.name,
         sha256=onnx_graph.file_sha256(model, path),
         framework="onnxruntime {}, onnx {}".format(*versions),
@@ -92,7 +92,8 @@ def onnx_source(path: Path, image: Floats, relu6: Relu6 = "exact") -> Source:
 def onnx_input(path: Path) -> tuple[int, int, int] | None:
     """Return (C, H, W) of an ONNX file's image, if the file says it."""
     onnx_graph = _onnx_graph()
-    _, size = onnx_graph.input_size(onnx_graph.read_onnx(path), path)
+    model = onnx_graph.prepare(onnx_graph.read_onnx(path), path).model
+    _, size = onnx_graph.input_size(model, path)
     return None if None in size[1:] else size[1:]
 
 

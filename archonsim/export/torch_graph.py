@@ -195,7 +195,7 @@ def _replace_relu6(traced: fx.GraphModule, graph: Graph) -> None:
 _ATTRIBUTES: Final = (
     "weight", "bias", "stride", "padding", "dilation", "groups", "padding_mode", "running_mean",
     "running_var", "eps", "kernel_size", "value", "min_val", "max_val", "training", "p",
-    "divisor_override",
+    "divisor_override", "negative_slope", "threshold",
 )  # fmt: skip
 #: Other names of the arguments that :mod:`archonsim.export.nodes` reads.
 _RENAMED: Final = {"min_val": "min", "max_val": "max"}

@@ -373,3 +373,27 @@ def test_what_depends_on_shapes_alone_is_a_constant() -> None:
 
     workload = export_module(ready(Counted()), pictures(1))
     assert [layer.kind for layer in workload.layers()] == ["conv", "pool"]
+
+
+@pytest.mark.parametrize("relu", [nn.LeakyReLU(0.0), nn.Threshold(0.0, 0.0)])
+def test_other_activations_that_are_relus_fuse(relu: nn.Module) -> None:
+    torch.manual_seed(3)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 1), relu, nn.Conv2d(8, 8, 3, padding=1, groups=8), relu, nn.Conv2d(8, 4, 1)
+    )
+    workload = export_module(net, torch.randn(1, 3, 8, 8))
+    (block,) = workload.blocks()
+    assert (block.pw1.activation, block.dw.activation) == ("relu", "relu")
+    sloped = nn.Sequential(nn.Conv2d(3, 8, 1), nn.LeakyReLU(0.1), nn.Conv2d(8, 4, 1))
+    (first, _) = export_module(sloped, torch.randn(1, 3, 8, 8)).layers()
+    assert first.activation == "none"
+
+
+def test_adaptive_pools_and_enlarged_maps_of_any_size_are_passed_through() -> None:
+    torch.manual_seed(3)
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.AdaptiveMaxPool2d(4), nn.AdaptiveAvgPool2d(3), nn.Upsample(size=8),
+        nn.AdaptiveMaxPool2d(5), nn.Conv2d(4, 2, 1),
+    )  # fmt: skip
+    layers = list(export_module(net, torch.randn(1, 3, 8, 8)).layers())
+    assert [(one.kind, one.in_h) for one in layers] == [("conv", 8), ("pool", 8), ("conv", 5)]

@@ -323,14 +323,6 @@ MIDDLES: dict[str, tuple[Nodes, dict[str, Any], dict[str, Any], int, bool]] = {
         there_and_back(TensorProto.INT32),
         {}, PAD, 18, False,
     ),
-    "quantisation": (
-        [
-            ("QuantizeLinear", ["r", "q", "o"], "h", {}),
-            ("DequantizeLinear", ["h", "q", "o"], "m", {}),
-        ],
-        {"q": np.array(0.05, np.float32), "o": np.array(3, np.uint8)},
-        PAD, 18, False,
-    ),
     "dropout": (
         [("Dropout", ["r", "ratio", "on"], "m", {})],
         {"ratio": np.array(0.5, np.float32), "on": np.array(True)},
