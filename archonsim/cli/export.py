@@ -30,6 +30,7 @@ _ONLY_YOURS = (
     "--predictors",
     "--calibration",
     "--activations",
+    "--runtime",
     "--relu6",
     "--name",
     "--note",
@@ -115,6 +116,9 @@ def export(
             "--activations", help=f"Store which inputs of every layer are not zero. {_YOURS}"
         ),
     ] = False,
+    runtime: Annotated[
+        bool, typer.Option("--runtime", help="Compare outputs with LiteRT's or onnxruntime's own.")
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help=PLAIN_HELP)] = False,
     no_check: Annotated[bool, typer.Option("--no-check", help=_NO_CHECK)] = False,
     list_: Annotated[
@@ -161,6 +165,7 @@ def export(
             untrained=untrained,
             check=not no_check,
             activations=activations,
+            runtime=runtime,
             command=_command_line(given),
         )
         _list(request, form) if list_ else _export(request, output or Path(), plain)
@@ -212,6 +217,7 @@ def _export(request: Request, output: Path, plain: bool) -> None:
     else:
         with stderr.status("tracing"):
             opened = command.open_request(request)
+        same = command.compared(opened) if request.runtime else ""
         with StepProgress("export", opened.steps) as progress:
             work, digest = opened.write(output, plain=plain, on_step=progress.step)
         candidates, framework = opened.examined.candidates, opened.examined.source.framework
@@ -220,6 +226,8 @@ def _export(request: Request, output: Path, plain: bool) -> None:
             f"{work.name}, {framework}: {fuse} of {len(candidates)} candidate blocks fuse (--list"
             " says why)"
         )
+        if same:
+            stderr.print(same)
         _report_hits(work)
     stderr.print(
         f"wrote {output}: {_content(work, ours=bool(request.network))}, digest {digest[:16]}…"

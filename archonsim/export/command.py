@@ -18,6 +18,7 @@ from archonsim.export.foreign import (
 )
 from archonsim.export.images import Images, Preprocessing, load_images
 from archonsim.export.model_file import model_kind
+from archonsim.export.runtime_check import compare_with_runtime
 from archonsim.export.source import (
     Relu6,
     Source,
@@ -48,6 +49,8 @@ class Request:
         Images whose masks are stored; behind them, those that predictors are fitted to.
     activations : bool
         Store which inputs of every layer are not zero.
+    runtime : bool
+        Compare the outputs with those of the file's own runtime, on the stored images.
     """
 
     network: str = ""
@@ -68,6 +71,7 @@ class Request:
     untrained: bool = False
     check: bool = True
     activations: bool = False
+    runtime: bool = False
     command: str = ""
 
 
@@ -128,6 +132,17 @@ class Opened:
             on_step=on_step,
         )
         return workload, write_workload(out, workload, workload.trace, plain=plain)
+
+
+def compared(opened: Opened) -> str:
+    """Say how a model file's outputs differ from those of its own runtime."""
+    request = opened.request
+    if request.model is None:
+        raise WorkloadError("--runtime compares a --model file with its own runtime; there is none")
+    source = opened.examined.source
+    pixels = source.image if opened.stored is None else opened.stored.pixels
+    suffix = request.suffix or request.model.suffix.lower()
+    return compare_with_runtime(request.model, suffix, source.graph, source.runner, pixels).text()
 
 
 def open_request(request: Request) -> Opened:
