@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,6 +26,8 @@ Extents = NDArray[np.int64]
 #: layers of a network on each.
 KEPT_ARRAYS = 8
 KEPT_MAPPINGS = 1024
+#: Mappings that are compared at once.
+AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,32 +133,25 @@ class SpatialMapping:
         return group * per_group + min(rounds * self.extent[1], per_group)
 
 
-def _factors(adders: int, loops: int) -> Iterator[tuple[int, ...]]:
-    """All tuples of `loops` positive integers whose product is at most `adders`."""
-    if loops == 0:
-        yield ()
-        return
-    for first in range(1, adders + 1):
-        for rest in _factors(adders // first, loops - 1):
-            yield (first, *rest)
-
-
 @lru_cache(maxsize=KEPT_ARRAYS)
-def _extents(rows: int, cols: int, adders: int) -> Extents:
-    """All extents of the four loops: axis choices times adder shares, (n, 4)."""
-    return np.unique(_with_inside(rows, cols, adders)[:, :4], axis=0)
+def _shares(adders: int) -> Extents:
+    """All tuples of four positive integers whose product is at most `adders`, sorted, (n, 4)."""
+    columns, left = list[Extents](), np.array([adders], np.int64)
+    for _ in LOOPS:
+        before = np.repeat(np.arange(len(left)), left)
+        value = np.arange(len(before)) - np.repeat(np.cumsum(left) - left, left) + 1
+        columns = [*(column[before] for column in columns), value]
+        left = left[before] // value
+    return np.stack(columns, axis=1)
 
 
-@lru_cache(maxsize=KEPT_ARRAYS)
-def _with_inside(rows: int, cols: int, adders: int) -> Extents:
-    """All extents, and behind each the adder shares that it is made of, (n, 8)."""
+def _axes(rows: int, cols: int) -> Extents:
+    """PEs along each loop, for all choices of a loop for either axis, (16, 4)."""
     axes = np.ones((16, 4), np.int64)
     for row, (a, b) in enumerate(itertools.product(range(4), repeat=2)):
         axes[row, a] *= rows
         axes[row, b] *= cols
-    shares = np.array(list(_factors(adders, len(LOOPS))), np.int64)
-    extents = (axes[:, None] * shares[None]).reshape(-1, 4)
-    return np.unique(np.hstack([extents, np.tile(shares, (len(axes), 1))]), axis=0)
+    return axes
 
 
 def _sum_cycles(sums: RunningSums, inside: Extents) -> tuple[Extents, Extents]:
@@ -205,25 +199,36 @@ def map_layer(
     ):  # channels do not mix: they are as good as output channels of one group
         sizes, groups = np.array([1, layer.out_channels, layer.out_h, layer.out_w], np.int64), 1
     taps = layer.kernel_h * layer.kernel_w
-    if sums is None:
-        extents = _extents(rows, cols, adders)
+    shares = _shares(adders)
+    step, finish = (1, 0) if sums is None else _sum_cycles(sums, shares)
+    # Some choices of axes at a time: all of them at once would take the memory of millions of
+    # mappings.
+    axes = _axes(rows, cols)
+    several = max(1, AT_ONCE // len(shares))
+    found = []
+    for first in range(0, len(axes), several):
+        extents = (axes[first : first + several, None] * shares).reshape(-1, 4)
         rounds = -(-sizes // extents)
-        best = np.lexsort((rounds[:, 1], rounds.prod(axis=1)))[0]
-        return SpatialMapping(_loops(extents[best]), _loops(rounds[best]), taps, groups)
-    choices = _with_inside(rows, cols, adders)
-    extents, inside = choices[:, :4], choices[:, 4:]
-    rounds = -(-sizes // extents)
-    step, finish = _sum_cycles(sums, inside)
-    cycles = rounds[:, 1:].prod(axis=1) * (rounds[:, 0] * taps * step + finish)
-    best = np.lexsort((rounds[:, 1], cycles))[0]
+        cycles = rounds[:, 1:].prod(axis=1)
+        cycles *= rounds[:, 0] * taps * np.resize(step, len(rounds)) + np.resize(
+            finish, len(rounds)
+        )
+        least = np.flatnonzero(cycles == cycles.min())
+        least = least[rounds[least, 1] == rounds[least, 1].min()]
+        place = min((*extents[at].tolist(), int(at % len(shares))) for at in least.tolist())
+        found.append((int(cycles[least[0]]), int(rounds[least[0], 1]), *place))
+    _, _, c, m, p, q, best = min(found)
+    extent, inside = (c, m, p, q), _loops(shares[best])
+    if sums is None:
+        return SpatialMapping(extent, _loops(-(-sizes // np.array(extent))), taps, groups)
     return SpatialMapping(
-        extent=_loops(extents[best]),
-        rounds=_loops(rounds[best]),
+        extent=extent,
+        rounds=_loops(-(-sizes // np.array(extent))),
         taps=taps,
         groups=groups,
-        inside=_loops(inside[best]),
-        step_cycles=int(step[best]),
-        finish=int(finish[best]),
+        inside=inside,
+        step_cycles=int(np.broadcast_to(step, len(shares))[best]),
+        finish=int(np.broadcast_to(finish, len(shares))[best]),
     )
 
 

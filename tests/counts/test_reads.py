@@ -14,6 +14,12 @@ import pytest
 from h5py import h5f
 
 from archonsim.cli.app import run_command
+from archonsim.dataflow.tile import output_tiles
+from archonsim.engine import phase_kernel
+from archonsim.engine.clock import Clock
+from archonsim.machines.archon.residency import steps
+from archonsim.machines.registry import machine, machine_spec
+from archonsim.pe import survivor_kernel
 from archonsim.trace.trace_parts import traced_blocks, traced_layers
 from archonsim.tracefile import codec, hdf5_in
 from archonsim.tracefile.reader import open_workload
@@ -88,3 +94,32 @@ def test_a_changed_file_is_read_again(tmp_path: Path, count: Counter[str]) -> No
     path.write_bytes(other.read_bytes())
     assert open_workload(path).digest != digest
     assert count["open_file_image"] == 2
+
+
+def test_a_run_takes_few_events_and_kernel_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that goes on once a phase; a kernel's call for each phase, and each tile of main."""
+    command(f"run -a archon -w {DIGITS}")  # kernels are there from now on
+    counts: Counter[str] = Counter()
+
+    def count(place: Any, name: str) -> None:
+        function = getattr(place, name)
+
+        def counted(*arguments: Any) -> Any:
+            counts[name] += 1
+            return function(*arguments)
+
+        monkeypatch.setattr(place, name, counted)
+
+    count(Clock, "step")
+    count(phase_kernel, "advance")
+    count(survivor_kernel, "_windows")
+    fixed, main = len(steps(WORK, 0)) + BLOCKS, BLOCKS  # two predictions a block, or a layer
+    pe = machine_spec(machine("archon")).pe
+    tiles = sum(len(list(output_tiles(block.dw, pe.rows, pe.cols))) for block in WORK.blocks())
+    command(f"run -a archon -w {DIGITS}")
+    assert counts["step"] <= 3 * (fixed + main) + 3
+    assert counts["advance"] <= fixed + main + tiles
+    assert counts["_windows"] == 2 * tiles
+    once = counts["advance"]
+    command(f"run -a archon -w {DIGITS} --images 0,1")
+    assert counts["advance"] - 2 * once <= main + tiles, "fixed phases are run for one image alone"
