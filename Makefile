@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean
+.PHONY: fuzz networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -58,6 +58,12 @@ wheel:
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_run.py
 	$(BIN)/python benchmarks/bench_sweep.py
+
+# Fuzz the readers for so many minutes (docs/fuzzing.md).
+MINUTES ?= 10
+fuzz: $(STAMP)-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[fuzz]'
+	$(BIN)/python -m fuzz --minutes $(MINUTES)
 
 # MACs and parameters of 50 networks of torchvision and timm against two other counts (minutes). torchvision must be built
 # for the torch that is installed: set TORCH='torch==... torchvision==...' where pip picks another.

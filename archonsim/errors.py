@@ -57,10 +57,19 @@ class OutputError(UserError):
     """A result that cannot be written."""
 
 
+#: Known words that an error lists.
+MOST_SHOWN = 40
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean X?"`` for the known word nearest to `word`, or all of them."""
+    """Return ``"; did you mean X?"`` for the known word nearest to `word`, or all of them.
+
+    Of more than `MOST_SHOWN`, those without a dot are shown, keys of tables by their tables.
+    """
     names = sorted(set(known))
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
+    if len(names) > MOST_SHOWN:
+        names = [name for name in names if "." not in name] or names
     return f"; known: {', '.join(names)}"

@@ -22,6 +22,7 @@ import numpy as np
 from archonsim.errors import WorkloadError
 from archonsim.export.nodes import first_line
 from archonsim.trace.tensors import Floats
+from archonsim.tracefile.hdf5_probe import MOST_SECONDS, ends
 from archonsim.user_files import check_regular
 
 #: Bytes of the largest file, or member of an archive, that is read (own decision).
@@ -100,6 +101,7 @@ def _read_archive(path: Path) -> KerasModel:
         config = json.loads(_member(archive, "config.json", _LARGEST_CONFIG))
         about = json.loads(_member(archive, "metadata.json", _LARGEST_CONFIG))
         stored = _member(archive, "model.weights.h5", LARGEST_FILE)
+    _check_ends(stored)
     with h5py.File(io.BytesIO(stored), "r") as file:
         weights = _Weights(file, len(stored))
         return _model(config, str(about.get("keras_version", "")), weights.by_class)
@@ -112,7 +114,13 @@ def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     return archive.read(name)
 
 
+def _check_ends(stored: bytes) -> None:
+    if not ends(stored):
+        raise _RefusedError(f"damaged: reading it did not end within {MOST_SECONDS:.0f} s")
+
+
 def _read_hdf5(path: Path) -> KerasModel:
+    _check_ends(path.read_bytes())
     with h5py.File(path, "r", locking=False) as file:
         config = file.attrs.get("model_config")
         if config is None:

@@ -1,0 +1,1 @@
+"""Fuzzing of everything that the program reads (``make fuzz``, docs/fuzzing.md)."""
