@@ -26,8 +26,8 @@ from archonsim.tracefile.writer import write_workload
 DATA = Path(__file__).parents[3] / "shared" / "data"
 MODELS = DATA / "models"
 ZIPPED = "keyword_spotting_mobilenetv2.mltk.zip"
-#: Fused multiplications of the largest network that is verified here (own decision).
-MOST_FUSED = 3e8
+#: Weights of the largest fused network that is verified here (own decision): verify holds them all.
+MOST_FUSED = 3e6
 
 pytestmark = pytest.mark.skipif(not MODELS.is_dir(), reason=f"{MODELS} is not there")
 
@@ -142,7 +142,7 @@ def test_a_public_file_exports_or_names_what_it_cannot(given: Public, tmp_path: 
         assert_masks_are_the_runtimes(path, workload, image)
     elif path.suffix == ".onnx":
         assert_outputs_are_the_runtimes(path, image)
-    fused = sum(block.fused_macs for block in blocks)
+    fused = sum(block.fused_inputs * block.taps for block in blocks)
     if blocks and fused <= MOST_FUSED:
         assert workload.trace is not None
         write_workload(tmp_path / "out.h5", workload, workload.trace)
@@ -207,11 +207,15 @@ def right_answers(path: Path, count: int) -> int:
         ("pretrainedResnet.h5", 100, 91),
         ("pretrainedResnet_quant.tflite", 100, 91),
         pytest.param("pretrainedResnet.h5", 10_000, 8719, marks=pytest.mark.full),
-        pytest.param("pretrainedResnet_quant.tflite", 10_000, 8697, marks=pytest.mark.full),
+        pytest.param("pretrainedResnet_quant.tflite", 10_000, 8707, marks=pytest.mark.full),
     ],
 )
 def test_resnet8_is_as_accurate_as_published(name: str, count: int, right: int) -> None:
-    """87.19 % in real numbers, 86.97 % in 8 bits, through our reader's numbers."""
+    """87.19 % in real numbers, as published; 87.07 % in 8 bits, by the reference kernels' rounding.
+
+    86.97 % is published: LiteRT's default kernels (XNNPACK), which round otherwise, get 8697 right,
+    its own optimised ones 8702. About 100 images have two best classes of equal 8-bit scores.
+    """
     if not (DATA / "cifar10_labels.npz").is_file():
         pytest.skip(f"{DATA} holds no CIFAR-10")
     skip_without(MODELS / name)
