@@ -168,10 +168,9 @@ def send(table, beats, span, arrival, depth, fifos, totals, deep):  # type: igno
                             p3 ^= c
                             i += count
                         to = np.uint64(at)
-                        old = np.uint64(8 * (w * count + at))
-                        new = old + four
-                        if side[to]:
-                            old, new = new, old
+                        copy = np.uint64(4 * side[to])  # no branch: which one it is changes often
+                        new = np.uint64(8 * (w * count + at))
+                        old, new = new + copy, new + four - copy
                         o0, o1 = occupancy[old], occupancy[old + one]
                         o2, o3 = occupancy[old + two], occupancy[old + three]
                         for _ in range(min(now - since[to], depth)):
