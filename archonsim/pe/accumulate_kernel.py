@@ -360,8 +360,7 @@ class Accumulator:
     @property
     def adds(self) -> int:
         """Survivors pushed so far, over all PEs."""
-        candidates = self.stream.column[: self.stream.start[self._sent]]
-        return survivors(self.table, np.bincount(candidates, minlength=len(self.table)))
+        return survivors(self.table, self.stream.readers(len(self.table), self._sent))
 
     @property
     def macs(self) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.trace.fused_weight import FusedWeight
+from archonsim.pe.deal_kernel import deal
+from archonsim.trace.fused_weight import PART_CANDIDATES, FusedWeight
 
 Ints = NDArray[np.int32]
 
@@ -50,16 +51,19 @@ class BeatStream:
         return len(self.lane)
 
     @property
-    def lane_of_candidate(self) -> Ints:
-        """Lane that each candidate goes to, (n,) int32."""
-        in_beat = np.diff(self.start)
-        place = np.arange(len(self.column)) - np.repeat(self.start[:-1], in_beat)
-        return ((np.repeat(self.lane, in_beat) + place) % self.lanes).astype(np.int32)
-
-    @property
     def groups(self) -> int:
         """Number of groups sent."""
         return len(self.is_mac)
+
+    def readers(self, rows: int, beats: int | None = None) -> NDArray[np.int64]:
+        """Return how many candidates of the first so many beats, or of all, read each row."""
+        found = np.zeros(rows, np.int64)
+        last = int(self.start[self.beats if beats is None else beats])
+        # numpy counts 64-bit numbers: a part at a time.
+        for first in range(0, last, PART_CANDIDATES):
+            part = self.column[first : min(last, first + PART_CANDIDATES)]
+            found += np.bincount(part, minlength=rows)
+        return found
 
     def chunks(
         self, bits_per_candidate: int, words: int, bits_per_group: int = 0
@@ -76,21 +80,22 @@ class BeatStream:
         """
         if not self.beats:
             return np.zeros(2, np.int32), np.zeros(1, np.int64)
-        last_of_group = np.append(self.group[1:] != self.group[:-1], True)
-        bits = self.start[1:].astype(np.int64) * bits_per_candidate
-        bits += (self.group.astype(np.int64) + 1) * bits_per_group
+        group_ends = np.flatnonzero(np.append(self.group[1:] != self.group[:-1], True))
+        group_bits = self.start[group_ends + 1].astype(np.int64) * bits_per_candidate
+        group_bits += np.arange(1, len(group_ends) + 1) * bits_per_group
         ends: list[int] = []
+        chunk_bits: list[int] = []
         done = 0
-        group_ends = np.flatnonzero(last_of_group)
-        group_bits: list[int] = bits[group_ends].tolist()
-        while done < group_bits[-1] or not ends:
-            at = bisect_left(group_bits, done + words * 16)
+        all_bits: list[int] = group_bits.tolist()
+        while done < all_bits[-1] or not ends:
+            at = bisect_left(all_bits, done + words * 16)
             at = min(at, len(group_ends) - 1)
             ends.append(int(group_ends[at]) + 1)
-            done = group_bits[at]
+            done = all_bits[at]
+            chunk_bits.append(done)
         ends[-1] = self.beats  # trailing groups without candidates
         first = np.array([0, *ends], np.int32)
-        size = np.diff(np.append(0, bits[first[1:] - 1]))
+        size = np.diff(np.append(0, chunk_bits))
         return first, np.maximum(-(-size // 16), 1)
 
 
@@ -134,22 +139,20 @@ def cut(
     width : int or None
         Most candidates of a beat where those are fewer than the lanes take.
     """
-    sizes = np.diff(fused.start).astype(np.int64)
     sent = sent_groups(fused, skip_empty=skip_empty, bias=bias)
-    column = fused.row[np.repeat(sent, sizes)]
-    sizes = sizes[sent]
+    if not sent.all():
+        fused = fused.in_order(np.flatnonzero(sent).astype(np.int32))
+    # Blocks that are not pruned have 10^8 candidates and more: each array is made as it stays.
+    sizes = np.diff(fused.start).astype(np.int64)
     width = min(lanes * per_lane, width or lanes * per_lane)
-    per_group = np.maximum(-(-sizes // width), 1)
-    group = np.repeat(np.arange(len(sizes)), per_group)
-    place = np.arange(len(group)) - np.repeat(np.cumsum(per_group) - per_group, per_group)
-    taken = np.clip(sizes[group] - place * width, 0, width)
-    start = np.append(0, np.cumsum(taken))
-    lane = start[:-1] % lanes if lane_order == "rotate" else np.zeros(len(group), np.int64)
+    beats = int(np.maximum(-(-sizes // width), 1).sum())
+    start, lane, group = (np.empty(count, np.int32) for count in (beats + 1, beats, beats))
+    deal(sizes, width, lanes, lane_order == "rotate", start, lane, group)
     return BeatStream(
-        column=column.astype(np.int32),
-        start=start.astype(np.int32),
-        lane=lane.astype(np.int32),
-        group=group.astype(np.int32),
-        is_mac=~fused.is_bias[sent],
+        column=fused.rows(),
+        start=start,
+        lane=lane,
+        group=group,
+        is_mac=~fused.is_bias,
         lanes=lanes,
     )

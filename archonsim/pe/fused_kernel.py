@@ -64,19 +64,35 @@ def _fused(  # type: ignore[no-untyped-def]
                 output[o, p, q] += total
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lanes:
     """Which adder of a PE takes which candidate.
 
     Attributes
     ----------
-    of_candidate : (n,) int32
     count : int
         Adders of a PE.
+    width : int
+        Most candidates of a beat.
+    rotate : bool
+        Whether a beat starts at the adder after the last one used; else at the first one.
     """
 
-    of_candidate: NDArray[np.int32]
-    count: int
+    count: int = 1
+    width: int = 1
+    rotate: bool = True
+
+    def of_candidates(self, part: FusedWeight, before: int) -> NDArray[np.int32]:
+        """Return the adder of each candidate of some groups, behind so many others."""
+        place = np.arange(part.candidates, dtype=np.int32)
+        if self.rotate:
+            return (place + before % self.count) % self.count
+        place -= np.repeat(part.start[:-1], np.diff(part.start))
+        return place % self.width % self.count
+
+
+#: One adder takes all.
+ONE_ADDER = Lanes()
 
 
 def fused_output(
@@ -85,7 +101,7 @@ def fused_output(
     x: NDArray[np.float32],
     keep1: NDArray[np.uint8],
     keep2: NDArray[np.uint8],
-    lanes: Lanes | None = None,
+    lanes: Lanes = ONE_ADDER,
 ) -> NDArray[np.float64]:
     """Compute a block's convolution branch, before residual and a shuffle of its output.
 
@@ -97,8 +113,8 @@ def fused_output(
     x : (C, H, W) float32
     keep1, keep2 : (M, H, W), (M, P, Q) uint8
         keep2 is (O, H, W) where DW comes last.
-    lanes : Lanes or None
-        None: one adder takes all.
+    lanes : Lanes
+        One adder that takes all, by default.
 
     Returns
     -------
@@ -106,7 +122,7 @@ def fused_output(
         ``sum_c sum_k x[c, p s + k] * sum_m keep1 keep2 F + bias terms``; no ReLU anywhere: what the
         masks keep passes, be it negative.
     """
-    output, _ = _run(block, fused, fused.value, x, (keep1, keep2), np.inf, lanes)
+    output, _ = _run(block, fused, 0.0, x, (keep1, keep2), np.inf, lanes)
     return output
 
 
@@ -140,7 +156,7 @@ def accumulator_use(
     *,
     value_bits: int,
     accumulator_bits: int,
-    lanes: Lanes | None = None,
+    lanes: Lanes = ONE_ADDER,
 ) -> AccumulatorUse:
     """Add the survivors up in fixed point, in streaming order, and record the sums' range.
 
@@ -153,14 +169,16 @@ def accumulator_use(
         decision).
     accumulator_bits : int
         Width of an adder (20, ICS'21). Both are two's complement.
-    lanes : Lanes or None
-        None: one adder takes all.
+    lanes : Lanes
+        One adder that takes all, by default.
     """
-    unit = np.abs(fused.value).max(initial=0) / (2 ** (value_bits - 1) - 1)
-    fixed = np.rint(fused.value / unit) if unit else fused.value
+    largest = max(
+        (float(np.abs(part.value).max(initial=0)) for _, part in fused.parts()), default=0
+    )
+    unit = largest / (2 ** (value_bits - 1) - 1)
     nothing = np.zeros((block.in_channels, block.pw1.in_h, block.pw1.in_w), np.float32)
     limit = 2 ** (accumulator_bits - 1) - 1
-    _, sums = _run(block, fused, fixed, nothing, (keep1, keep2), limit, lanes)
+    _, sums = _run(block, fused, unit, nothing, (keep1, keep2), limit, lanes)
     return AccumulatorUse(
         sums=int(sums[:, 0].sum()),
         overflows=int(sums[:, 1].sum()),
@@ -172,32 +190,38 @@ def accumulator_use(
 def _run(
     block: Block,
     fused: FusedWeight,
-    value: NDArray[np.float64],
+    unit: float,
     x: NDArray[np.float32],
     keeps: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     limit: float,
-    lanes: Lanes | None,
+    lanes: Lanes,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    dw = block.dw
-    dealt = lanes or Lanes(np.zeros(len(fused.mid), np.int32), 1)
+    """Run the kernel over parts of the groups: all fused weights of a block may take gigabytes.
+
+    Weights are rounded to multiples of `unit` if that is not 0.
+    """
+    dw, before = block.dw, 0
     output = np.empty((block.out_channels, dw.out_h, dw.out_w))
-    sums = np.zeros((dealt.count, 3))
+    sums = np.zeros((lanes.count, 3))
     output[:] = fused.constant[:, None, None]
     window = (dw.padding[0], dw.padding[2], dw.stride_h, dw.stride_w, dw.kernel_w)
-    _fused(
-        x.astype(np.float64),
-        *keeps,
-        fused.start,
-        fused.mid,
-        value,
-        dealt.of_candidate,
-        fused.out,
-        fused.channel,
-        fused.tap,
-        window,
-        block.order == "pw-pw-dw",
-        output,
-        float(limit),
-        sums,
-    )
+    wide = x.astype(np.float64)
+    for _, part in fused.parts():
+        _fused(
+            wide,
+            *keeps,
+            part.start,
+            part.mid,
+            np.rint(part.value / unit) if unit else part.value,
+            lanes.of_candidates(part, before),
+            part.out,
+            part.channel,
+            part.tap,
+            window,
+            block.order == "pw-pw-dw",
+            output,
+            float(limit),
+            sums,
+        )
+        before += part.candidates
     return output, sums

@@ -1,4 +1,4 @@
-"""Functional check: the masked fused sum must give what the trained network computed."""
+"""Functional check: a block under its masks must give what the trained network computed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from archonsim.machines.registry import machine as known_machine
 from archonsim.machines.registry import machine_spec
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
-from archonsim.pe.beats import cut
 from archonsim.pe.fused_kernel import AccumulatorUse, Lanes, accumulator_use, fused_output
 from archonsim.spec.parts import WORD_BITS
 from archonsim.trace.algebra import branch_output, joined, preactivations, shuffle
+from archonsim.trace.factored import factored_output
 from archonsim.trace.fused_weight import FusedWeight, fuse
 from archonsim.trace.tensors import BlockTrace, Trace
 from archonsim.trace.what_if import no_masks
@@ -78,24 +78,27 @@ class BlockCheck:
         }
 
 
-def _streamed(block: Block, fused: FusedWeight, spec: ArchonSpec) -> tuple[FusedWeight, Lanes]:
+def _streamed(block: Block, source: Trace, spec: ArchonSpec) -> tuple[FusedWeight, Lanes]:
     """The fused weights in the order of the stream, and the adders that take them."""
-    ordered = streamed(block, fused, spec)
-    stream = cut(
-        ordered,
-        lanes=spec.pe.adders,
-        per_lane=spec.pe.candidates_per_adder,
-        lane_order=spec.lane_order,
+    lanes = Lanes(
+        count=spec.pe.adders, width=spec.pe.beat_candidates, rotate=spec.lane_order == "rotate"
     )
-    return ordered, Lanes(stream.lane_of_candidate, spec.pe.adders)
+    return streamed(block, fuse(block, source), spec), lanes
 
 
 def _branch(
-    block: Block, fused: FusedWeight, lanes: Lanes, trace: BlockTrace
+    block: Block,
+    source: Trace,
+    trace: BlockTrace,
+    fused: tuple[FusedWeight, Lanes] | None,
 ) -> NDArray[np.float64]:
-    """The convolution branch by the masked fused sum, shuffled if the block shuffles its output."""
-    keeps = trace.keep1.unpack(), trace.keep2.unpack()
-    y = fused_output(block, fused, trace.input, *keeps, lanes)
+    """The convolution branch under the masks, shuffled if the block shuffles its output."""
+    if fused is None:
+        one, two, three = (source.layer(layer.name) for layer in block.layers)
+        y = factored_output(block, (one, two, three), trace.input, (trace.keep1, trace.keep2))
+    else:
+        keeps = trace.keep1.unpack(), trace.keep2.unpack()
+        y = fused_output(block, fused[0], trace.input, *keeps, fused[1])
     return shuffle(y, block.shuffle) if block.order == "pw-dw-pw" else y  # type: ignore[arg-type, return-value]
 
 
@@ -113,11 +116,11 @@ def _clipped_branch(block: Block, source: Trace, trace: BlockTrace) -> NDArray[n
 
 
 def _accumulators(
-    block: Block, fused: FusedWeight, lanes: Lanes, trace: BlockTrace, bits: int
+    block: Block, fused: tuple[FusedWeight, Lanes], trace: BlockTrace, bits: int
 ) -> AccumulatorUse:
     keeps = trace.keep1.unpack(), trace.keep2.unpack()
     return accumulator_use(
-        block, fused, *keeps, value_bits=WORD_BITS, accumulator_bits=bits, lanes=lanes
+        block, fused[0], *keeps, value_bits=WORD_BITS, accumulator_bits=bits, lanes=fused[1]
     )
 
 
@@ -128,12 +131,14 @@ def verify(
     tolerance: float = TOLERANCE,
     clip: bool = False,
     accumulator_bits: int | None = None,
+    fused: bool = False,
     spec: ArchonSpec | None = None,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> list[BlockCheck]:
     """Recompute each predicted block of each image and compare with the trained network's output.
 
-    As the machine does: groups in the order of its stream, candidates on its adders.
+    By default layer by layer, masks in the ReLUs' place; through the fused weights as the machine
+    does it, groups in the order of its stream and candidates on its adders, where that is asked.
 
     Parameters
     ----------
@@ -147,6 +152,10 @@ def verify(
         mask lets a negative value pass.
     accumulator_bits : int or None
         Also count the sums that adders of this width could not hold, with fused weights of 16 bits.
+        These sums are of fused weights, so it implies `fused`.
+    fused : bool
+        Compute the sum over the fused weights, a part of them at a time. Its time grows with their
+        number: minutes an image where weights are not pruned.
     spec : ArchonSpec or None
         The machine; None for ARCHON's preset.
     on_step : function of the block's name
@@ -168,19 +177,21 @@ def verify(
     checks: list[BlockCheck] = []
     machine: ArchonSpec = spec or machine_spec(known_machine("archon"))
     for block in blocks:
-        fused, lanes = _streamed(block, fuse(block, source), machine)
+        whole = None
+        if (fused and not clip) or accumulator_bits is not None:
+            whole = _streamed(block, source, machine)
         for image in images:
             trace = source.block(block.name, image)
             y = (
                 _clipped_branch(block, source, trace)
                 if clip
-                else _branch(block, fused, lanes, trace)
+                else _branch(block, source, trace, whole)
             )
             error = float(np.abs(joined(block, y, trace.input) - trace.output).max())
             use = (
                 None
-                if accumulator_bits is None
-                else _accumulators(block, fused, lanes, trace, accumulator_bits)
+                if accumulator_bits is None or whole is None
+                else _accumulators(block, whole, trace, accumulator_bits)
             )
             checks.append(
                 BlockCheck(

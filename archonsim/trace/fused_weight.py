@@ -10,18 +10,25 @@ With DW behind both pointwise layers, ``F[o, m, k, c] = a3[o] Wd[o, k] * a2[o] W
 W1[m, c]``: the taps belong to the output channel, so both masks are read at the tap's pixel, and
 keep2 is one bit for a whole (o, k). Its b2 is multiplied by Wd[o, k], too, and joins the group of
 b1's (o, k) as one more candidate, which needs keep2 alone (own decision).
+
+What is kept of a block are its groups and which mid channels stand behind them, as sets; the
+candidates themselves, hundreds of millions in a block that is not pruned, are made when and as far
+as they are asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from archonsim.errors import WorkloadError
 from archonsim.network.block import Block
-from archonsim.trace.fuse_kernel import list_candidates
+from archonsim.trace.candidates_kernel import Candidates, candidates
+from archonsim.trace.kept import KEPT
 from archonsim.trace.tensors import LayerTensors, Trace
 
 Ints = NDArray[np.int32]
@@ -30,15 +37,29 @@ Ints = NDArray[np.int32]
 #: mid channel, `row_first` of a row that needs keep2 alone.
 NONE = -1
 
+#: Most candidates of a block: they are numbered by 32 bits.
+MOST_CANDIDATES = 2**31 - 1
 
-#: Blocks whose fused weights are kept (own decision): those of the largest networks, 17 blocks, and
-#: of one more.
-KEPT_BLOCKS = 40
+#: Candidates that are made at a time where they are not all needed at once (own decision): some
+#: 100 MB with all that is computed of them.
+PART_CANDIDATES = 1 << 21
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Factors:
+    """What fused weights are products of, scaled, float64."""
+
+    first: NDArray[np.float64]
+    dw: NDArray[np.float64]
+    pw2: NDArray[np.float64]
+    shifts: tuple[NDArray[np.float32], NDArray[np.float32]]
+    place: NDArray[np.int64]
+    late: bool
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class FusedWeight:
-    """The candidates of one block as CSR arrays.
+    """The candidates of one block in CSR form, group by group.
 
     A candidate survives in a PE where two bits are set: one of keep1 and one of keep2. Candidates
     that share both bits share a **row**; W is the K * K of DW's window, and a window bit ``channel
@@ -48,12 +69,6 @@ class FusedWeight:
     ----------
     start : (N + 1,) int32
         Candidates of group i are ``start[i]:start[i + 1]``.
-    mid : (n,) int32
-        Which mid channel m each candidate belongs to; -1 where b2 stands without one.
-    row : (n,) int32
-        Row of each candidate.
-    value : (n,) float64
-        F, or the bias term.
     out : (N,) int32
         Output channel o of each group, before any shuffle.
     channel : (N,) int32
@@ -62,22 +77,19 @@ class FusedWeight:
         Tap k = r * K + s; -1 for b2's own groups.
     constant : (O,) float64
         b3.
-    row_first : (R,) int32
-        Window bit ``m * W + k`` of keep1; -1 where keep1 does not matter.
-    row_second : (R,) int32
-        Bit of keep2: ``m`` at the PE's own pixel, or window bit ``o * W + k`` where DW comes last.
+    known : Candidates
+        Which mid channels stand behind each group.
+    factors : _Factors
+        What the values are made of.
     """
 
     start: Ints
-    mid: Ints
-    row: Ints
-    value: NDArray[np.float64]
     out: Ints
     channel: Ints
     tap: Ints
     constant: NDArray[np.float64]
-    row_first: Ints
-    row_second: Ints
+    known: Candidates
+    factors: _Factors
 
     @property
     def groups(self) -> int:
@@ -92,36 +104,127 @@ class FusedWeight:
     @property
     def candidates(self) -> int:
         """Number of non-zero fused weights and bias terms."""
-        return len(self.mid)
+        return int(self.start[-1])
+
+    @property
+    def group_bytes(self) -> int:
+        """Bytes of what is held of the groups."""
+        rows = self.known.row_first.nbytes + self.known.row_second.nbytes
+        groups = self.start.nbytes + self.out.nbytes + self.channel.nbytes + self.tap.nbytes
+        return rows + groups + sum(one.nbytes for one in self.known.sets)
+
+    @property
+    def row_first(self) -> Ints:
+        """Window bit ``m * W + k`` of keep1 of each row, (R,) int32; -1 where none matters."""
+        return self.known.row_first
+
+    @property
+    def row_second(self) -> Ints:
+        """Bit of keep2 of each row, (R,) int32.
+
+        ``m`` at the PE's own pixel, or window bit ``o * W + k`` where DW comes last.
+        """
+        return self.known.row_second
+
+    @cached_property
+    def mid(self) -> Ints:
+        """Which mid channel m each candidate belongs to, (n,) int32.
+
+        -1 where b2 stands without one. Kept: ask a part of a large block.
+        """
+        return self.known.mids(self._keys(), self.candidates)
+
+    @cached_property
+    def row(self) -> Ints:
+        """Row of each candidate, (n,) int32; kept as `mid` is."""
+        return self.rows()
+
+    @cached_property
+    def value(self) -> NDArray[np.float64]:
+        """F, or the bias term, of each candidate, (n,) float64; kept as `mid` is."""
+        known, mid, sizes = self.factors, self.mid, np.diff(self.start)
+        o, c, k = (np.repeat(column, sizes) for column in (self.out, self.channel, self.tap))
+        w1 = np.where(c == NONE, known.shifts[0][mid], known.first[mid, c % known.first.shape[1]])
+        w2 = known.pw2[o, known.place[mid]]
+        if known.late:
+            return known.dw[o, k] * np.where(mid == NONE, known.shifts[1][o], w1 * w2)
+        # Every candidate has W2; the factors behind it depend on what it multiplies: x, the
+        # constant b1, or b2.
+        return w2 * np.where(k == NONE, known.shifts[1][mid], known.dw[mid, k] * w1)
+
+    def rows(self) -> Ints:
+        """Return `row`, and keep nothing."""
+        return self.known.rows(self._keys(), self.candidates)
 
     def in_order(self, groups: Ints) -> FusedWeight:
-        """Return the same groups in another order, given as their (N,) numbers."""
+        """Return the same groups in another order, given as their (N,) numbers, or some of them."""
         sizes = np.diff(self.start)[groups]
-        start = np.append(0, np.cumsum(sizes)).astype(np.int32)
-        at = np.repeat(self.start[groups] - start[:-1], sizes) + np.arange(start[-1])
         return replace(
             self,
-            start=start,
-            mid=self.mid[at],
-            row=self.row[at],
-            value=self.value[at],
+            start=np.append(0, np.cumsum(sizes, dtype=np.int64)).astype(np.int32),
             out=self.out[groups],
             channel=self.channel[groups],
             tap=self.tap[groups],
         )
 
+    def parts(self, most: int = PART_CANDIDATES) -> Iterator[tuple[slice, FusedWeight]]:
+        """Yield all groups in parts of at most `most` candidates, or of one group.
 
-@lru_cache(maxsize=KEPT_BLOCKS)
+        Yields
+        ------
+        which : slice
+            Of the groups.
+        part : FusedWeight
+        """
+        first = 0
+        while first < self.groups:
+            limit = int(self.start[first]) + most
+            last = max(first + 1, int(np.searchsorted(self.start, limit, "right")) - 1)
+            which = slice(first, min(last, self.groups))
+            yield (
+                which,
+                replace(
+                    self,
+                    start=self.start[first : which.stop + 1] - self.start[first],
+                    out=self.out[which],
+                    channel=self.channel[which],
+                    tap=self.tap[which],
+                ),
+            )
+            first = which.stop
+
+    def _keys(self) -> tuple[Ints, Ints, Ints]:
+        """Return the groups as `Candidates` numbers them."""
+        return _keys(self.out, self.channel, self.tap, self.known)
+
+
+def _keys(out: Ints, channel: Ints, tap: Ints, known: Candidates) -> tuple[Ints, Ints, Ints]:
+    bias = np.equal(channel, NONE)
+    source = np.where(bias, known.channels + (bias & np.equal(tap, NONE)), channel)
+    taps = known.row_base.shape[1] - 1
+    return source.astype(np.int32), out, np.where(tap == NONE, taps, tap).astype(np.int32)
+
+
 def fuse(block: Block, trace: Trace) -> FusedWeight:
     """Multiply the three layers of `block` into one.
 
-    Kept for the next image, or the next machine of a sweep.
+    Kept for the next image, or the next machine of a sweep, where there is room.
 
     A candidate is there where all three weights are non-zero; a bias term where the weights behind
     it and the shift are.
+
+    Raises
+    ------
+    WorkloadError
+        There are more than :data:`MOST_CANDIDATES`.
     """
-    first, second, third = (trace.layer(layer.name) for layer in block.layers)
-    return fuse_tensors(block, (first, second, third))
+
+    def make() -> FusedWeight:
+        first, second, third = (trace.layer(layer.name) for layer in block.layers)
+        return fuse_tensors(block, (first, second, third))
+
+    found: FusedWeight = KEPT.get(("fuse", block, trace), make, lambda one: one.group_bytes)
+    return found
 
 
 def _scaled(tensors: LayerTensors) -> NDArray[np.float64]:
@@ -135,66 +238,75 @@ def _live(tensors: LayerTensors) -> NDArray[np.bool_]:
     return live
 
 
+def _slots(block: Block) -> tuple[Ints, Ints, Ints]:
+    """List the groups with an input channel: output, channel and tap, in stream order."""
+    outs, per_in = block.out_channels, block.in_channels // block.groups
+    own = np.arange(outs) // (outs // block.groups)
+    if block.order == "pw-pw-dw":  # any input channel may reach any output
+        reach = np.array(block.reach)[own]
+        channel, out = np.nonzero(np.repeat(reach.T, per_in, axis=0))
+    else:
+        channel = (own * per_in + np.arange(per_in)[:, None]).ravel()
+        out = np.tile(np.arange(outs), per_in)
+    tap = np.tile(np.arange(block.taps, dtype=np.int32), len(out))
+    return (
+        np.repeat(out, block.taps).astype(np.int32),
+        np.repeat(channel, block.taps).astype(np.int32),
+        tap,
+    )
+
+
+def _bias_slots(block: Block) -> tuple[Ints, Ints, Ints]:
+    """List b1's groups, then b2's where it has any, empty ones included."""
+    outs, taps = block.out_channels, block.taps
+    out = np.repeat(np.arange(outs), taps)
+    tap = np.tile(np.arange(taps), outs)
+    if block.order == "pw-dw-pw":
+        out, tap = np.append(out, np.arange(outs)), np.append(tap, np.full(outs, NONE))
+    return out.astype(np.int32), np.full(len(out), NONE, np.int32), tap.astype(np.int32)
+
+
 def fuse_tensors(
     block: Block, tensors: tuple[LayerTensors, LayerTensors, LayerTensors]
 ) -> FusedWeight:
-    """Fuse the three layers of `block`, given in order of execution."""
+    """Fuse the three layers of `block`, given in order of execution; raises as :func:`fuse`."""
     late = block.order == "pw-pw-dw"
     one, two, three = tensors
     dw, pw2 = (three, two) if late else (two, three)
     reads = np.array(block.pw2_reads, np.int32)
-    start, mid, out, channel, tap = list_candidates(
+    known = candidates(
         (_live(one), _live(dw), _live(pw2)),
         (one.shift != 0, two.shift != 0),
         reads,
-        np.array(block.reach),
+        block.groups,
         late=late,
     )
-    sizes = np.diff(start)
-    o, c, k = (np.repeat(column, sizes) for column in (out, channel, tap))
-    place = np.argsort(reads)[mid] % pw2.weight.shape[1]
-    w1 = np.where(c == NONE, one.shift[mid], _scaled(one)[mid, c % one.weight.shape[1]])
-    if late:
-        value = _scaled(dw)[o, k] * np.where(mid == NONE, two.shift[o], w1 * _scaled(pw2)[o, place])
-        row, row_first, row_second = _late_rows(mid, o, k, block.taps)
-    else:
-        # Every candidate has W2; the factors behind it depend on what it multiplies: x, the
-        # constant b1, or b2.
-        value = _scaled(pw2)[o, place] * np.where(
-            k == NONE, two.shift[mid], _scaled(dw)[mid, k] * w1
+    slots, bias = _slots(block), _bias_slots(block)
+    sizes, of_bias = (known.count(_keys(*columns, known)) for columns in (slots, bias))
+    # A fused convolution has a MAC slot even where no weight is left; a bias term has none.
+    some = of_bias > 0
+    out, channel, tap = (
+        np.append(slot, other[some]) for slot, other in zip(slots, bias, strict=True)
+    )
+    start = np.append(0, np.cumsum(np.append(sizes, of_bias[some])))
+    if start[-1] > MOST_CANDIDATES:
+        raise WorkloadError(
+            f"block {block.name}: {start[-1]} fused weights are not zero, and at most"
+            f" {MOST_CANDIDATES} can be numbered; prune its layers, or run it unfused"
         )
-        row, row_first, row_second = _rows(mid, k, block)
     return FusedWeight(
-        start=start,
-        mid=mid,
-        row=row,
-        value=value,
+        start=start.astype(np.int32),
         out=out,
         channel=channel,
         tap=tap,
         constant=three.shift.astype(np.float64),
-        row_first=row_first,
-        row_second=row_second,
+        known=known,
+        factors=_Factors(
+            _scaled(one),
+            _scaled(dw),
+            _scaled(pw2),
+            (one.shift, two.shift),
+            np.argsort(reads) % pw2.weight.shape[1],
+            late,
+        ),
     )
-
-
-def _rows(mid: Ints, tap: Ints, block: Block) -> tuple[Ints, Ints, Ints]:
-    """One row for each (m, k), then one for keep2 of m alone."""
-    taps, mids = block.taps, block.mid_channels
-    row = mid * (taps + 1) + np.where(tap == NONE, taps, tap)
-    first = np.full((mids, taps + 1), NONE, np.int32)
-    first[:, :taps] = np.arange(mids * taps).reshape(mids, taps)
-    return (
-        row.astype(np.int32),
-        first.reshape(-1),
-        np.repeat(np.arange(mids, dtype=np.int32), taps + 1),
-    )
-
-
-def _late_rows(mid: Ints, out: Ints, tap: Ints, taps: int) -> tuple[Ints, Ints, Ints]:
-    """One row for each (m, o, k) that some candidate has; m = -1 stands for keep2 alone."""
-    mids = int(mid.max(initial=0)) + 2
-    keys, row = np.unique((out.astype(np.int64) * taps + tap) * mids + mid + 1, return_inverse=True)
-    second, m = keys // mids, keys % mids - 1
-    first = np.where(m == NONE, NONE, m * taps + second % taps)
-    return row.astype(np.int32), first.astype(np.int32), second.astype(np.int32)

@@ -98,7 +98,6 @@ WIDE = {
     "dataflow/nest_kernel.py": {"nest_counts", "nest_cost", "nest_costs"},
     "pe/fused_kernel.py": {"_fused"},
     "show/figures/curves.py": {"plot_sweep"},
-    "trace/fuse_kernel.py": {"_fill", "_fill_late"},
     "zoo/fused_kernel.py": {
         "_backward_lane",
         "_every_second",

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from archonsim.dataflow.mapper import divisors
 from archonsim.network.layer import Layer
-from archonsim.pe.beats import cut
 from archonsim.pe.fused_kernel import AccumulatorUse, Lanes, accumulator_use, fused_output
 from archonsim.pe.survivor_kernel import Survivors
 from archonsim.trace.algebra import shuffle
@@ -38,7 +37,6 @@ def test_overflows_are_counted_sum_by_sum(
     around = ((0, 0), (dw.padding[0], 9), (dw.padding[2], 9))
     late = block.order == "pw-pw-dw"
     padded, second = np.pad(case.keep1, around), np.pad(case.keep2, around) if late else case.keep2
-    stream = cut(fused, lanes=adders, per_lane=2)
     sums, by_lane, farthest = 0, [0] * adders, 0
     for p, q, group in itertools.product(range(dw.out_h), range(dw.out_w), range(fused.groups)):
         tap = int(fused.tap[group])
@@ -69,7 +67,7 @@ def test_overflows_are_counted_sum_by_sum(
         case.keep2,
         value_bits=bits,
         accumulator_bits=width,
-        lanes=Lanes(stream.lane_of_candidate, adders),
+        lanes=Lanes(count=adders, width=2 * adders),
     )
     assert found == AccumulatorUse(sums, sum(by_lane), farthest.bit_length() + 1, tuple(by_lane))
 

@@ -295,7 +295,7 @@ def share(block: Block, spec: ArchonSpec, fused: FusedWeight) -> FusedBlock:
         stream=stream,
         first=first,
         chunk_words=tuple(sizes.tolist()),
-        times=np.bincount(stream.column, minlength=len(fused.row_first)),
+        times=stream.readers(len(fused.row_first)),
     )
 
 

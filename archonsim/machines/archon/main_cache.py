@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,12 @@ from archonsim.machines.archon.main_search import MainCost, MainSearch, TilePixe
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.network.block import Block
 from archonsim.trace.fused_weight import FusedWeight
+from archonsim.trace.kept import KEPT
 
 TOPIC = "main-mappings"
 
 #: Raised whenever the search or its cost may choose differently.
 VERSION = 2
-
-#: Mappings that are kept in memory (own decision): those of the largest networks' blocks.
-KEPT_MAPPINGS = 64
 
 
 def group_beats(fused: FusedWeight, spec: ArchonSpec) -> Ints:
@@ -104,6 +102,11 @@ class Choice:
             disk.store(TOPIC, key, kept.to_dict())
         self.mapping = kept
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of what is held of the groups: places, beats, sizes, and the order of a nest."""
+        return 8 * self.beats.nbytes
+
     @cached_property
     def nest(self) -> Nest:
         """The groups in the order in which they are streamed, and its steps.
@@ -129,7 +132,6 @@ class Choice:
         return self.search().cost(self.mapping)
 
 
-@lru_cache(maxsize=KEPT_MAPPINGS)
 def choose(block: Block, fused: FusedWeight, spec: ArchonSpec) -> Choice:
     """Return a block's mapping: the given one, or the one that takes the fewest cycles.
 
@@ -138,4 +140,7 @@ def choose(block: Block, fused: FusedWeight, spec: ArchonSpec) -> Choice:
     SpecError
         The mapping file has none for the block, or one that does not fit the machine.
     """
-    return Choice(block, fused, spec)
+    found: Choice = KEPT.get(
+        ("choose", block, fused, spec), lambda: Choice(block, fused, spec), lambda one: one.bytes
+    )
+    return found

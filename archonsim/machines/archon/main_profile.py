@@ -52,11 +52,12 @@ def kept_shares(trace: Trace, block: Block, running: int) -> tuple[Shares, Share
 def expected_survivors(fused: FusedWeight, block: Block, shares: tuple[Shares, Shares]) -> Shares:
     """Return the survivors that each group has on average, (N,) float64."""
     first, second = shares
-    group = np.repeat(np.arange(fused.groups), np.diff(fused.start))
-    mid = fused.mid
-    if block.order == "pw-pw-dw":  # b2's candidates have no mid channel and need keep2 alone
-        survive = second[fused.out[group]] * np.where(mid < 0, 1.0, first[mid])
-    else:  # b2's groups have no tap, likewise
-        survive = second[mid] * np.where(fused.tap[group] < 0, 1.0, first[mid])
-    expected: Shares = np.bincount(group, survive, fused.groups).astype(np.float64)
+    expected: Shares = np.zeros(fused.groups)
+    for which, part in fused.parts():
+        group, mid = np.repeat(np.arange(part.groups), np.diff(part.start)), part.mid
+        if block.order == "pw-pw-dw":  # b2's candidates have no mid channel and need keep2 alone
+            survive = second[part.out[group]] * np.where(mid < 0, 1.0, first[mid])
+        else:  # b2's groups have no tap, likewise
+            survive = second[mid] * np.where(part.tap[group] < 0, 1.0, first[mid])
+        expected[which] = np.bincount(group, survive, part.groups)
     return expected
