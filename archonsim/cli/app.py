@@ -63,8 +63,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "verify": (
         "verify",
         "verify_command",
-        "Recompute each block by the masked fused sum and compare with the trained network's"
-        " output.",
+        "Recompute each block under its masks and compare with the trained network's output.",
     ),
     "archs": (
         "archs",

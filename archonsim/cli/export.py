@@ -6,16 +6,20 @@ import re
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from archonsim.cli.common import PLAIN_HELP, Format, emit
+from archonsim.cli.forecast import DryRun, Memory, told
 from archonsim.cli.progress import StepProgress, stderr
 from archonsim.errors import UserError
+from archonsim.network.layer import Layer
+from archonsim.network.networks import find_network
 from archonsim.network.workload import Workload
 from archonsim.result.files import to_json
 from archonsim.result.inspect import inspect_workload
+from archonsim.runs.forecast import forecast_export, parse_memory
 from archonsim.show.terminal.export_list import listing_csv, render_listing
 
 if TYPE_CHECKING:
@@ -41,6 +45,14 @@ _CHECKPOINT = "Trained weights: a state dict; for --network what workloads/train
 _NO_CHECK = "Write it without comparing each layer and block with the network on one image."
 _MODEL = ".onnx, .tflite, .h5 or .keras (Keras), .pt2; .pth or .pt with --module."
 _IMAGES = "Folder of pictures, .npy of (N, C, H, W), or folder with CIFAR; the digits need none."
+
+
+class Limits(NamedTuple):
+    """What an export may take, and whether it is only forecast, in which format."""
+
+    dry_run: bool
+    memory: int
+    form: Format
 
 
 class Predictors(StrEnum):
@@ -124,8 +136,10 @@ def export(
     list_: Annotated[
         bool, typer.Option("--list", help="Write nothing; say block by block why it fuses or not.")
     ] = False,
+    dry_run: DryRun = False,
+    memory: Memory = None,
     form: Annotated[
-        Format, typer.Option("--format", "-f", help="What --list prints.")
+        Format, typer.Option("--format", "-f", help="What --list and --dry-run print.")
     ] = Format.table,
 ) -> None:
     """Run images through a trained network and store masks, maps and weights as a workload."""
@@ -135,7 +149,8 @@ def export(
         raise UserError(
             f"{idle[0]} is for --model and --module; a network of ours comes with its own"
         )
-    if output is None and not list_:
+    asked = Limits(dry_run, parse_memory(memory), form)
+    if output is None and not (list_ or dry_run):
         raise UserError("--output is missing: the workload file to write (or --list to only look)")
     try:
         from archonsim.export import command
@@ -168,7 +183,7 @@ def export(
             runtime=runtime,
             command=_command_line(given),
         )
-        _list(request, form) if list_ else _export(request, output or Path(), plain)
+        _list(request, form) if list_ else _export(request, output or Path(), plain, asked)
     except ModuleNotFoundError as error:
         raise UserError(
             f"archonsim export needs {error.name}, which is not installed: pip install"
@@ -208,15 +223,24 @@ def _list(request: Request, form: Format) -> None:
     emit(form, lambda: render_listing(tree), lambda: to_json(tree), lambda: listing_csv(tree))
 
 
-def _export(request: Request, output: Path, plain: bool) -> None:
+def _export(request: Request, output: Path, plain: bool, asked: Limits) -> None:
     from archonsim.export import command
 
     if request.network:
+        known = find_network(request.network)
+        if _told(list(known.layers()), request.count, known.name, asked):
+            return
         with stderr.status(f"exporting {request.network}"):
             work, digest = command.export_known(request, output, plain=plain)
     else:
         with stderr.status("tracing"):
             opened = command.open_request(request)
+        images = sum(len(one) for one in (opened.stored, opened.fitted) if one is not None)
+        found = [
+            one if isinstance(one, Layer) else one.layer for one in opened.examined.layers.values()
+        ]
+        if _told(found, images, request.name or opened.examined.source.model, asked):
+            return
         same = command.compared(opened) if request.runtime else ""
         with StepProgress("export", opened.steps) as progress:
             work, digest = opened.write(output, plain=plain, on_step=progress.step)
@@ -232,6 +256,12 @@ def _export(request: Request, output: Path, plain: bool) -> None:
     stderr.print(
         f"wrote {output}: {_content(work, ours=bool(request.network))}, digest {digest[:16]}…"
     )
+
+
+def _told(layers: list[Layer], images: int, name: str, asked: Limits) -> bool:
+    """Forecast an export; return whether that is all that is asked."""
+    forecast = forecast_export(layers, name, images, asked.memory)
+    return told(forecast, asked.form, dry_run=asked.dry_run)
 
 
 def _content(work: Workload, *, ours: bool) -> str:

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from archonsim.cli.common import Format, emit
+from archonsim.cli.forecast import DryRun, Memory, told
 from archonsim.cli.progress import StepProgress
 from archonsim.result.files import rows_to_csv, to_json
 from archonsim.result.inspect import RATES, Inspection, inspect_workload
+from archonsim.runs.forecast import forecast_inspect, parse_memory
 from archonsim.show.terminal.inspect_text import render_inspection
 from archonsim.tracefile.check import read_images, validate
 from archonsim.tracefile.find import choose_images, find_workload, parse_images
@@ -32,6 +34,8 @@ def inspect(
             "--deep", help="Decode and check everything, and count the masks of all images."
         ),
     ] = False,
+    dry_run: DryRun = False,
+    memory: Memory = None,
     form: Annotated[
         Format,
         typer.Option(
@@ -48,6 +52,8 @@ def inspect(
     asked = images is not None or deep
     chosen = parse_images("all" if images is None else images)
     numbers = choose_images(work, chosen) if work.images and asked else []
+    if told(forecast_inspect(work, len(numbers), parse_memory(memory)), form, dry_run=dry_run):
+        return
     with StepProgress(
         f"inspect {work.name}", len(numbers) * sum(1 for _ in work.blocks())
     ) as progress:

@@ -16,12 +16,15 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from archonsim.cli.common import WORKLOAD_HELP, Form, Format, emit, say_written
+from archonsim.cli.forecast import DryRun, Memory, told
 from archonsim.cli.options import unset_options, with_options
 from archonsim.cli.progress import StepProgress, stderr
 from archonsim.errors import SpecError
 from archonsim.result.files import to_json
 from archonsim.result.wording import microjoules, number, origin_line
+from archonsim.runs.forecast import apply_budget, parse_memory
 from archonsim.show.terminal.style import add_numbers, new_table
+from archonsim.sweeps.forecast import forecast_sweep
 from archonsim.sweeps.question import Question, ask, read_question
 from archonsim.sweeps.runners import Workers
 from archonsim.sweeps.store import mask_sources
@@ -106,6 +109,8 @@ def sweep(
         str | None,
         typer.Option(help="Run points on a Dask cluster: tcp://HOST:PORT of its scheduler."),
     ] = None,
+    dry_run: DryRun = False,
+    memory: Memory = None,
     form: Form = Format.table,
 ) -> None:
     """Run all combinations and write one tidy table, results.csv and results.parquet.
@@ -115,7 +120,10 @@ def sweep(
     A KEY applies to all architectures, ARCH.KEY to one. A point that cannot run is a row with its
     reason.
     """
-    question = _question(file, given)
+    question, budget = _question(file, given), parse_memory(memory)
+    if told(forecast_sweep(question, budget // max(1, jobs)), form, dry_run=dry_run):
+        return
+    apply_budget(budget // max(1, jobs))
     points, seen = len(question.grid), 0
     with StepProgress("sweep", points) as progress:
 

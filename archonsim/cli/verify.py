@@ -1,4 +1,4 @@
-"""``archonsim verify``: recompute blocks through the masked fused sum."""
+"""``archonsim verify``: recompute blocks under their masks, layer by layer or fused."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from archonsim.cli.common import Form, Format, emit
+from archonsim.cli.forecast import DryRun, Memory, told
 from archonsim.cli.options import TracedWorkload
 from archonsim.cli.progress import StepProgress
 from archonsim.network.workload import Workload
 from archonsim.result.files import rows_to_csv, to_json
 from archonsim.result.wording import number, provenance_lines
+from archonsim.runs.forecast import apply_budget, forecast_verify, parse_memory
 from archonsim.runs.verify import TOLERANCE, BlockCheck, verify
 from archonsim.show.terminal.style import new_table
 from archonsim.tracefile.find import choose_images, find_workload, parse_images
+
+_CLIPPED = "deliberately clipped variant (ReLU, then mask)"
+_FUSED = "masked fused sum"
+_MASKED = "layers with masks in the ReLUs' place"
 
 
 def verify_command(
@@ -34,6 +40,16 @@ def verify_command(
             "--clip", help="Compute the deliberately wrong variant (ReLU, then mask): it must fail."
         ),
     ] = False,
+    fused: Annotated[
+        bool,
+        typer.Option(
+            "--fused",
+            help=(
+                "Compute the sum over the fused weights, in the order of the machine's stream, as"
+                " --accumulator-bits does; minutes an image where weights are not pruned."
+            ),
+        ),
+    ] = False,
     accumulator_bits: Annotated[
         int | None,
         typer.Option(
@@ -42,15 +58,24 @@ def verify_command(
             help="Also count sums that adders of this width could not hold; ARCHON's have 20 bits.",
         ),
     ] = None,
+    dry_run: DryRun = False,
+    memory: Memory = None,
     form: Form = Format.table,
 ) -> None:
-    """Recompute each block by the masked fused sum and compare with the trained network's output.
+    """Recompute each block under its masks and compare with the trained network's output.
 
     Exit code 1 when a block fails.
     """
     work = find_workload(workload)
     numbers = choose_images(work, parse_images(images))
     blocks = sum(block.predicted for block in work.blocks())
+    fused = fused or accumulator_bits is not None
+    budget = parse_memory(memory)
+    if blocks and told(
+        forecast_verify(work, len(numbers), fused=fused, budget=budget), form, dry_run=dry_run
+    ):
+        return
+    apply_budget(budget)
     with StepProgress(f"verify {work.name}", blocks * len(numbers)) as progress:
         checks = verify(
             work,
@@ -58,6 +83,7 @@ def verify_command(
             tolerance=tolerance,
             clip=clip,
             accumulator_bits=accumulator_bits,
+            fused=fused,
             on_step=progress.step,
         )
     passed = all(check.passed for check in checks)
@@ -65,13 +91,14 @@ def verify_command(
         "workload": work.name,
         "digest": work.digest,
         "variant": "clipped" if clip else "masked",
+        "form": "fused" if fused and not clip else "layers",
         "tolerance": tolerance,
         "passed": passed,
         "checks": [check.to_dict() for check in checks],
     }
     emit(
         form,
-        lambda: _render(work, checks, clip),
+        lambda: _render(work, checks, _CLIPPED if clip else _FUSED if fused else _MASKED),
         lambda: to_json(tree),
         lambda: rows_to_csv([check.to_dict() for check in checks]),
     )
@@ -91,7 +118,7 @@ def _sums(checks: list[BlockCheck]) -> list[str]:
     ]
 
 
-def _render(work: Workload, checks: list[BlockCheck], clip: bool) -> RenderableType:
+def _render(work: Workload, checks: list[BlockCheck], what: str) -> RenderableType:
     """One row a block: the worst of its images."""
     table = new_table(ruled=False)
     for name in ("block", "images"):
@@ -114,7 +141,6 @@ def _render(work: Workload, checks: list[BlockCheck], clip: bool) -> RenderableT
             *_sums(mine),
         )
     passed = all(check.passed for check in checks)
-    what = "deliberately clipped variant (ReLU, then mask)" if clip else "masked fused sum"
     title = Text(f"{what} against the network's own block outputs", style="bold")
     for line in provenance_lines(work.provenance, work.digest):
         title.append("\n" + line, style="not bold")

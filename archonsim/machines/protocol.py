@@ -11,6 +11,7 @@ from archonsim.machines.phases import PhaseResult
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
+from archonsim.stats.work import Work
 from archonsim.trace.image import ImageInputs
 from archonsim.vocabulary.vocabulary import Vocabulary
 
@@ -153,6 +154,14 @@ class Fusing(Protocol):
 
         In `workload`, the block is not fused.
         """
+
+
+@runtime_checkable
+class Forecasting(Protocol):
+    """A machine that can tell what a run takes before it starts, from shapes and weights alone."""
+
+    def forecast(self, workload: Workload, spec: Any) -> list[Work]:
+        """Forecast what one image takes to simulate in ``cycle`` fidelity, step by step."""
 
 
 @runtime_checkable

@@ -17,7 +17,12 @@ from archonsim.engine.pipeline import run_phases
 from archonsim.errors import SpecError
 from archonsim.machines.archon.energy import with_energy
 from archonsim.machines.archon.estimate import estimate_fused, estimate_plain
+<<<<<<< HEAD
 from archonsim.machines.archon.fused import FusedBlock, main_phase, published_block
+=======
+from archonsim.machines.archon.forecast import forecast
+from archonsim.machines.archon.fused import main_phase
+>>>>>>> 8734798 (Forecast what a command takes before it starts)
 from archonsim.machines.archon.ideal import ideal
 from archonsim.machines.archon.main_cache import choose
 from archonsim.machines.archon.main_profile import kept_shares
@@ -37,6 +42,7 @@ from archonsim.network.workload import Workload
 from archonsim.pe.tile_trace import TileTrace
 from archonsim.spec.resources import Resources, area_parts
 from archonsim.stats.counts import PhaseStats
+from archonsim.stats.work import Work
 from archonsim.trace.fused_weight import fuse
 from archonsim.trace.image import ImageInputs
 from archonsim.trace.what_if import no_masks
@@ -146,6 +152,10 @@ class ArchonMachine:
         """Layers and blocks that one image runs."""
         return len(steps(workload, 0))
 
+    def forecast(self, workload: Workload, spec: ArchonSpec) -> list[Work]:
+        """Forecast what one image takes to simulate, step by step."""
+        return forecast(workload, spec)
+
     def estimate_fused(self, block: Block, spec: ArchonSpec, densities: Densities) -> float:
         """Estimate the cycles of a fused block in closed form."""
         return estimate_fused(block, spec, densities)
@@ -237,19 +247,32 @@ class ArchonSimulation:
             yield env.process(run_phases(env, memory, self._spec.dma, phases, done, observer))
             done[0].activity["overlap.hidden_cycles"] += hidden
             idle = idle_adder_cycles(phases[-1], done[-1], pe)
-            for phase, stats in zip(phases, done, strict=True):
-                adders = pe.beat_candidates if COMMON.phase(phase.name).predicts else 0
-                result = PhaseResult(
-                    step.item.name,
-                    step.block,
-                    phase.name,
-                    stats,
-                    pe.count,
-                    adders,
-                    mapping=mapping if phase.name == "main" else None,
-                )
-                results.append(with_energy(result, step.item, self._spec))
+            results += self._results(step, phases, done, mapping)
+            # A block's stream may take gigabytes: it goes before the next one is made.
+            phases = []
             on_step(step.item.name)
+
+    def _results(
+        self,
+        step: Step,
+        phases: list[Phase],
+        done: list[PhaseStats],
+        mapping: dict[str, Any] | None,
+    ) -> list[PhaseResult]:
+        found = []
+        for phase, stats in zip(phases, done, strict=True):
+            predicts = COMMON.phase(phase.name).predicts
+            result = PhaseResult(
+                step.item.name,
+                step.block,
+                phase.name,
+                stats,
+                self._spec.pe.count,
+                self._spec.pe.beat_candidates if predicts else 0,
+                mapping=mapping if phase.name == "main" else None,
+            )
+            found.append(with_energy(result, step.item, self._spec))
+        return found
 
     def _phases(self, step: Step, image: ImageInputs) -> tuple[list[Phase], dict[str, Any] | None]:
         """Return a step's phases, and the mapping of the main one if it has one."""
