@@ -11,13 +11,16 @@ import typer
 from rich.console import Group, RenderableType
 
 from archonsim.cli.common import Form, Format, emit, save, table_width
+from archonsim.cli.forecast import DryRun, Memory, told
 from archonsim.cli.options import scenario_options
 from archonsim.cli.progress import StepProgress, stderr
 from archonsim.engine.observer import SILENT, Recorder
-from archonsim.errors import OutputError
+from archonsim.errors import OutputError, SpecError
 from archonsim.network.workload import Workload
 from archonsim.result.files import to_json
 from archonsim.result.report import Report
+from archonsim.runs.forecast import apply_budget, forecast_runs, parse_memory
+from archonsim.runs.run import Run
 from archonsim.runs.scenario import Scenario
 from archonsim.show.terminal.energy_text import render_energy
 from archonsim.show.terminal.stats_text import render_stats
@@ -30,6 +33,13 @@ class Breakdown(StrEnum):
     """What a run's figures are broken down into."""
 
     energy = "energy"
+
+
+class Fuse(StrEnum):
+    """Which blocks run fused."""
+
+    all = "all"
+    advised = "advised"
 
 
 @scenario_options()
@@ -76,13 +86,32 @@ def run(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", help="Processes that run images; same result.")
     ] = 1,
+    fuse: Annotated[
+        Fuse,
+        typer.Option(
+            "--fuse",
+            help=(
+                "all: every block with predictors; advised: those that fusing makes faster, the"
+                " others as plain layers (archon)."
+            ),
+        ),
+    ] = Fuse.all,
+    dry_run: DryRun = False,
+    memory: Memory = None,
     form: Form = Format.table,
 ) -> None:
     """Simulate a workload on an architecture and print cycles by layer and phase."""
+    budget = parse_memory(memory) // max(1, jobs)
     recorder = _recorder(trace, scenario)
     short = {"mapping": mapping, "nnz": nnz}
     changes = {key: parse_value(value) for key, value in short.items() if value is not None}
     asked = replace(scenario, set=override_pairs(scenario.set) | changes).prepare()
+    if fuse is Fuse.advised:
+        apply_budget(budget)
+        asked = _as_advised(asked, budget)
+    if told(forecast_runs("run", [asked], budget), form, dry_run=dry_run):
+        return
+    apply_budget(budget)
     with StepProgress(f"{asked.machine.name} on {asked.workload.name}", asked.steps) as progress:
         report = asked.execute(progress.step, recorder or SILENT, jobs)
     if output is not None:
@@ -99,6 +128,31 @@ def run(
         lambda: to_json(report.to_dict()),
         report.to_csv,
     )
+
+
+def _as_advised(asked: Run, budget: int) -> Run:
+    """Run as plain layers what fusing makes slower, and say which blocks those are."""
+    from archonsim.explain.fusing import choose_fused
+
+    if asked.fidelity == "ideal":
+        raise SpecError("--fuse advised goes by masks, which ideal fidelity has not; use cycle")
+    blocks = sum(block.predicted for block in asked.workload.blocks())
+    with StepProgress("advise", 1 + blocks) as progress:
+        work, choices = choose_fused(
+            asked.workload,
+            asked.machine,
+            asked.spec,
+            images=asked.images,
+            masks=asked.masks,
+            budget=budget,
+            on_step=progress.step,
+        )
+    plain = [one for one in choices if not one.fused]
+    stderr.print(
+        f"--fuse advised: {len(choices) - len(plain)} of {len(choices)} blocks run fused"
+        + "".join(f"\n  {one.block} as plain layers: {one.reason}" for one in plain)
+    )
+    return replace(asked, workload=work)
 
 
 def _tables(

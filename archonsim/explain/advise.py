@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,6 +48,7 @@ def advise(
     *,
     images: Sequence[int] | None = (0,),
     masks: MaskPolicy | None = None,
+    blocks: Collection[str] | None = None,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> Advice:
     """Ask for each block whether fusing it pays.
@@ -65,6 +66,8 @@ def advise(
     images : sequence of int or None
         Image numbers; None for all.
     masks : MaskPolicy or None
+    blocks : collection of str or None
+        Blocks to ask of; None for all.
     on_step : function of a block's name
 
     Raises
@@ -98,16 +101,18 @@ def advise(
         return report
 
     as_is = run(kept, "as it is")
-    blocks = []
+    found = []
     for block in kept.blocks():
+        if blocks is not None and block.name not in blocks:
+            continue
         other, reason = None, ""
         try:
             other = run(with_block(kept, block.name, fused=not block.predicted), block.name)
         except UserError as error:  # no masks to fuse it with, say, or a layer that does not fit
             reason = str(error)
         ways = (as_is, other) if block.predicted else (other, as_is)
-        blocks.append(
-            _judged(block, ways, reason, _estimates(kept, block, (machine, spec), policy, numbers))
+        found.append(
+            _judged(block, ways, reason, estimates(kept, block, (machine, spec), policy, numbers))
         )
     return Advice(
         arch=machine.name,
@@ -119,12 +124,12 @@ def advise(
         image_numbers=tuple(numbers),
         total_cycles=as_is.total_cycles,
         machine=to_table(spec),
-        blocks=tuple(blocks),
+        blocks=tuple(found),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Estimates:
+class Estimates:
     """What the closed form says of a block, and what it says it from."""
 
     density: float
@@ -133,13 +138,13 @@ class _Estimates:
     plain: float
 
 
-def _estimates(
+def estimates(
     workload: Workload,
     block: Block,
     asked: tuple[Fusing, Any],
     policy: MaskPolicy,
     images: Sequence[int],
-) -> _Estimates:
+) -> Estimates:
     """Ask a machine, with its description, what it estimates."""
     machine, spec = asked
     assert workload.trace is not None
@@ -153,7 +158,7 @@ def _estimates(
         if survival is None
         else machine.estimate_fused(block, spec, Densities(one, two, three, survival))
     )
-    return _Estimates(
+    return Estimates(
         one * two * three,
         survival,
         fused,
@@ -162,7 +167,7 @@ def _estimates(
 
 
 def _judged(
-    block: Block, ways: tuple[Report | None, Report | None], reason: str, estimates: _Estimates
+    block: Block, ways: tuple[Report | None, Report | None], reason: str, estimates: Estimates
 ) -> BlockAdvice:
     """Put together what is known of a block; `ways` are the runs with it fused and plain."""
     fused, plain = ways

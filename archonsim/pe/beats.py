@@ -51,6 +51,11 @@ class BeatStream:
         return len(self.lane)
 
     @property
+    def bytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(one.nbytes for one in self.arrays)
+
+    @property
     def groups(self) -> int:
         """Number of groups sent."""
         return len(self.is_mac)

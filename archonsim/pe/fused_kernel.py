@@ -102,6 +102,7 @@ def fused_output(
     keep1: NDArray[np.uint8],
     keep2: NDArray[np.uint8],
     lanes: Lanes = ONE_ADDER,
+    value: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Compute a block's convolution branch, before residual and a shuffle of its output.
 
@@ -115,6 +116,8 @@ def fused_output(
         keep2 is (O, H, W) where DW comes last.
     lanes : Lanes
         One adder that takes all, by default.
+    value : (n,) float64 or None
+        In place of the fused weights' own values, such as these in fixed point.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def fused_output(
         ``sum_c sum_k x[c, p s + k] * sum_m keep1 keep2 F + bias terms``; no ReLU anywhere: what the
         masks keep passes, be it negative.
     """
-    output, _ = _run(block, fused, 0.0, x, (keep1, keep2), np.inf, lanes)
+    output, _ = _run(block, fused, value, x, (keep1, keep2), np.inf, lanes)
     return output
 
 
@@ -190,7 +193,7 @@ def accumulator_use(
 def _run(
     block: Block,
     fused: FusedWeight,
-    unit: float,
+    value: NDArray[np.float64] | float | None,
     x: NDArray[np.float32],
     keeps: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     limit: float,
@@ -198,7 +201,8 @@ def _run(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Run the kernel over parts of the groups: all fused weights of a block may take gigabytes.
 
-    Weights are rounded to multiples of `unit` if that is not 0.
+    `value` is that of all candidates, or a unit that the fused weights' own are rounded to
+    multiples of.
     """
     dw, before = block.dw, 0
     output = np.empty((block.out_channels, dw.out_h, dw.out_w))
@@ -207,12 +211,16 @@ def _run(
     window = (dw.padding[0], dw.padding[2], dw.stride_h, dw.stride_w, dw.kernel_w)
     wide = x.astype(np.float64)
     for _, part in fused.parts():
+        if isinstance(value, np.ndarray):
+            own = value[before : before + part.candidates]
+        else:
+            own = np.rint(part.value / value) if value else part.value
         _fused(
             wide,
             *keeps,
             part.start,
             part.mid,
-            np.rint(part.value / unit) if unit else part.value,
+            own,
             lanes.of_candidates(part, before),
             part.out,
             part.channel,

@@ -8,6 +8,7 @@ from typing import Any
 
 from archonsim.errors import UserError
 from archonsim.stats.work import Work
+from archonsim.trace.kept import DEFAULT_BYTES
 
 #: A command says what it will take before it starts if that is more (own decision).
 SAY_SECONDS, SAY_BYTES = 60.0, 2 << 30
@@ -100,7 +101,7 @@ class Forecast:
     def bytes(self) -> int:
         """Peak of the process, with what is kept where there is room."""
         kept = sum(one.kept_bytes for part in self.parts for one in part.steps)
-        return self.least_bytes + min(kept, max(0, kept_share(self.budget)))
+        return self.least_bytes + min(kept, 2 * kept_share(self.budget))
 
     @property
     def is_large(self) -> bool:
@@ -165,8 +166,8 @@ class Forecast:
 
 
 def kept_share(budget: int) -> int:
-    """Return the bytes of a budget that results may take which are kept for later."""
-    return budget // 4
+    """Return the bytes of a budget that may be kept for later: of groups, and of streams."""
+    return min(budget // 8, DEFAULT_BYTES)
 
 
 def largest(steps: Iterable[Work], most: int) -> Sequence[Work]:

@@ -1,4 +1,4 @@
-"""What is worked out once and kept, as long as it fits a number of bytes that all of it shares."""
+"""What is worked out once and kept for the next image or machine, as long as it fits."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
-#: Bytes that all kept results share (own decision); a run with ``--memory`` sets its own share.
-DEFAULT_BYTES = 1 << 30
+#: Bytes that results of a kind share (own decision); a command with ``--memory`` sets its own.
+DEFAULT_BYTES = 1 << 29
 
 #: Results that are kept at most (own decision): groups and mappings of two large networks. What
 #: they were worked out from, such as a trace, stays with them and is not counted.
@@ -28,6 +28,11 @@ class Kept:
         self._found: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 
     @property
+    def limit_bytes(self) -> int:
+        """Bytes that may be kept."""
+        return self._limit
+
+    @property
     def bytes(self) -> int:
         """Bytes of what is kept."""
         return self._bytes
@@ -43,9 +48,11 @@ class Kept:
             self._found.move_to_end(key)
             return self._found[key][0]
         made = make()
-        self._found[key] = made, size(made)
-        self._bytes += self._found[key][1]
-        self._shrink()
+        taken = size(made)
+        if taken <= self._limit:
+            self._found[key] = made, taken
+            self._bytes += taken
+            self._shrink()
         return made
 
     def _shrink(self) -> None:

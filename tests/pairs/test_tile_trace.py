@@ -117,10 +117,15 @@ def test_psums_are_the_blocks_output_in_fixed_point(case: TileCase, seed: int) -
     assert fraction == tile.fraction
     sizes = np.diff(case.sent.start)
     value = tile.weight * np.where(np.repeat(case.sent.is_bias, sizes), 2**fraction, 1)
-    whole = dataclasses.replace(
-        case.sent, value=value.astype(np.float64), constant=np.zeros(block.out_channels)
+    whole = dataclasses.replace(case.sent, constant=np.zeros(block.out_channels))
+    output = fused_output(
+        block,
+        whole,
+        fixed.astype(np.float32),
+        case.keep1,
+        case.keep2,
+        value=value.astype(np.float64),
     )
-    output = fused_output(block, whole, fixed.astype(np.float32), case.keep1, case.keep2)
     y, x0 = case.at
     part = output[:, y : y + case.rows, x0 : x0 + case.cols]
     psums = tile.psums.T.reshape(block.out_channels, case.rows, case.cols)

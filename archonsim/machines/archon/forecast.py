@@ -80,16 +80,14 @@ def block_work(step: Step, block: Block, spec: ArchonSpec, trace: Trace) -> Work
     words = -(-spec.pe.count // 64)
     of_tiles = tiles * words * (candidates * CANDIDATE_SECONDS + beats * BEAT_SECONDS)
     macs = block.layers[0].macs + block.layers[1].macs
+    stream = candidates * CANDIDATE_BYTES + beats * BEAT_BYTES + chunks * CHUNK_BYTES
     return Work(
         name=block.name,
         candidates=candidates,
         beats=beats * tiles,
         events=events,
-        kept_bytes=groups * KEPT_GROUP_BYTES,
-        peak_bytes=candidates * CANDIDATE_BYTES
-        + beats * BEAT_BYTES
-        + groups * GROUP_BYTES
-        + chunks * CHUNK_BYTES,
+        kept_bytes=groups * KEPT_GROUP_BYTES + stream,
+        peak_bytes=stream + groups * GROUP_BYTES,
         seconds=of_tiles
         + candidates * FUSE_SECONDS
         + groups * GROUP_SECONDS

@@ -64,6 +64,11 @@ class FusedBlock:
     chunk_words: tuple[int, ...]
     times: NDArray[np.int64]
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of what is held, most of them the stream's."""
+        return self.stream.bytes + self.fused.group_bytes + 40 * len(self.chunk_words)
+
 
 #: What a tile loads, and what it stores.
 Moves = tuple[Sequence[Transfer], Sequence[Transfer]]

@@ -17,15 +17,10 @@ from archonsim.engine.pipeline import run_phases
 from archonsim.errors import SpecError
 from archonsim.machines.archon.energy import with_energy
 from archonsim.machines.archon.estimate import estimate_fused, estimate_plain
-<<<<<<< HEAD
-from archonsim.machines.archon.fused import FusedBlock, main_phase, published_block
-=======
 from archonsim.machines.archon.forecast import forecast
-from archonsim.machines.archon.fused import main_phase
->>>>>>> 8734798 (Forecast what a command takes before it starts)
+from archonsim.machines.archon.fused import FusedBlock, main_phase, published_block
 from archonsim.machines.archon.ideal import ideal
-from archonsim.machines.archon.main_cache import choose
-from archonsim.machines.archon.main_profile import kept_shares
+from archonsim.machines.archon.main_profile import Shares, kept_shares
 from archonsim.machines.archon.mapped import MappedStream, mapped_phase, mapped_stream
 from archonsim.machines.archon.overlap import hide, idle_adder_cycles
 from archonsim.machines.archon.residency import Step, fitting, steps
@@ -45,6 +40,7 @@ from archonsim.stats.counts import PhaseStats
 from archonsim.stats.work import Work
 from archonsim.trace.fused_weight import fuse
 from archonsim.trace.image import ImageInputs
+from archonsim.trace.kept import KEPT, Kept
 from archonsim.trace.what_if import no_masks
 from archonsim.vocabulary.components import Buffer
 from archonsim.vocabulary.stalls import Stall
@@ -213,7 +209,7 @@ class ArchonSimulation:
             )
         self._trace, self._spec = workload.trace, spec
         self._steps = steps(workload, spec.glb.words)
-        self._streams: dict[str, FusedBlock | MappedStream] = {}
+        self._streams = Kept(KEPT.limit_bytes)
         self._fixed_phases: dict[str, list[Phase]] = {}
 
     def run(
@@ -276,32 +272,35 @@ class ArchonSimulation:
 
     def _phases(self, step: Step, image: ImageInputs) -> tuple[list[Phase], dict[str, Any] | None]:
         """Return a step's phases, and the mapping of the main one if it has one."""
-        item, spec = step.item, self._spec
+        item = step.item
         if not isinstance(item, Block):
             return self._fixed(step), None
         masks = image.masks(item)
         stream = self._stream(step, item, image.number)
         if isinstance(stream, MappedStream):
-            mapping = choose(item, fuse(item, self._trace), spec).mapping.to_dict()
             main = mapped_phase(step, stream, masks)
-            return [*self._fixed(step), main], mapping
+            return [*self._fixed(step), main], stream.plan.mapping.to_dict()
         return [*self._fixed(step), main_phase(step, stream, masks)], None
 
     def _stream(self, step: Step, block: Block, image: int) -> FusedBlock | MappedStream:
-        """Return a block's weights as they are streamed; kept, but for a profile's."""
-        profiled = self._spec.main_order == "mapped" and self._spec.group_order == "profiled"
-        if block.name in self._streams:
-            return self._streams[block.name]
+        """Return a block's weights as they are streamed.
+
+        Kept for the next image where there is room, but for a profile's.
+        """
+        if self._spec.main_order == "mapped" and self._spec.group_order == "profiled":
+            return self._make_stream(step, block, kept_shares(self._trace, block, image))
+        found: FusedBlock | MappedStream = self._streams.get(
+            block.name, lambda: self._make_stream(step, block, None), lambda one: one.bytes
+        )
+        return found
+
+    def _make_stream(
+        self, step: Step, block: Block, shares: tuple[Shares, Shares] | None
+    ) -> FusedBlock | MappedStream:
         fused = fuse(block, self._trace)
-        stream: FusedBlock | MappedStream
         if self._spec.main_order == "mapped":
-            shares = kept_shares(self._trace, block, image) if profiled else None
-            stream = mapped_stream(step, block, self._spec, fused, shares)
-        else:
-            stream = published_block(block, self._spec, fused)
-        if not profiled:
-            self._streams[block.name] = stream
-        return stream
+            return mapped_stream(step, block, self._spec, fused, shares)
+        return published_block(block, self._spec, fused)
 
     def _fixed(self, step: Step) -> list[Phase]:
         """Return a step's phases of fixed compute time; kept, where nothing is hidden in them."""

@@ -79,6 +79,11 @@ class MappedStream:
     plan: Schedule
     stops: NDArray[np.int64]
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of what is held, without the plan's few numbers a step."""
+        return self.shared.bytes + self.stops.nbytes
+
 
 class MappedTile(MainTile):
     """A tile whose groups come in the order of a mapping."""
