@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: fuzz networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean
+.PHONY: faults fuzz networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -58,6 +58,10 @@ wheel:
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_run.py
 	$(BIN)/python benchmarks/bench_sweep.py
+
+# End commands at random moments, a hundred times, and look at what they leave (a quarter of an hour).
+faults: $(STAMP)-test
+	$(BIN)/python -m tests.faults.injection 100
 
 # Fuzz the readers for so many minutes (docs/fuzzing.md).
 MINUTES ?= 10
