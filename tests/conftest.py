@@ -35,6 +35,7 @@ FULL = "ARCHONSIM_FULL_TESTS"
 TOGETHER = ("tests/zoo/", "tests/pairs/test_accumulate", "tests/sweeps/")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only the full suite tries; keep a file's tests together on one process."""
     # Whoever names a test wants it.
