@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from archonsim.errors import UserError
+from archonsim.result.wording import number
 from archonsim.stats.work import Work
 from archonsim.trace.kept import DEFAULT_BYTES
 
@@ -118,19 +119,19 @@ class Forecast:
         """
         if self.bytes <= self.budget:
             return
-        part, step = max(
-            ((part, one) for part in self.parts for one in part.steps),
-            key=lambda pair: pair[1].peak_bytes,
-        )
-        advice = ""
-        if step.candidates:
-            advice = (
-                f" ({step.candidates:,} fused weights of {step.name} are not zero: prune it, or run"
-                " it unfused, --fuse advised)"
-            ).replace(",", " ")
+        pairs = [(part, one) for part in self.parts for one in part.steps]
+        what, advice = self.command, ""
+        if pairs:
+            part, step = max(pairs, key=lambda pair: pair[1].peak_bytes)
+            what = f"{self.command} of {part.workload} ({part.what})"
+            if step.candidates:
+                advice = (
+                    f"; {number(step.candidates)} fused weights of {step.name} are not zero: prune"
+                    " it, or run it unfused (run --fuse advised)"
+                )
         raise UserError(
-            f"--memory: {self.command} {part.workload} on {part.what} takes about"
-            f" {bytes_text(self.bytes)}, and may take {bytes_text(self.budget)}{advice}"
+            f"--memory: {what} takes about {bytes_text(self.bytes)}, and may take"
+            f" {bytes_text(self.budget)}{advice}"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -27,12 +27,14 @@ if TYPE_CHECKING:  # machines behind it, which inspect does not need
 #: on), and how often it is tried; the quickest counts.
 SPIN_SECONDS, SPINS = 3.5e-3, 20
 
-#: Seconds until a simulation begins, and until a file is read (measured: imports, kernels loaded).
-START_SECONDS, READ_SECONDS = 2.4, 0.7
+#: Seconds until a simulation begins (measured: imports, kernels loaded), and until another command
+#: does where that differs: a file is read, or frameworks are imported.
+START_SECONDS = 2.4
+OTHER_STARTS = {"inspect": 0.7, "export": 5.0}
 
 #: Seconds a MAC: of masks that are decoded, of a check layer by layer, and of an export (torch's
 #: own pass, ours that must agree with it, and the check).
-DECODE_SECONDS, CHECK_SECONDS, EXPORT_SECONDS = 2e-9, 2.5e-9, 5e-9
+DECODE_SECONDS, CHECK_SECONDS, EXPORT_SECONDS = 2e-9, 2.5e-9, 20e-9
 #: Seconds a candidate and output pixel of a check through the fused weights.
 FUSED_CHECK_SECONDS = 2e-9
 #: Bytes a value of a map in a check, in double precision and with its copies; and of a candidate of
@@ -80,7 +82,10 @@ def parse_memory(text: str | None) -> int:
 
 
 def run_part(run: Run) -> tuple[Part, str]:
-    """Forecast a run; return what its machine does not forecast beside."""
+    """Forecast a run; return a note beside: what is not forecast, or why the run will fail.
+
+    Failing is the run's: in a comparison or a sweep it is a row with its reason.
+    """
     work, machine = run.workload, run.machine
     times = 1 if run.images is None and not work.images else len(run.images or range(work.images))
     note = ""
@@ -88,7 +93,10 @@ def run_part(run: Run) -> tuple[Part, str]:
     if run.fidelity == "ideal":
         times, steps = 1, [Work(name=one.name, seconds=1e-3) for one in work.layers()]
     elif forecasting is not None and work.trace is not None:
-        steps = forecasting(work, run.spec)
+        try:
+            steps = forecasting(work, run.spec)
+        except UserError as error:
+            steps, note = [], str(error)
     else:
         steps = [_plain(layer) for layer in work.layers() if layer.is_compute]
         note = f"{machine.name}: an order of magnitude only, and no events"
@@ -100,7 +108,7 @@ def _plain(layer: Layer) -> Work:
 
 
 def forecast_runs(command: str, runs: Sequence[Run], budget: int) -> Forecast:
-    """Forecast runs one after the other; raises as they would where a machine cannot run one."""
+    """Forecast runs one after the other."""
     found = [run_part(run) for run in runs]
     return Forecast(
         command=command,
@@ -177,7 +185,7 @@ def _alone(command: str, name: str, times: int, steps: list[Work], budget: int) 
         command=command,
         parts=(part,),
         speed=speed(),
-        start_seconds=READ_SECONDS if command == "inspect" else START_SECONDS,
+        start_seconds=OTHER_STARTS.get(command, START_SECONDS),
         budget=budget,
     )
 

@@ -103,11 +103,11 @@ def test_layers_under_masks_are_the_sum_over_fused_weights(dense: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        f"run -a archon -w {FUSIONET}",
+        f"run -a archon -w {DIGITS}",
         f"run -a dense -w {DIGITS}",
-        f"verify -w {FUSIONET}",
-        f"verify -w {FUSIONET} --fused",
-        f"inspect {FUSIONET} --deep",
+        f"verify -w {DIGITS}",
+        f"verify -w {DIGITS} --fused",
+        f"inspect {DIGITS} --deep",
         f"compare -a dense,archon -w {DIGITS}",
         f"sweep -a archon -w {DIGITS} --param pe.rows=4,8,16",
     ],
@@ -136,8 +136,21 @@ def test_what_cannot_fit_is_refused_in_one_line(
     assert not out
     assert error.count("\n") == 1
     assert "may take 100 MB" in error
+    assert "fused weights of b3 are not zero" in error
+    assert run_command(["inspect", "fusionet_c10", "--memory", "100M"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
     assert run_command(["run", "-a", "archon", "-w", str(dense), "--memory", "lots"]) == 2
     assert "--memory is 'lots'" in capsys.readouterr().err
+
+
+def test_what_cannot_run_is_still_a_row_of_a_comparison(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = f"compare -a dense,archon -w {DIGITS} --set archon.glb.words=64"
+    assert run_command(line.split()) == 0
+    assert "buffers for a tile's inputs" in " ".join(capsys.readouterr().out.split())
+    assert run_command([*line.split(), "--dry-run"]) == 0
+    assert "buffers for a tile's inputs" in " ".join(capsys.readouterr().out.split())
 
 
 def test_memory_is_read() -> None:

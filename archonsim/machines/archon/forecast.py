@@ -98,7 +98,7 @@ def block_work(step: Step, block: Block, spec: ArchonSpec, trace: Trace) -> Work
 
 
 def forecast(workload: Workload, spec: ArchonSpec) -> list[Work]:
-    """Forecast one image, step by step; raises as the run would where a tile does not fit."""
+    """Forecast one image, step by step; SpecError where a tile does not fit, as of the run."""
     trace = workload.trace
     assert trace is not None
     found = []
