@@ -170,6 +170,7 @@ def test_training_of_predictors_agrees_with_plain_torch(
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("flavour", ["real", "predicted"])
 @pytest.mark.parametrize("shape", SHAPES[-2:])
 def test_training_does_not_depend_on_the_number_of_threads(
