@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: faults fuzz networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean
+.PHONY: faults fuzz networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean claims
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -74,6 +74,11 @@ fuzz: $(STAMP)-test
 networks: $(STAMP)-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[networks]'
 	ARCHONSIM_ALL_NETWORKS=1 $(BIN)/python -m pytest $(PARALLEL) tests/export/test_public_networks.py
+
+# What README and docs/ claim: each claim's command, expected, got (docs/artifact.md; minutes).
+claims: $(STAMP)
+	rm -rf results/claims
+	$(BIN)/python docs/claims.py
 
 # The studies' tables and figures in benchmarks/results (minutes).
 studies: $(STAMP)

@@ -117,18 +117,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("study", nargs="+", choices=[*STUDIES, "all"])
-    asked = parser.parse_args().study
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="folder of the results")
+    given = parser.parse_args()
+    asked, folder = given.study, given.output
     for name in STUDIES if "all" in asked else asked:
         start = time.perf_counter()
         with console.status(name):
             chart = STUDIES[name]()
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.csv").write_text(chart.csv(), "utf-8")
-        (RESULTS / f"{name}.png").write_bytes(chart.render("png"))
-        console.print(
-            f"{name}: {time.perf_counter() - start:.0f} s, {RESULTS.relative_to(ROOT)}/{name}.csv"
-            " and .png"
-        )
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.csv").write_text(chart.csv(), "utf-8")
+        (folder / f"{name}.png").write_bytes(chart.render("png"))
+        console.print(f"{name}: {time.perf_counter() - start:.0f} s, {folder / name}.csv and .png")
 
 
 if __name__ == "__main__":
