@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: faults fuzz networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean claims
+.PHONY: faults fuzz networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean claims dist wheels lowest audit licences
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -54,6 +54,26 @@ kernels: $(STAMP)-test
 # Build the wheel, install it into an environment of its own and run it from there.
 wheel:
 	PYTHON=$(PYTHON) .ci/wheel
+
+# sdist and wheel, in dist/; with `wheels` also those of all that it needs, for the Dockerfile.
+dist: $(STAMP)-test
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+wheels: dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir dist/wheels dist/*.whl
+
+# The lowest versions that pyproject.toml declares, in an environment of their own (minutes).
+lowest:
+	PYTHON=$(PYTHON) .ci/lowest
+
+# Known weaknesses of installed packages, by pip-audit; without the network it says so and skips.
+audit: $(STAMP)-test
+	.ci/audit $(VENV)
+
+# docs/licences.md, from what the installed packages say.
+licences: $(STAMP)-test
+	$(BIN)/python docs/licences.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_run.py
