@@ -5,8 +5,8 @@ BIN     = $(VENV)/bin
 # PyTorch is only needed to train and export, and for the tests of that. Pinned to a version that the tests ran with; with
 # TORCH= (empty) those tests skip.
 TORCH  ?= torch==2.13.0
-# Tests run on all cores; tests/conftest.py says which of them stay on one.
-PARALLEL = --numprocesses auto --dist loadgroup --no-loadscope-reorder
+# Tests run on all cores, those of a file on one; tests/conftest.py says which files start first.
+PARALLEL = --numprocesses auto --dist loadfile --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 

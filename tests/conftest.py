@@ -30,18 +30,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 #: ``sampled``.
 FULL = "ARCHONSIM_FULL_TESTS"
 
-#: Folders and files whose tests one process runs, one after the other, and which start first: their
-#: first tests compile the same kernels for a minute or longer, and so would each process.
-TOGETHER = ("tests/zoo/", "tests/pairs/test_accumulate", "tests/sweeps/")
+#: Files that start first: each compiles kernels of its own for a minute, or takes longest.
+FIRST = (
+    "tests/zoo/test_fused.py",
+    "tests/pairs/test_accumulate.py",
+    "tests/sweeps/test_sweep.py",
+    "tests/rtl/test_rtl.py",
+    "tests/laws/test_keys.py",
+)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only the full suite tries; keep a file's tests together on one process."""
+    """Leave out what only the full suite tries; start with what takes longest."""
     # Whoever names a test wants it.
     if not os.environ.get(FULL) and not any("::" in one for one in config.args):
         _sample(config, items)
-    _group(items)
+    _order(items)
 
 
 def _sample(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -65,13 +69,11 @@ def _sample(config: pytest.Config, items: list[pytest.Item]) -> None:
         items[:] = kept
 
 
-def _group(items: list[pytest.Item]) -> None:
-    """Give a file's tests one process (``--dist loadgroup``): its fixtures are made once then."""
+def _order(items: list[pytest.Item]) -> None:
+    """Put the longest files first, so that no core waits for one at the end."""
 
-    def group(item: pytest.Item) -> str:
+    def place(item: pytest.Item) -> int:
         file = item.nodeid.split("::")[0]
-        return next((one for one in TOGETHER if file.startswith(one)), file)
+        return FIRST.index(file) if file in FIRST else len(FIRST)
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: group(item) not in TOGETHER)
+    items.sort(key=place)

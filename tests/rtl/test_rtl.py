@@ -22,7 +22,6 @@ pytestmark = [
         bool(MISSING),
         reason=f"{', '.join(MISSING)} not installed (Debian: apt-get install verilator g++ make)",
     ),
-    pytest.mark.xdist_group("rtl"),  # one build at a time
 ]
 
 
