@@ -281,7 +281,7 @@ def run_phases(
     """
     for phase in phases:
         now = int(env.now)
-        if observer is SILENT and can_compile(phase):
+        if observer is SILENT and memory.within_bits and can_compile(phase):
             stats = run_compiled(memory, dma, phase, now)
         else:
             # A clock of its own: stores that outlast a phase are none of the next one's events.

@@ -44,6 +44,27 @@ class Rows:
         return Rows(self.servers.copy(), self.banks.copy(), self.addresses.copy())
 
 
+#: Largest ticks of a cycle, and of anything else, that a compiled pass takes: 2^40 cycles, and 2^34
+#: words, then stay within 64 bits. Rates of many decimals have more.
+MOST_PER_CYCLE, MOST_TICKS = 1 << 22, 1 << 28
+
+
+def within_bits(servers: Iterable[Server]) -> bool:
+    """Whether times of all servers stay within the 64 bits of a compiled pass."""
+    for one in servers:
+        if isinstance(one, RateServer):
+            cycle, others = one.ticks_per_cycle, one.rates
+        elif isinstance(one, BankServer):
+            cycle, others = one.ticks.per_cycle, (one.ticks.burst, one.ticks.controller, 0, 0)
+        elif isinstance(one, BankedPort):
+            cycle, others = one.ticks_per_cycle, (one.ticks_per_word, 0, 0, 0)
+        else:
+            return False
+        if cycle > MOST_PER_CYCLE or max(others) > MOST_TICKS:
+            return False
+    return True
+
+
 def pack(servers: Iterable[Server], addresses: Iterable[int]) -> Rows:
     """Write servers down."""
     table: list[list[int]] = []

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import get_args
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from archonsim.errors import UndeclaredError, nearest
 from archonsim.memory.buffer_banks import BankedPort
 from archonsim.memory.dram_banks import BankServer
-from archonsim.memory.rows import Rows, pack, unpack
+from archonsim.memory.rows import Rows, pack, unpack, within_bits
 from archonsim.memory.server import RateServer, Server, Slot
 from archonsim.spec.dram_device import load_device
 from archonsim.spec.parts import BufferSpec, DramSpec
@@ -107,6 +108,11 @@ class MemorySystem:
             isinstance(one, RateServer) and one.free_at <= cycle * one.ticks_per_cycle
             for one in self._servers.values()
         )
+
+    @cached_property
+    def within_bits(self) -> bool:
+        """Whether a compiled pass can keep the times of all servers."""
+        return within_bits(self._servers.values())
 
     def rows(self) -> Rows:
         """Write the servers down, for a compiled pass; streams as `number` has counted them."""

@@ -14,6 +14,7 @@ from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Provenance, Workload
 from archonsim.result.read import check_schema, from_tree
+from archonsim.result.values import Whole
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import LayerTensors, Trace
 from archonsim.trace.trace_parts import block_of, input_of, layer_of, traced_blocks
@@ -49,11 +50,11 @@ class LayerContent:
     output: tuple[int, int, int]
     kernel: tuple[int, int]
     stride: tuple[int, int]
-    groups: int
+    groups: Whole
     activation: str
-    weights: int
-    macs: int
-    nonzero: int | None
+    weights: Whole
+    macs: Whole
+    nonzero: Whole | None
     input_density: float | None = None
 
     @property
@@ -79,10 +80,10 @@ class ReluContent:
         Predicted away, but positive: they are lost.
     """
 
-    activations: int
-    hits: int
-    false_alarms: int
-    misses: int
+    activations: Whole
+    hits: Whole
+    false_alarms: Whole
+    misses: Whole
 
     @property
     def correct_zeros(self) -> int:
@@ -136,23 +137,25 @@ class BlockContent:
     """
 
     name: str
-    in_channels: int
-    mid_channels: int
-    out_channels: int
-    groups: int
+    in_channels: Whole
+    mid_channels: Whole
+    out_channels: Whole
+    groups: Whole
     order: str
     residual: str
-    shuffle: int
+    shuffle: Whole
     predicted: bool
-    fused_weights: int
-    fused_nonzero: int | None
+    fused_weights: Whole
+    fused_nonzero: Whole | None
     relu1: ReluContent | None
     relu2: ReluContent | None
 
     @property
     def fused_density(self) -> float | None:
         """Share of the fused weight that is not zero."""
-        return None if self.fused_nonzero is None else self.fused_nonzero / self.fused_weights
+        if self.fused_nonzero is None or not self.fused_weights:
+            return None
+        return self.fused_nonzero / self.fused_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,10 +175,10 @@ class Inspection:
     workload: str
     digest: str
     provenance: Provenance
-    images: int
+    images: Whole
     inspected: tuple[int, ...]
-    macs: int
-    params: int
+    macs: Whole
+    params: Whole
     layers: tuple[LayerContent, ...]
     blocks: tuple[BlockContent, ...]
     bytes: dict[str, int]

@@ -11,6 +11,7 @@ import pytest
 import archonsim
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import UserError
+from tests.uncounted import without_coverage
 
 DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
 
@@ -45,5 +46,11 @@ def test_a_lost_worker_is_reported() -> None:
         "    except ArchonsimError as error:\n"
         "        print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=without_coverage(),  # which puts a function that cannot be pickled in os._exit's place
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "a worker process ended by itself (out of memory?); run again\n"

@@ -36,7 +36,7 @@ def mynet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_commands_of_the_page(mynet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = re.findall(r"^\$ archonsim (.*)$", PAGE.read_text("utf-8"), re.M)
-    assert len(lines) == 6
+    assert len(lines) == 7
     for line in lines:
         assert run_command(line.split()) == 0, capsys.readouterr().err
     out = capsys.readouterr().out
