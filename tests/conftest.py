@@ -32,7 +32,7 @@ FULL = "ARCHONSIM_FULL_TESTS"
 
 #: Files that start first: each compiles kernels of its own for a minute, or takes longest.
 FIRST = (
-    "tests/zoo/test_fused.py",
+    "tests/zoo/test_training.py",
     "tests/pairs/test_accumulate.py",
     "tests/sweeps/test_sweep.py",
     "tests/rtl/test_rtl.py",

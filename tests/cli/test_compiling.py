@@ -24,6 +24,7 @@ def said(cache: Path, arguments: str) -> str:
     return done.stderr
 
 
+@pytest.mark.full
 def test_a_run_that_compiles_says_so_and_no_other(tmp_path: Path) -> None:
     digits = "-w workloads/fusionet_digits.h5 -f csv"
     assert "compiling" not in said(tmp_path, f"run -a fuse {digits} --fidelity ideal")

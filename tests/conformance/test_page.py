@@ -84,6 +84,7 @@ def test_the_page_s_first_machine(folder: Path) -> None:
     assert [row["arch"] for row in compared["rows"]] == ["vector", "dense"]
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("plugin")
 def test_words_of_a_plug_in_are_everywhere(
     capsys: pytest.CaptureFixture[str], tmp_path: Path

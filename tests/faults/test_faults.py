@@ -9,7 +9,7 @@ import pytest
 from tests.faults.injection import COMMANDS, end_once, right
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_is_ended_leaves_whole_files_and_runs_again(name: str) -> None:
     whole, seconds = right(name)

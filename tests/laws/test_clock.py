@@ -29,7 +29,7 @@ def cycles(name: str, work: Workload, clock: float, *overrides: str) -> int:
     return int(simulate(work, found, spec).total_cycles)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(5)
 @SETTINGS
 @given(
     block=BLOCKS,

@@ -101,7 +101,7 @@ def trained(module: Bottleneck, x: Tensor) -> list[Tensor | None]:
     return [y.detach(), leaf.grad, *(one.grad for one in module.parameters()), *means]
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.compiles
 @pytest.mark.parametrize("shape", SHAPES)
 def test_training_agrees_with_plain_torch(shape: tuple[int, int, int, int, int, int]) -> None:
     module = make(shape).train()

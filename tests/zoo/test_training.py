@@ -124,7 +124,7 @@ def train(
     return listener
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.full
 @pytest.mark.parametrize("recipe", [TINY, OTHER], ids=lambda recipe: recipe.name)
 def test_an_interrupted_run_ends_with_the_same_weights_as_an_undisturbed_one(
     recipe: Recipe, tmp_path: Path
