@@ -21,7 +21,7 @@ demo: $(STAMP)
 test: $(STAMP)-test
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# The whole suite: every case of the tests of which `make test` tries a sample, and those that take minutes (an hour).
+# The whole suite: every case of the tests of which `make test` tries a sample, and those that take minutes.
 test-full: $(STAMP)-test
 	ARCHONSIM_FULL_TESTS=1 $(BIN)/python -m pytest $(PARALLEL)
 
@@ -79,7 +79,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_run.py
 	$(BIN)/python benchmarks/bench_sweep.py
 
-# End commands at random moments, a hundred times, and look at what they leave (a quarter of an hour).
+# End commands at random moments, a hundred times, and look at what they leave.
 faults: $(STAMP)-test
 	$(BIN)/python -m tests.faults.injection 100
 

@@ -16,21 +16,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from rich.console import Console
 
 from archonsim.machines.registry import machine, machine_spec
-from archonsim.network.block import Block
-from archonsim.network.layer import Layer, same_padding
 from archonsim.network.networks import network
-from archonsim.network.workload import Provenance, Workload
+from archonsim.network.table import build_network
+from archonsim.network.table_schema import check_table
+from archonsim.network.workload import Workload
 from archonsim.runs.simulate import simulate
+from archonsim.show import figures as plots
+from archonsim.show.figures.style import look
 from archonsim.trace.synthetic import synthesize
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
 
 RESULTS = Path(__file__).parent / "results"
 console = Console(stderr=True)
@@ -47,47 +45,9 @@ class Point:
 
 def block_workload(channels: int, mid: int, size: int) -> Workload:
     """One PW-DW-PW block with synthetic weights and masks."""
-
-    def conv(name: str, role: str, reads: int, makes: int) -> Layer:
-        return Layer(
-            name=f"b1.{name}",
-            kind="conv",
-            role=role,
-            in_channels=reads,
-            out_channels=makes,
-            in_h=size,
-            in_w=size,
-            activation="relu" if role == "pw1" else "none",
-            batchnorm=True,
-        )
-
-    dw = Layer(
-        name="b1.dw",
-        kind="depthwise",
-        role="dw",
-        in_channels=mid,
-        out_channels=mid,
-        groups=mid,
-        in_h=size,
-        in_w=size,
-        kernel_h=3,
-        kernel_w=3,
-        padding=(*same_padding(size, 3, 1), *same_padding(size, 3, 1)),
-        activation="relu",
-        batchnorm=True,
-    )
-    block = Block(
-        index=1,
-        pw1=conv("pw1", "pw1", channels, mid),
-        dw=dw,
-        pw2=conv("pw2", "pw2", mid, channels),
-        order="pw-dw-pw",
-        residual="none",
-        shuffle=0,
-    )
-    shapes = Workload(
-        name="scale", items=(block,), provenance=Provenance(network="scale", dataset="none")
-    )
+    block = {"mid": mid, "out": channels, "kernel": 3}
+    table = check_table({"input": [channels, size, size], "blocks": [block]}, "scale")
+    shapes = build_network(table, "scale", "scale", "scale")
     return synthesize(shapes, seed=0, density1=0.5, density2=0.5, weight_density=(0.4,) * 3)[0]
 
 
@@ -151,19 +111,30 @@ def main() -> None:
     """Measure, and write the table and the figure."""
     frame = measure()
     groups = dict(list(frame.groupby("varied", sort=False)))
-    figure, axes = plt.subplots(1, len(groups), figsize=(3 * len(groups), 3), layout="constrained")
     exponents = []
-    for ax, (name, part) in zip(axes, groups.items(), strict=True):
-        time_, work = slope(part["size"], part["cpu_s"]), slope(part["size"], part["work"])
-        exponents += [(time_, work)] * len(part)
-        ax.loglog(part["size"], part["cpu_s"], marker="o")
-        ax.set(xlabel=str(name), title=f"time ~ {time_:.2f}, work ~ {work:.2f}")
-        ax.grid(visible=True, which="major", alpha=0.3)
-        ax.tick_params(which="minor", labelbottom=False, labelleft=False)
-    axes[0].set_ylabel("CPU seconds")
+    with look(plots.Size.page):
+        chart = plots.Chart(
+            frame,
+            size=plots.Size.page,
+            height=2.1,
+            title="How the time of a run grows",
+            subtitle="archon, cycle fidelity, SYNTHETIC weights and masks; exponents of time and"
+            " of work, fitted to the larger half",
+        )
+        panels = chart.subplots(1, len(groups), sharey=True)
+        for ax, (name, part) in zip(panels, groups.items(), strict=True):
+            time_, work = slope(part["size"], part["cpu_s"]), slope(part["size"], part["work"])
+            exponents += [(time_, work)] * len(part)
+            ax.plot(part["size"], part["cpu_s"], marker="o", markersize=3)
+            ax.set_xscale("log")
+            ax.set_yscale("log")
+            ax.set_xlabel(str(name))
+            ax.set_title(f"time {time_:.2f}, work {work:.2f}", fontsize=6)
+            ax.minorticks_off()
+        panels[0].set_ylabel("CPU seconds")
     frame[["time_exponent", "work_exponent"]] = np.round(exponents, 2)
     frame.round({"cpu_s": 4, "peak_mb_so_far": 0}).to_csv(RESULTS / "scale.csv", index=False)
-    figure.savefig(RESULTS / "scale.png", dpi=100)
+    (RESULTS / "scale.png").write_bytes(chart.render("png"))
 
 
 if __name__ == "__main__":

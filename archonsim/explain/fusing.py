@@ -44,11 +44,11 @@ class FuseChoice:
 
 def _by_forecast(block: str, fused: float, plain: float) -> FuseChoice | None:
     """Decide by the closed form; None where its error leaves it open."""
-    told = f"about {number(round(fused))} cycles fused, {number(round(plain))} plain"
+    counted = f"about {number(round(fused))} cycles fused, {number(round(plain))} plain"
     if fused / FUSED_SHARE[1] > plain / PLAIN_SHARE[0]:
-        return FuseChoice(block, False, told)
+        return FuseChoice(block, False, counted)
     if fused / FUSED_SHARE[0] < plain / PLAIN_SHARE[1]:
-        return FuseChoice(block, True, told)
+        return FuseChoice(block, True, counted)
     return None
 
 
@@ -70,8 +70,8 @@ def _simulated(
         if fused is None or plain is None:
             found.append(FuseChoice(one.block, fused is not None, one.reason))
             continue
-        told = f"the network takes {number(fused)} cycles with it fused, {number(plain)} plain"
-        found.append(FuseChoice(one.block, fused < plain, f"{told}, simulated"))
+        counted = f"the network takes {number(fused)} cycles with it fused, {number(plain)} plain"
+        found.append(FuseChoice(one.block, fused < plain, f"{counted}, simulated"))
     return found
 
 
@@ -128,8 +128,8 @@ def choose_fused(
         if not block.predicted:
             continue
         if budget is not None and bytes_of.get(block.name, 0) > budget:
-            told = f"fused, it takes about {bytes_text(bytes_of[block.name])} of memory"
-            decided[block.name] = FuseChoice(block.name, False, told)
+            counted = f"fused, it takes about {bytes_text(bytes_of[block.name])} of memory"
+            decided[block.name] = FuseChoice(block.name, False, counted)
             continue
         found = estimates(workload, block, (machine, spec), policy, numbers)
         assert found.fused is not None  # there are masks

@@ -121,9 +121,12 @@ def test_archon(block: Block, density: float, settings: tuple[str, ...], seed: i
 
 
 @pytest.mark.parametrize("name", machine_names())
-def test_every_machine(name: str) -> None:
+# Ticks of the second rate would overflow the kernel's 64 bits.
+@pytest.mark.parametrize("rate", ["25.6", "1.116351102603299"])
+def test_every_machine(name: str, rate: str) -> None:
     arch, work = machine(name), digits()
-    simulation = arch.prepare(work, machine_spec(arch))
+    spec = machine_spec(arch, None, [f"dram.gigabytes_per_second={rate}"])
+    simulation = arch.prepare(work, spec)
     image = image_inputs(work, MaskPolicy(), 0)
     watched = simulation.run(image, lambda name: None, Observer())
     assert simulation.run(image, lambda name: None) == watched
