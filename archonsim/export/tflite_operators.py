@@ -9,13 +9,25 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from archonsim.export import arrays
-from archonsim.export.grids import Factor, Grid, Whole, added, divided, multiplied
+from archonsim.export.grids import (
+    Factor,
+    Grid,
+    Whole,
+    added,
+    divided,
+    interpolated,
+    multiplied,
+)
 from archonsim.export.tflite_file import Operator, Tensor
 from archonsim.export.tflite_weighted import convolution, fully_connected, ours, window_of
 from archonsim.trace.tensors import Floats
 
 if TYPE_CHECKING:
     from archonsim.export.tflite_graph import Translation
+
+
+#: More than any integer of a map.
+_WIDEST: Final = 1 << 30
 
 
 def _as_stored(x: Floats) -> Floats:
@@ -124,6 +136,9 @@ def _arithmetic(net: Translation, one: Operator, *, kind: str) -> None:
     grids = net.grids(one, a, b, one.outputs[0])
     sources = [name for name in (first, second) if name is not None]
     operation = _ARITHMETIC[kind]
+    if kind == "div" and grids is not None:
+        # LiteRT divides uint8 alone, and makes 255 of 0 / x.
+        raise net.refused(one, "8-bit maps are not divided here, only float32 ones")
 
     def both(values: Sequence[Any]) -> tuple[Any, Any]:
         if constant is None:
@@ -143,9 +158,7 @@ def _arithmetic(net: Translation, one: Operator, *, kind: str) -> None:
             terms = (one_.steps(x), two.steps(y))
             if kind in ("add", "sub"):
                 return added(terms, (one_, two), onto, 1 if kind == "add" else -1)
-            if kind == "mul":
-                return multiplied(terms, (one_, two), onto)
-            return onto.quantise(real(*values))
+            return multiplied(terms, (one_, two), onto)
 
     arguments: dict[str, Any] = {}
     if constant is not None:
@@ -234,7 +247,24 @@ def _function(net: Translation, one: Operator, *, kind: str) -> None:
         made = _as_ours(made) if kind == "softmax" else made
         return made.astype(np.float32)
 
-    net.emit(one, kind, [source], real, whole=None if grids is None else _moved(real, grids[-1]))
+    whole: Callable[..., Whole] | None = None
+    if grids is not None:
+        whole = _moved(real, grids[-1])
+        if kind in ("relu", "relu6"):
+            whole = _cut(Factor.of(_ratio(*grids)), grids, 6.0 if kind == "relu6" else np.inf)
+    net.emit(one, kind, [source], real, whole=whole)
+
+
+def _ratio(into: Grid, onto: Grid) -> np.float32:
+    """Return how many steps of the output one of the input is, as the runtime's float32."""
+    return np.float32(into.scale) / np.float32(onto.scale)
+
+
+def _cut(factor: Factor, grids: tuple[Grid, ...], top: float) -> Callable[[Floats], Whole]:
+    """Return values brought to an output's grid, cut at 0 and `top` on that."""
+    into, onto = grids
+    most = _WIDEST if np.isinf(top) else int(onto.quantise(np.asarray(top, np.float32)))
+    return lambda x: (factor.times(into.steps(x)) + onto.zero).clip(onto.zero, most)
 
 
 def _leaky(net: Translation, one: Operator) -> None:
@@ -245,7 +275,16 @@ def _leaky(net: Translation, one: Operator) -> None:
     def real(x: Floats) -> Floats:
         return np.where(x > 0, x, x * slope).astype(np.float32)
 
-    whole = None if grids is None else _moved(real, grids[-1])
+    whole: Callable[..., Whole] | None = None
+    if grids is not None:
+        into, onto = grids
+        above = Factor.of(_ratio(into, onto))
+        below = Factor.of(np.float32(into.scale) * slope / np.float32(onto.scale))
+
+        def whole(x: Floats) -> Whole:
+            steps = into.steps(x)
+            return np.where(steps >= 0, above.times(steps), below.times(steps)) + onto.zero
+
     net.emit(one, "leaky_relu", [source], real, {"negative_slope": float(slope)}, whole)
 
 
@@ -279,14 +318,26 @@ def _resize(net: Translation, one: Operator, *, linear: bool) -> None:
     if len(x.shape) != 4 or len(one.outputs[0].shape) != 4:
         raise net.refused(one, f"it resizes a value of shape {x.shape}")
     size = (one.outputs[0].shape[1], one.outputs[0].shape[2])
-    run = partial(
-        arrays.bilinear if linear else arrays.nearest,
-        size=size,
-        half_pixel=bool(one.options.get("HalfPixelCenters")),
-        corners=bool(one.options.get("AlignCorners")),
-    )
+    half_pixel = bool(one.options.get("HalfPixelCenters"))
+    corners = bool(one.options.get("AlignCorners"))
+
+    def run(x: Floats) -> Floats:
+        resize = arrays.bilinear if linear else arrays.nearest
+        return resize(x, size, half_pixel=half_pixel, corners=corners)
+
     grids = net.grids(one, x, one.outputs[0])
-    whole = _moved(run, grids[1]) if linear and grids is not None else _copied(net, one, x, run)
+    whole = _copied(net, one, x, run)
+    if linear and grids is not None:
+        into = grids[0]
+
+        def whole(x: Floats) -> Whole:
+            q = into.steps(x) + into.zero
+            if into.low < 0:
+                return interpolated(q, size, half_pixel=half_pixel, corners=corners)
+            # The runtime has integer arithmetic for int8 alone; of uint8, halves go up.
+            rounded: Whole = np.floor(run(q.astype(np.float32)) + 0.5).astype(np.int64)
+            return rounded
+
     net.emit(one, "resize", [source], run, whole=whole)
 
 
