@@ -311,7 +311,11 @@ def _affine(net: Translation, one: KerasLayer) -> None:
         given = [one.config.get("scale", 1.0), one.config.get("offset", 0.0)]
         factor, offset = (np.asarray(each, np.float32).reshape(-1) for each in given)
     else:
-        mean, var = (np.asarray(each, np.float32).reshape(-1) for each in one.weights[:2])
+        # Adapted to images, it stores both as weights; else its configuration gives them.
+        given = list(one.weights[:2]) or [one.config.get("mean"), one.config.get("variance")]
+        if len(given) != 2 or any(each is None for each in given):
+            raise net.refused(one, "it has neither weights nor a mean and a variance given")
+        mean, var = (np.asarray(each, np.float32).reshape(-1) for each in given)
         factor = np.reciprocal(np.maximum(np.sqrt(var), np.float32(1e-7)))
         offset = -mean * factor
     if any(each.size not in (1, shape[1]) for each in (factor, offset)):

@@ -48,7 +48,7 @@ def arrivals(case: TileCase, data: st.DataObject) -> list[int]:
     return list(itertools.accumulate(data.draw(gaps)))
 
 
-@examples(60)
+@examples(24)
 @given(case=tile_cases(), data=st.data())
 def test_every_cycle_level_and_retirement_is_the_references(
     case: TileCase, data: st.DataObject
