@@ -50,3 +50,29 @@ def test_other_files_have_no_runtime(tmp_path: Path, capsys: pytest.CaptureFixtu
     pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
     assert run_command([*module, "--runtime", "-o", str(tmp_path / "out.h5")]) == 2
     assert "--runtime compares a --model file" in capsys.readouterr().err
+
+
+def test_outputs_of_an_onnx_file_equal_onnxruntimes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra 'onnx')")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+    from tests.export.test_onnx import bottleneck, saved
+
+    path, images = saved(bottleneck(), tmp_path), tmp_path / "x.npy"
+    np.save(images, IMAGES)
+    command = ["export", "--model", str(path), "--images", str(images), "--count", "2"]
+    assert run_command([*command, "--runtime", "-o", str(tmp_path / "out.h5")]) == 0
+    assert "outputs equal those of onnxruntime" in capsys.readouterr().err
+
+    source = model_kind(path).source(path, IMAGES[:1], "exact")
+    other = onnx.load(path)
+    (weight,) = (one for one in other.graph.initializer if one.name == "expand.weight")
+    weight.CopyFrom(
+        onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) + 0.5, "expand.weight")
+    )
+    onnx.save(other, tmp_path / "other.onnx")
+    found = compare_with_runtime(
+        tmp_path / "other.onnx", ".onnx", source.graph, source.runner, IMAGES
+    )
+    assert found.differences[0].label == "expand"

@@ -13,6 +13,11 @@ import pytest
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'archonsim[cluster]'")
 
+import archonsim
+from archonsim.errors import UserError
+from archonsim.sweeps import runners
+from archonsim.sweeps.runners import Workers, open_runner
+
 DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
 
 
@@ -117,3 +122,51 @@ def test_no_scheduler_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert "no scheduler answers" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def near() -> Iterator[str]:
+    """Address of a scheduler with one worker, both threads of this process: quick to start."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0", protocol="tcp") as here:
+        yield here.scheduler_address
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_worker_s_rows_are_this_process_s(near: str, tmp_path: Path) -> None:
+    params = {"pe.fifo_depth": [3, 6]}
+    here = archonsim.sweep("archon", DIGITS, params, folder=tmp_path / "here")
+    there = archonsim.sweep("archon", DIGITS, params, folder=tmp_path / "there", dask=near)
+    assert len(here.to_dataframe()) == len(there.to_dataframe()) == 2
+    for name in ("results.csv", "results.parquet"):
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+    with (
+        pytest.raises(UserError, match=r"--jobs 2 and --dask tcp://.*: points run here or there"),
+        open_runner(Workers(jobs=2, dask=near)),
+    ):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_another_archonsim_on_a_worker_is_one_line(
+    near: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "_version", lambda: "9.9")
+    with (
+        pytest.raises(UserError, match=r"worker .* has archonsim 9\.9, and this is"),
+        open_runner(Workers(dask=near)),
+    ):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_scheduler_without_workers_is_one_line() -> None:
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=":0", protocol="tcp") as none,
+        pytest.raises(UserError, match="has no workers; start some with `dask worker"),
+        open_runner(Workers(dask=none.scheduler_address)),
+    ):
+        pass
