@@ -34,6 +34,7 @@ _ONLY_YOURS = (
     "--predictors",
     "--calibration",
     "--activations",
+    "--values",
     "--runtime",
     "--relu6",
     "--name",
@@ -128,6 +129,12 @@ def export(
             "--activations", help=f"Store which inputs of every layer are not zero. {_YOURS}"
         ),
     ] = False,
+    values: Annotated[
+        bool,
+        typer.Option(
+            "--values", help=f"Store what layers before a ReLU read, for snapea. {_YOURS}"
+        ),
+    ] = False,
     runtime: Annotated[
         bool, typer.Option("--runtime", help="Compare outputs with LiteRT's or onnxruntime's own.")
     ] = False,
@@ -180,6 +187,7 @@ def export(
             untrained=untrained,
             check=not no_check,
             activations=activations,
+            values=values,
             runtime=runtime,
             command=_command_line(given),
         )

@@ -49,6 +49,8 @@ class Request:
         Images whose masks are stored; behind them, those that predictors are fitted to.
     activations : bool
         Store which inputs of every layer are not zero.
+    values : bool
+        Store what layers outside of blocks read that have a ReLU behind them.
     runtime : bool
         Compare the outputs with those of the file's own runtime, on the stored images.
     """
@@ -71,6 +73,7 @@ class Request:
     untrained: bool = False
     check: bool = True
     activations: bool = False
+    values: bool = False
     runtime: bool = False
     command: str = ""
 
@@ -127,6 +130,7 @@ class Opened:
                 command=request.command,
                 check=request.check,
                 activations=request.activations,
+                values=request.values,
             ),
             calibration=self.fitted,
             on_step=on_step,

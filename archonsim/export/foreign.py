@@ -15,7 +15,7 @@ import archonsim
 from archonsim.errors import UserError, WorkloadError
 from archonsim.export.blocks import RELUS, Candidate, find_blocks
 from archonsim.export.images import Images, as_images, number_ranges
-from archonsim.export.input_bits import input_bits, units_of
+from archonsim.export.input_bits import input_bits, input_values, units_of
 from archonsim.export.model_file import model_kind
 from archonsim.export.self_check import check_block, check_layers
 from archonsim.export.source import Relu6, Source, module_source
@@ -125,6 +125,9 @@ class ExportOptions:
         (:mod:`~archonsim.export.self_check`); where it is left out, the note says so.
     activations : bool
         Store which inputs of every layer are not zero, also of networks without blocks.
+    values : bool
+        Store what layers outside of blocks read that have a ReLU behind them, where no value of it
+        is negative.
     """
 
     name: str = ""
@@ -134,6 +137,7 @@ class ExportOptions:
     command: str = ""
     check: bool = True
     activations: bool = False
+    values: bool = False
 
 
 def export_source(
@@ -166,7 +170,7 @@ def export_source(
     """
     source = examined.source
     items, taps = examined.items()
-    images = images if taps or options.activations else None
+    images = images if taps or options.activations or options.values else None
     if options.check:
         check_layers(source.graph, source.runner, examined.layers, source.image, on_step)
     pairs = {}
@@ -179,7 +183,8 @@ def export_source(
         pairs = _fit(source, taps, calibration.pixels, on_step)
     units = [unit for unit in examined.layers.values() if isinstance(unit, Unit)]
     pixels = images.pixels if images is not None else ()
-    traces, bits = _run(source, taps, pixels, pairs, units if options.activations else (), on_step)
+    wanted = units if options.activations else (), units if options.values else ()
+    traces, bits, maps = _run(source, taps, pixels, pairs, wanted, on_step)
     if options.check:
         _check_blocks(source, taps, traces)
     count = len(images) if images is not None else 0
@@ -189,6 +194,7 @@ def export_source(
         blocks=traces,
         images=count,
         inputs=bits,
+        maps=maps,
     )
     about = Provenance(
         network=options.name or source.model,
@@ -221,14 +227,25 @@ def _run(
     taps: Sequence[Tap],
     pixels: Iterable[Floats],
     pairs: dict[str, Any],
-    units: Sequence[Unit],
+    wanted: tuple[Sequence[Unit], Sequence[Unit]],
     on_step: Callable[[str], None],
-) -> tuple[dict[tuple[str, int], BlockTrace], dict[tuple[str, int], Mask]]:
-    """Run all images; return the blocks' traces, and the non-zero input bits of `units`."""
+) -> tuple[
+    dict[tuple[str, int], BlockTrace],
+    dict[tuple[str, int], Mask],
+    dict[tuple[str, int], Floats],
+]:
+    """Run all images; return the blocks' traces, and what `wanted` layers read.
+
+    Of the first ones the non-zero bits; of the second ones, as far as they stand outside of blocks
+    and before a ReLU, the values.
+    """
+    units, readers = wanted
     traces: dict[tuple[str, int], BlockTrace] = {}
     bits: dict[tuple[str, int], Mask] = {}
+    read: list[dict[str, Floats]] = []
     within = {layer.name for tap in taps for layer in tap.block.layers}
     plain = [unit for unit in units if unit.name not in within]
+    behind = [one for one in readers if one.name not in within and one.activation in RELUS]
     for number, image in enumerate(pixels):
         walk = Walk(source.graph, source.runner, image[None])
 
@@ -241,7 +258,10 @@ def _run(
             traces[tap.block.name, number] = trace_block(walk, tap, pair, partial(keep, own))
             on_step(tap.block.name)
         keep(plain)
-    return traces, bits
+        read.append(input_values(walk, behind))
+    names = set.intersection(*map(set, read)) if read else set()
+    maps = {(name, at): one[name] for at, one in enumerate(read) for name in sorted(names)}
+    return traces, bits, maps
 
 
 def _fit(

@@ -20,15 +20,17 @@ from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
 from archonsim.trace.mask import Mask
-from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors, Trace
+from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors, Trace
 from archonsim.trace.trace_parts import (
     block_of,
     input_of,
     layer_of,
     layers_with_inputs,
+    layers_with_values,
     predictors_of,
     traced_blocks,
     traced_layers,
+    values_of,
 )
 
 
@@ -43,12 +45,15 @@ class PartDigests:
     blocks : block name -> one digest for each image
     inputs : layer name -> one digest for each image
         Of layers whose inputs' non-zero bits are traced.
+    values : layer name -> one digest for each image
+        Of layers whose inputs' values are traced.
     """
 
     layers: dict[str, str] = field(default_factory=dict)
     predictors: dict[str, str] = field(default_factory=dict)
     blocks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    values: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _sha256(
@@ -108,6 +113,11 @@ def input_digest(mask: Mask) -> str:
     return _sha256([("input", mask.packed)], {"height": mask.height, "width": mask.width})
 
 
+def values_digest(values: Floats) -> str:
+    """Digest of what a layer reads of one image."""
+    return _sha256([("values", values)])
+
+
 def _described(item: Layer | Block) -> dict[str, Any]:
     """Return the fields that differ from their defaults.
 
@@ -133,8 +143,9 @@ def combine(workload: Workload, images: int, parts: PartDigests) -> str:
         "items": items,
         **asdict(parts),
     }
-    if not parts.inputs:  # so that a trace without them has the digest that it had before
-        del content["inputs"]
+    for name in ("inputs", "values"):
+        if not content[name]:  # so that a trace without them has the digest that it had before
+            del content[name]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -157,6 +168,12 @@ def workload_digest(workload: Workload, trace: Trace | None) -> str:
                 input_digest(input_of(trace, layer, image)) for image in range(trace.images)
             )
             for layer in layers_with_inputs(workload, trace)
+        },
+        {
+            layer.name: tuple(
+                values_digest(values_of(trace, layer, image)) for image in range(trace.images)
+            )
+            for layer in layers_with_values(workload, trace)
         },
     )
     return combine(workload, trace.images, parts)

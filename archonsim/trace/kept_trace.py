@@ -36,6 +36,7 @@ class KeptTrace:
         self.predictors = lru_cache(maxsize=blocks)(trace.predictors)
         self.block = lru_cache(maxsize=blocks)(trace.block)
         self.activations = lru_cache(maxsize=KEPT_LAYERS)(trace.activations)
+        self.values = lru_cache(maxsize=blocks)(trace.values)
 
 
 def keeping(workload: Workload, blocks: int = KEPT_BLOCKS) -> Workload:

@@ -107,6 +107,9 @@ class Trace(Protocol):
     def activations(self, layer: str, image: int) -> Mask | None:
         """Which values of a layer's input (C, H, W) are not zero; None where that is not traced."""
 
+    def values(self, layer: str, image: int) -> Floats | None:
+        """What a layer reads, (C, H, W), rounded to 16 bits; None where that is not traced."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class MemoryTrace:
@@ -121,6 +124,8 @@ class MemoryTrace:
     inputs : dict of (layer name, image) to Mask
         Which values of a layer's input are not zero; may lack layers, but no image of one that it
         has.
+    maps : dict of (layer name, image) to (C, H, W) float32
+        What layers read that are in no block, rounded to float16; likewise.
     """
 
     layers: dict[str, LayerTensors]
@@ -128,6 +133,7 @@ class MemoryTrace:
     blocks: dict[tuple[str, int], BlockTrace]
     images: int
     inputs: dict[tuple[str, int], Mask] = field(default_factory=dict)
+    maps: dict[tuple[str, int], Floats] = field(default_factory=dict)
 
     def layer(self, name: str) -> LayerTensors:
         """Weights of one layer."""
@@ -144,3 +150,7 @@ class MemoryTrace:
     def activations(self, layer: str, image: int) -> Mask | None:
         """Which values of a layer's input (C, H, W) are not zero; None where that is not traced."""
         return self.inputs.get((layer, image))
+
+    def values(self, layer: str, image: int) -> Floats | None:
+        """What a layer reads, (C, H, W), rounded to 16 bits; None where that is not traced."""
+        return self.maps.get((layer, image))

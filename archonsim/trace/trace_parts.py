@@ -7,7 +7,7 @@ from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
 from archonsim.trace.mask import Mask
-from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors, Trace
+from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors, Trace
 
 
 def traced_layers(workload: Workload) -> list[Layer]:
@@ -82,6 +82,30 @@ def input_of(trace: Trace, layer: Layer, image: int) -> Mask:
     if found is None:
         raise WorkloadError(
             f"{layer.name}: no activations for image {image}; a trace that holds a layer's holds"
+            " those of every image"
+        )
+    return found
+
+
+def layers_with_values(workload: Workload, trace: Trace) -> list[Layer]:
+    """Layers of which a trace holds what they read: any of those that multiply, or none."""
+    if not trace.images:
+        return []
+    return [layer for layer in traced_layers(workload) if trace.values(layer.name, 0) is not None]
+
+
+def values_of(trace: Trace, layer: Layer, image: int) -> Floats:
+    """Return what a layer reads, (C, H, W).
+
+    Raises
+    ------
+    WorkloadError
+        The trace lacks it.
+    """
+    found = trace.values(layer.name, image)
+    if found is None:
+        raise WorkloadError(
+            f"{layer.name}: no input values for image {image}; a trace that holds a layer's holds"
             " those of every image"
         )
     return found

@@ -24,17 +24,20 @@ from archonsim.trace.digest import (
     input_digest,
     layer_digest,
     predictors_digest,
+    values_digest,
 )
 from archonsim.trace.mask import Mask
-from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors, Trace
+from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors, Trace
 from archonsim.trace.trace_parts import (
     block_of,
     input_of,
     layer_of,
     layers_with_inputs,
+    layers_with_values,
     predictors_of,
     traced_blocks,
     traced_layers,
+    values_of,
 )
 from archonsim.tracefile.schema import MaskName
 
@@ -173,6 +176,12 @@ def check_input(layer: Layer, image: int, mask: Mask) -> None:
     _check_bits(f"{layer.name} image {image} input_bits", mask, shape)
 
 
+def check_values(layer: Layer, image: int, values: Floats) -> None:
+    """Check that values are what a layer can read."""
+    shape = (layer.in_channels, layer.in_h, layer.in_w)
+    check_array(f"{layer.name} image {image} input_values", values, shape, np.float32)
+
+
 def check_block(block: Block, image: int, trace: BlockTrace) -> None:
     """Check one image's masks and maps."""
     where = f"{block.name} image {image}"
@@ -279,6 +288,9 @@ def read_images(workload: Workload, trace: Trace, blocks: Sequence[int]) -> None
     for layer in layers_with_inputs(workload, trace):
         for image in range(trace.images):
             input_of(trace, layer, image)
+    for layer in layers_with_values(workload, trace):
+        for image in range(trace.images):
+            values_of(trace, layer, image)
 
 
 def _check_images(workload: Workload, trace: Trace, parts: PartDigests) -> None:
@@ -296,3 +308,10 @@ def _check_images(workload: Workload, trace: Trace, parts: PartDigests) -> None:
             check_input(layer, image, bits)
             digests.append(input_digest(bits))
         parts.inputs[layer.name] = tuple(digests)
+    for layer in layers_with_values(workload, trace):
+        digests = []
+        for image in range(trace.images):
+            values = values_of(trace, layer, image)
+            check_values(layer, image, values)
+            digests.append(values_digest(values))
+        parts.values[layer.name] = tuple(digests)

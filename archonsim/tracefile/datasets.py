@@ -51,6 +51,14 @@ def input_dataset(node: Node, layer: Layer, images: int) -> Dataset | None:
     return dataset
 
 
+def values_dataset(node: Node, layer: Layer, images: int) -> Dataset | None:
+    """Dataset of what a layer reads; None where the file has none."""
+    if "input_values" not in node:
+        return None
+    shape = (images, layer.in_channels, layer.in_h, layer.in_w)
+    return node.dataset("input_values", shape, _FLOATS)
+
+
 def predictor_datasets(node: Node, layer: Layer) -> dict[str, Dataset]:
     """Datasets of a predictor's ternary, scale and shift."""
     channels = {
@@ -84,7 +92,7 @@ def map_datasets(node: Node, block: Block, images: int) -> dict[str, Dataset]:
 
 
 def image_digests(node: Node, images: int, name: str = "sha256") -> tuple[str, ...]:
-    """Digest of each image in a block, or in a layer (``input_sha256``)."""
+    """Digest of each image in a block, or in a layer (``input_sha256``, ``values_sha256``)."""
     digests = node.dataset(name, (images,), ("bytes512",)).raw()
     return tuple(digest.decode("ascii", "replace") for digest in digests.tolist())
 
@@ -98,6 +106,8 @@ def noted_digests(root: Node, workload: Workload, images: int) -> PartDigests:
         parts.layers[layer.name] = node.text("sha256")
         if images and input_dataset(node, layer, images) is not None:
             parts.inputs[layer.name] = image_digests(node, images, "input_sha256")
+        if images and values_dataset(node, layer, images) is not None:
+            parts.values[layer.name] = image_digests(node, images, "values_sha256")
     for block in workload.blocks():
         node = block_node(root, block)
         if "predictor1" in node:

@@ -9,15 +9,22 @@ from archonsim.errors import MaskError, WorkloadError, nearest
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
-from archonsim.trace.digest import block_digest, input_digest, layer_digest, predictors_digest
+from archonsim.trace.digest import (
+    block_digest,
+    input_digest,
+    layer_digest,
+    predictors_digest,
+    values_digest,
+)
 from archonsim.trace.mask import Mask
-from archonsim.trace.tensors import BlockTrace, LayerTensors, PredictorTensors
+from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors
 from archonsim.trace.trace_parts import traced_blocks, traced_layers
 from archonsim.tracefile.check import (
     check_block,
     check_input,
     check_layer,
     check_predictors,
+    check_values,
     mask_layers,
 )
 from archonsim.tracefile.codec import BlockTensors, decode
@@ -30,6 +37,7 @@ from archonsim.tracefile.datasets import (
     map_datasets,
     mask_datasets,
     predictor_datasets,
+    values_dataset,
 )
 from archonsim.tracefile.hdf5_in import Node, Root, open_file
 
@@ -96,6 +104,12 @@ class FileTrace:
         with open_file(self.path) as root:
             return self._input(root, layer, image)
 
+    def values(self, layer: str, image: int) -> Floats | None:
+        """What a layer reads; None where the file does not say."""
+        self._check_image(image)
+        with open_file(self.path) as root:
+            return self._values(root, layer, image)
+
     def _check_image(self, image: int) -> None:
         if not 0 <= image < self.images:
             raise WorkloadError(
@@ -124,6 +138,18 @@ class FileTrace:
         noted = image_digests(node, self.images, "input_sha256")[image]
         _check_digest(node, f"input_bits of image {image}", noted, input_digest(mask))
         return mask
+
+    def _values(self, root: Node, name: str, image: int) -> Floats | None:
+        layer = self._compute_layer(name)
+        node = layer_node(root, layer)
+        dataset = values_dataset(node, layer, self.images)
+        if dataset is None:
+            return None
+        values = dataset.floats(image)
+        check_values(layer, image, values)
+        noted = image_digests(node, self.images, "values_sha256")[image]
+        _check_digest(node, f"input_values of image {image}", noted, values_digest(values))
+        return values
 
     def _layer(self, root: Root, name: str) -> LayerTensors:
         layer = self._compute_layer(name)

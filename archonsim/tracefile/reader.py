@@ -60,10 +60,16 @@ def open_workload(path: Path) -> Workload:
                 )
             return workload
         parts = noted_digests(root, workload, images)
-        _check_digest(root, "digest", combine(workload, images, replace(parts, inputs={})))
+        _check_digest(
+            root, "digest", combine(workload, images, replace(parts, inputs={}, values={}))
+        )
         if parts.inputs or root.has("digest_with_inputs"):
-            whole = combine(workload, images, parts)
+            whole = combine(workload, images, replace(parts, values={}))
             _check_digest(root, "digest_with_inputs", whole)
+            workload = replace(workload, digest=whole)
+        if parts.values or root.has("digest_with_values"):
+            whole = combine(workload, images, parts)
+            _check_digest(root, "digest_with_values", whole)
             workload = replace(workload, digest=whole)
     return replace(workload, trace=FileTrace.of(path, workload, images))
 

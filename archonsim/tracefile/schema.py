@@ -1,12 +1,12 @@
 """The workload file: HDF5, readable by any HDF5 tool with its built-in filters.
 
-Layout (version 1.2)::
+Layout (version 1.3)::
 
     /                  filetype, version, created_by, network, dataset, flavour, mask_source, note,
                        images, test_images, norm_params, unexecuted_params, [test_accuracy], [seed],
                        items, digest, and since 1.1, of an export: [untrained], [model],
                        [model_sha256], [split], [image_indices], [preprocessing], [framework],
-                       [command]; since 1.2, [digest_with_inputs]
+                       [command]; since 1.2, [digest_with_inputs]; since 1.3, [digest_with_values]
     /layers            units: JSON, unit of each attribute below
     /layers/<name>     the fields of Layer, sha256; [sparsity] (N, M) of N:M sparse shapes
         weight         (O, C/G, R, S)          as used; zeros are the pruning
@@ -14,6 +14,9 @@ Layout (version 1.2)::
         input_bits     (images, C, bytes) uint8: which values of the layer's input are not zero;
                        attributes height, width; since 1.2, optional, for any of the layers
         input_sha256   (images,)               digest of each image's input_bits
+        input_values   (images, C, H, W)       what the layer reads, rounded to float16; since 1.3,
+                                               optional, for layers in no block
+        values_sha256  (images,)               digest of each image's input_values
     /blocks/<name>     index, pw1, dw, pw2 (names of layers), order, residual, shuffle, predicted,
                        [predictors_sha256]
         predictor1/    ternary (O, C/G, R, S) int8, scale (O,), shift (O,); attributes step, low,
@@ -32,8 +35,9 @@ or ``%2F`` in its group's name. Floating point is stored as float16 where every 
 survives that, else as float32. A shape-only workload has neither datasets nor digests; a block
 without masks (or predictors) lacks those datasets.
 
-`digest` is over everything but `input_bits`, so that readers of 1.1 find what they know unchanged;
-a file with `input_bits` has a second digest over all, and that one is the workload's.
+`digest` is over everything but `input_bits` and `input_values`, so that readers of 1.1 find what
+they know unchanged; a file with `input_bits` has a second digest, over those, too, and one with
+`input_values` a third one over all. The last one is the workload's.
 
 Masks and `input_bits` are packed as in :class:`~archonsim.trace.mask.Mask` (a channel's pixels in
 row-major order, most significant bit first). So that a file stays small, what is stored of a mask
@@ -66,7 +70,7 @@ from archonsim.network.workload import Flavour, MaskSource
 
 FILETYPE: Final = "archonsim-workload"
 #: Major: readers of the old one cannot read the new one. Minor: they can.
-VERSION: Final = (1, 2)
+VERSION: Final = (1, 3)
 #: Texts of the provenance that files from 1.1 on may have.
 EXPORT_TEXTS: Final = (
     "model",

@@ -19,6 +19,7 @@ _KINDS = {
     "input": "maps",
     "output": "maps",
     "input_bits": "activations",
+    "input_values": "input values",
 }
 
 

@@ -22,6 +22,7 @@ from archonsim.trace.digest import (
     input_digest,
     layer_digest,
     predictors_digest,
+    values_digest,
 )
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import LayerTensors, PredictorTensors, Trace
@@ -30,9 +31,11 @@ from archonsim.trace.trace_parts import (
     input_of,
     layer_of,
     layers_with_inputs,
+    layers_with_values,
     predictors_of,
     traced_blocks,
     traced_layers,
+    values_of,
 )
 from archonsim.tracefile import schema
 from archonsim.tracefile.check import (
@@ -42,6 +45,7 @@ from archonsim.tracefile.check import (
     check_predictors,
     check_provenance,
     check_structure,
+    check_values,
     mask_layers,
 )
 from archonsim.tracefile.codec import BlockTensors, choose_encodings, encode
@@ -169,6 +173,12 @@ def _write_trace(file: h5py.File, workload: Workload, trace: Trace, plain: bool)
     if parts.inputs:
         digest = combine(workload, trace.images, parts)
         put_attributes(file, {"digest_with_inputs": digest})
+    for layer in layers_with_values(workload, trace):
+        group = file["layers"][schema.group_name(layer.name)]
+        parts.values[layer.name] = _write_values(group, layer, trace)
+    if parts.values:
+        digest = combine(workload, trace.images, parts)
+        put_attributes(file, {"digest_with_values": digest})
     return digest
 
 
@@ -188,6 +198,17 @@ def _write_inputs(group: h5py.Group, layer: Layer, trace: Trace) -> tuple[str, .
         digests.append(input_digest(mask))
     put_array(group, "input_sha256", np.array(digests, dtype="S64"))
     return tuple(digests)
+
+
+def _write_values(group: h5py.Group, layer: Layer, trace: Trace) -> tuple[str, ...]:
+    """Write what a layer reads; return the digest of each image's."""
+    maps = [values_of(trace, layer, image) for image in range(trace.images)]
+    for image, one in enumerate(maps):
+        check_values(layer, image, one)
+    put_images(group, "input_values", np.stack(maps))
+    digests = tuple(values_digest(one) for one in maps)
+    put_array(group, "values_sha256", np.array(digests, dtype="S64"))
+    return digests
 
 
 def _write_layer(group: h5py.Group, tensors: LayerTensors, digest: str) -> None:

@@ -174,6 +174,13 @@ def test_area_by_component(capsys: pytest.CaptureFixture[str]) -> None:
             16 * (1239.5 + 111.875) + 32 * 15 * 2 * 50.4 + 3474.22 * 250 / 224 + 64 * 1020.59,
             64 * 139_201.24 + 1_030_209 * 655_360 / 55_296,
         ),
+        # Four lanes, each with a register and a comparison; weights and indices.
+        (
+            "snapea",
+            64,
+            4 * (1239.5 + 111.875 + 60.455 / 3) + 2 * 3474.22 * 256 / 224,
+            64 * 13_427.18 + 1_030_209 * 655_360 / 55_296,
+        ),
         # A join: two prefix sums of 128 x 7 bits, and as many gates.
         (
             "sparten",

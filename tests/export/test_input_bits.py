@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -11,10 +12,12 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra 'trai
 
 from torch import Tensor, nn  # noqa: E402
 
+from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_module  # noqa: E402
 from archonsim.machines.registry import machine, machine_spec  # noqa: E402
 from archonsim.network.workload import Workload  # noqa: E402
 from archonsim.runs.simulate import simulate  # noqa: E402
+from archonsim.trace.tensors import Trace  # noqa: E402
 from archonsim.tracefile.check import validate  # noqa: E402
 from archonsim.tracefile.reader import open_workload  # noqa: E402
 from archonsim.tracefile.writer import write_workload  # noqa: E402
@@ -94,3 +97,29 @@ def test_masks_in_a_relu_s_place_show_in_the_bits() -> None:
             read = workload.trace.activations(layer.name, 0)
             assert read is not None
             assert not (read.packed & ~mask.packed).any()
+
+
+def test_values_are_what_layers_before_a_relu_read(tmp_path: Path) -> None:
+    """To 16 bits, where nothing is negative: here, what the second layer reads."""
+    module, images = ready(plain()), pictures(2)
+    write_workload(tmp_path / "w.h5", *with_trace(export_module(module, images, values=True)))
+    work = open_workload(tmp_path / "w.h5")
+    validate(work)
+    assert work.trace is not None
+    layers = list(work.layers())
+    first, relu, *_ = module.children()
+    expected = relu(first(images[:1]))[0].detach().numpy()
+    (read,) = [
+        one for x in layers if x.is_compute and (one := work.trace.values(x.name, 0)) is not None
+    ]
+    np.testing.assert_array_equal(read, expected.astype(np.float16))
+    report = simulate(work, machine("snapea"), machine_spec(machine("snapea")))
+    assert any("sums may stop in 1 of 3 layers; 1 have no ReLU" in x for x in report.includes)
+    with h5py.File(tmp_path / "w.h5", "r+") as file:
+        file["layers"][layers[1].name]["input_values"][0, 0, 0, 0] += 1
+    with pytest.raises(WorkloadError, match="input_values of image 0 does not match its SHA-256"):
+        validate(open_workload(tmp_path / "w.h5"))
+
+
+def with_trace(work: Workload) -> tuple[Workload, Trace | None]:
+    return work, work.trace

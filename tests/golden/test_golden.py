@@ -23,7 +23,9 @@ UPDATE = bool(os.environ.get("UPDATE_GOLDEN"))
 LARGEST_TEXT = 1 << 16
 
 DIGITS, FUSIONET = "workloads/fusionet_digits.h5", "workloads/fusionet_c10.h5"
-MACHINES = ("archon", "dense", "eyerissv2", "fuse", "scnn", "sparse", "sparten", "systolic")
+MACHINES = (
+    *("archon", "dense", "eyerissv2", "fuse", "scnn", "snapea", "sparse", "sparten", "systolic"),
+)
 COMMANDS = {
     f"run-{arch}-{name}-{form}": f"run -a {arch} -w {file} -f {form}"
     for arch in MACHINES

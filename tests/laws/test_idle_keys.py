@@ -32,6 +32,7 @@ VALUES: dict[str, tuple[object, ...]] = {
     "nnz": ("weights", "density"),
     "main_order": ("published", "mapped"),
     "accumulator.model": ("banks", "unlimited"),
+    "mode": ("exact", "predictive", "off"),
 }
 #: Changes that show where a key counts, one of them at least.
 CHANGES: dict[str, tuple[object, ...]] = {
@@ -56,12 +57,16 @@ CHANGES: dict[str, tuple[object, ...]] = {
     "conv_density": (0.5,),
     "fc_density": (0.5,),
     "queue": (0,),
+    "negatives": ("stored",),
+    "zero_weights": ("keep",),
+    "prefix_share": (0.5,),
+    "lost_share": (0.5,),
 }
 
 
 #: What else is set. ARCHON's mappings are made for the width of ports whatever their model, so that
 #: a what-if moves the same words; nobody can give both.
-SKIP_BOTH = ("eyerissv2", "scnn", "sparten")
+SKIP_BOTH = ("eyerissv2", "scnn", "snapea", "sparten")
 #: Arrays as small as the digits, behind a DRAM that lets a GLB's banks show.
 SMALL = (("pe.rows", 2), ("pe.cols", 2), ("glb.banks", 8), ("dram.gigabytes_per_second", 400.0))
 BESIDE: dict[str, tuple[tuple[str, object], ...]] = {

@@ -35,6 +35,8 @@ CHANGES: dict[str, Any] = {
     "pe.inputs": 2, "pe.weights": 2, "accumulator.model": "unlimited", "accumulator.banks": 4,
     "accumulator.entries": 2, "accumulator.queue": 0, "filters_together": 2,
     "pe.chunk": 16, "pe.input_words": 16, "balance": "none",
+    "mode": "off", "negatives": "stored", "zero_weights": "keep", "prefix_share": 0.5,
+    "lost_share": 0.5, "meet": "round", "pe.lanes": 2, "pe.windows": 16,
 }  # fmt: skip
 TIMINGS = {"systolic": "drained", "fuse": "corrected"}
 #: Keys that only count beside another one, on all machines or one.
@@ -62,6 +64,14 @@ BESIDE: dict[str, tuple[str, ...]] = {
         for name in ("scnn", "sparten")
     },
     "sparten glb.words": ("pe.cols=4", "value_bits=32"),
+    **dict.fromkeys(("prefix_share", "lost_share"), ("mode=predictive",)),
+    **{
+        f"snapea {key}": ("pe.rows=2", "pe.cols=2")
+        for key in ("glb.words", "dram.turnaround_cycles", "dram.write_queue_words",
+                    "dma.tile_buffers")
+    },
+    "snapea glb.model": ("dram.model=unlimited",),
+    "snapea glb.entry_words": ("dram.model=unlimited", "glb.model=banks", "glb.banks=8"),
     "eyerissv2 psum_bits": ("glb.words=300", "pe.rows=1", "pe.cols=4"),
 }  # fmt: skip
 #: Keys that name a file or a table, tested where those are.
@@ -69,11 +79,11 @@ NAMED = {"mapping", "technology"}
 #: Sizes of PEs' buffers that energies alone depend on.
 ENERGIES = {
     "scnn pe.weight_words", "sparten pe.input_words", "sparten pe.weight_words",
-    "sparten pe.psum_words",
+    "sparten pe.psum_words", "snapea pe.weight_words",
 }  # fmt: skip
 KEYS = [
     (name, key)
-    for name in ("dense", "sparse", "systolic", "fuse", "eyerissv2", "scnn", "sparten")
+    for name in ("dense", "sparse", "systolic", "fuse", "eyerissv2", "scnn", "snapea", "sparten")
     for key in known_keys(machine(name).spec_type)
     if key not in NAMED
 ]

@@ -67,7 +67,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "newer version": (
         attribute("/", "version", [2, 0]),
-        r"format version is 2\.0; this archonsim reads 1\.2: upgrade archonsim",
+        r"format version is 2\.0; this archonsim reads 1\.3: upgrade archonsim",
     ),
     "older version": (
         attribute("/", "version", [0, 9]),

@@ -71,7 +71,7 @@ def test_a_trace_without_them_is_as_before(tiny: Made, dense: Made, tmp_path: Pa
     assert found.trace is not None
     assert found.trace.activations(next(work.layers()).name, 0) is None
     with h5py.File(path) as file:
-        assert tuple(file.attrs["version"]) == VERSION == (1, 2)
+        assert tuple(file.attrs["version"]) == VERSION == (1, 3)
         assert "digest_with_inputs" not in file.attrs
     write_workload(full, replace(dense[0], provenance=work.provenance), dense[1])
     with h5py.File(full) as file:  # what a reader of 1.1 looks at

@@ -10,7 +10,7 @@ import pytest
 from archonsim.errors import OutputError, WorkloadError
 from archonsim.network.workload import Provenance, Workload
 from archonsim.trace.mask import Mask
-from archonsim.trace.tensors import BlockTrace, LayerTensors, MemoryTrace, PredictorTensors
+from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, MemoryTrace, PredictorTensors
 from archonsim.tracefile.writer import write_workload
 
 Made = tuple[Workload, MemoryTrace]
@@ -35,6 +35,9 @@ class Interrupted:
 
     def activations(self, layer: str, image: int) -> Mask | None:
         return self.trace.activations(layer, image)
+
+    def values(self, layer: str, image: int) -> Floats | None:
+        return self.trace.values(layer, image)
 
 
 def test_ctrl_c_leaves_the_old_file(tiny: Made, tmp_path: Path) -> None:
