@@ -15,15 +15,17 @@ from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from archonsim.cli.common import WORKLOAD_HELP
 from archonsim.errors import SpecError
-from archonsim.runs.comparison import ComparisonScenario, every_pair, named_pairs
 from archonsim.runs.scenario import Scenario, Settings
 from archonsim.trace.what_if import FORMS
+
+if TYPE_CHECKING:  # which a single run does not need
+    from archonsim.runs.comparison import ComparisonScenario
 
 Command = Callable[..., None]
 
@@ -253,6 +255,8 @@ def comparison_options() -> Callable[[Command], Command]:
 
 
 def _comparison(given: dict[str, Any]) -> ComparisonScenario:
+    from archonsim.runs.comparison import every_pair, named_pairs
+
     settings = Settings(**plain_settings(given))
     archs, works, pairs = given["arch"], given["workload"], given["pair"]
     base, budget = given["base"], str(given["budget"])

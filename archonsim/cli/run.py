@@ -22,10 +22,7 @@ from archonsim.result.report import Report
 from archonsim.runs.forecast import apply_budget, forecast_runs, parse_memory
 from archonsim.runs.run import Run
 from archonsim.runs.scenario import Scenario
-from archonsim.show.terminal.energy_text import render_energy
-from archonsim.show.terminal.stats_text import render_stats
 from archonsim.show.terminal.text import render
-from archonsim.show.timeline.perfetto import check_path, write_timeline
 from archonsim.spec.load import override_pairs, parse_value
 
 
@@ -117,6 +114,8 @@ def run(
     if output is not None:
         save(output, "result", to_json(report.to_dict()), report.to_csv())
     if trace is not None and recorder is not None:
+        from archonsim.show.timeline.perfetto import write_timeline
+
         write_timeline(report, recorder.timeline, trace)
         stderr.print(
             f"wrote {trace}: image {report.image_numbers[0]}; open it in https://ui.perfetto.dev",
@@ -160,8 +159,12 @@ def _tables(
 ) -> RenderableType:
     shown = [render(report, work.provenance, table_width())]
     if breakdown is Breakdown.energy:
+        from archonsim.show.terminal.energy_text import render_energy
+
         shown.append(render_energy(report))
     if stats:
+        from archonsim.show.terminal.stats_text import render_stats
+
         shown.append(render_stats(report))
     return Group(*shown)
 
@@ -175,5 +178,7 @@ def _recorder(path: Path | None, scenario: Scenario) -> Recorder | None:
             f"--trace {path}: ideal fidelity is a closed form in which nothing happens at a time;"
             " use --fidelity cycle"
         )
+    from archonsim.show.timeline.perfetto import check_path
+
     check_path(path)
     return Recorder()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,10 @@ from archonsim.trace.kept import DEFAULT_BYTES
 
 #: A command says what it will take before it starts if that is more (own decision).
 SAY_SECONDS, SAY_BYTES = 60.0, 2 << 30
+
+#: No machine takes so many times as long as the reference machine (own decision): what is shorter
+#: there than `SAY_SECONDS` over this is said without a look at how fast this machine is.
+SLOWEST = 10
 
 #: A command that takes longer says what to do about it (own decision).
 LONG_SECONDS = 3600.0
@@ -50,8 +54,8 @@ class Forecast:
     ----------
     command : str
     parts : tuple of Part
-    speed : float
-        This machine's time of a short computation over the reference machine's.
+    measure : function that returns a float
+        Returns this machine's time of a short computation over the reference machine's.
     start_seconds : float
         Until the first step begins: imports, and kernels that are loaded.
     budget : int
@@ -62,7 +66,7 @@ class Forecast:
 
     command: str
     parts: tuple[Part, ...]
-    speed: float
+    measure: Callable[[], float]
     start_seconds: float
     budget: int
     notes: tuple[str, ...] = ()
@@ -88,9 +92,18 @@ class Forecast:
         return int(self._total("events"))
 
     @property
+    def speed(self) -> float:
+        """How many times as long as the reference machine this one takes, measured."""
+        return self.measure()
+
+    @property
+    def _reference_seconds(self) -> float:
+        return float(self.start_seconds + self._total("seconds"))
+
+    @property
     def seconds(self) -> float:
         """On an idle core of this machine."""
-        return float(self.speed * (self.start_seconds + self._total("seconds")))
+        return self.speed * self._reference_seconds
 
     @property
     def least_bytes(self) -> int:
@@ -107,7 +120,9 @@ class Forecast:
     @property
     def is_large(self) -> bool:
         """Whether to say it unasked."""
-        return self.seconds > SAY_SECONDS or self.bytes > SAY_BYTES
+        if self.bytes > SAY_BYTES:
+            return True
+        return self._reference_seconds * SLOWEST > SAY_SECONDS and self.seconds > SAY_SECONDS
 
     def check(self) -> None:
         """Refuse what does not fit.

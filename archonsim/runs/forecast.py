@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from archonsim.errors import UserError
@@ -54,6 +55,7 @@ def _spin() -> float:
     return time.thread_time() - since
 
 
+@cache
 def speed() -> float:
     """Return how much longer this machine takes than the one that constants were measured on."""
     return min(_spin() for _ in range(SPINS)) / SPIN_SECONDS
@@ -113,7 +115,7 @@ def forecast_runs(command: str, runs: Sequence[Run], budget: int) -> Forecast:
     return Forecast(
         command=command,
         parts=tuple(part for part, _ in found),
-        speed=speed(),
+        measure=speed,
         start_seconds=START_SECONDS,
         budget=budget,
         notes=tuple(dict.fromkeys(note for _, note in found if note)),
@@ -184,7 +186,7 @@ def _alone(command: str, name: str, times: int, steps: list[Work], budget: int) 
     return Forecast(
         command=command,
         parts=(part,),
-        speed=speed(),
+        measure=speed,
         start_seconds=OTHER_STARTS.get(command, START_SECONDS),
         budget=budget,
     )

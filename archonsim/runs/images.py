@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archonsim.engine.observer import SILENT, Observer
 from archonsim.errors import UserError
@@ -15,9 +14,11 @@ from archonsim.machines.protocol import Machine
 from archonsim.machines.running import CheckedSimulation
 from archonsim.network.workload import Workload
 from archonsim.result.report import LayerReport, layer_report
-from archonsim.runs.workers import workers
 from archonsim.trace.image import image_inputs
 from archonsim.trace.what_if import MaskPolicy
+
+if TYPE_CHECKING:  # which one process does not need
+    from concurrent.futures import Future
 
 #: Images handed out for each process: one runs while the next waits for it.
 AHEAD = 2
@@ -128,6 +129,8 @@ def run_images(
     rest = numbers[len(here) :]
     if not rest:
         return
+    from archonsim.runs.workers import workers
+
     jobs = min(how.jobs, len(rest))
     with workers(jobs, "run again", _take, (run,)) as pool:
         ahead: deque[Future[tuple[list[LayerReport], list[str]]]] = deque()

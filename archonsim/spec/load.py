@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -103,6 +103,12 @@ _RANGE_FAULTS = (
 
 
 @cache
+def _whole(spec_type: Any) -> TypeAdapter[Any]:
+    """Return what checks a description: its schema is made once, for all parts together."""
+    return TypeAdapter(spec_type)
+
+
+@cache
 def _adapter(spec_type: Any, key: str) -> TypeAdapter[Any]:
     """Return what checks the values of a key, made once: a sweep may have 100 000 of them."""
     hint: Any = spec_type
@@ -186,7 +192,8 @@ def resolve(
     file = {} if config is None else read_toml(config)
     sources = _Sources(list(pairs), str(config), [key for key, _ in flat_items(file)])
     try:
-        spec = TypeAdapter(spec_type).validate_python(_merge(_merge(preset, file), over))
+        whole: TypeAdapter[Spec] = _whole(cast(Any, spec_type))
+        spec = whole.validate_python(_merge(_merge(preset, file), over))
     except ValidationError as error:
         raise SpecError("\n".join(_lines(error, sources, known))) from error
     idle = {key: one for key, one in idle_keys(spec).items() if one.governor not in varied}

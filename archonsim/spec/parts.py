@@ -21,7 +21,8 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 Nanoseconds = Annotated[float, Field(ge=0, le=1e5, allow_inf_nan=False)]
 
-CONFIG = ConfigDict(extra="forbid")
+#: What checks a part is made when it is first used: a command uses a few of them.
+CONFIG = ConfigDict(extra="forbid", defer_build=True)
 WORD_BITS = 16
 
 

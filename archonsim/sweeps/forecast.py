@@ -47,7 +47,7 @@ def forecast_sweep(question: Question, budget: int) -> Forecast:
     return Forecast(
         command="sweep",
         parts=tuple(parts),
-        speed=speed(),
+        measure=speed,
         start_seconds=START_SECONDS,
         budget=budget,
         notes=(looked, *notes),

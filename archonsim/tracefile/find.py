@@ -11,9 +11,6 @@ from pathlib import Path
 
 from archonsim.errors import MaskError
 from archonsim.network.fuse import fuse_network, split_variant
-from archonsim.network.networks import network
-from archonsim.network.scalesim_csv import read_topology
-from archonsim.network.table import read_network
 from archonsim.network.workload import Workload
 from archonsim.tracefile.check import read_weights
 from archonsim.tracefile.reader import open_workload
@@ -36,15 +33,22 @@ def find_workload(text: str) -> Workload:
     base, variant = split_variant(text)
     if variant is not None:
         return fuse_network(find_workload(base), variant)
+    # Each way's reader is imported where it is gone.
     if path.suffix == ".csv":
+        from archonsim.network.scalesim_csv import read_topology
+
         return read_topology(path)
     if path.suffix == ".toml":
+        from archonsim.network.table import read_network
+
         return read_network(path)
     if is_file(text):
         work = open_workload(path)
         if work.trace is not None:
             read_weights(work, work.trace)
         return work
+    from archonsim.network.networks import network
+
     return network(text)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +16,20 @@ from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.errors import SpecError
 from archonsim.machines.archon.energy import with_energy
-from archonsim.machines.archon.estimate import estimate_fused, estimate_plain
 from archonsim.machines.archon.forecast import forecast
 from archonsim.machines.archon.fused import FusedBlock, main_phase, published_block
-from archonsim.machines.archon.ideal import ideal
 from archonsim.machines.archon.main_profile import Shares, kept_shares
 from archonsim.machines.archon.mapped import MappedStream, mapped_phase, mapped_stream
 from archonsim.machines.archon.overlap import hide, idle_adder_cycles
 from archonsim.machines.archon.residency import Step, fitting, steps
 from archonsim.machines.archon.rounds import layer_phase, prediction_phases
 from archonsim.machines.archon.spec import ArchonSpec
-from archonsim.machines.archon.tile_trace import block_tile
-from archonsim.machines.archon.unpublished_area import unpublished_parts
 from archonsim.machines.archon.windows import check_window
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import Densities, OnStep
 from archonsim.memory.system import MemorySystem
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
-from archonsim.pe.tile_trace import TileTrace
 from archonsim.spec.resources import Resources, area_parts
 from archonsim.stats.counts import PhaseStats
 from archonsim.stats.work import Work
@@ -46,9 +41,15 @@ from archonsim.vocabulary.components import Buffer
 from archonsim.vocabulary.stalls import Stall
 from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
+if TYPE_CHECKING:
+    from archonsim.pe.tile_trace import TileTrace
+
 
 class ArchonMachine:
-    """The accelerator of ICS'21, as a machine that ``archonsim run`` knows."""
+    """The accelerator of ICS'21, as a machine that ``archonsim run`` knows.
+
+    What a run of cycles does not need is imported where it is used.
+    """
 
     name = "archon"
     summary = (
@@ -100,6 +101,8 @@ class ArchonMachine:
 
     def ideal(self, workload: Workload, spec: ArchonSpec) -> list[PhaseResult]:
         """Evaluate the authors' closed-form model."""
+        from archonsim.machines.archon.ideal import ideal
+
         return ideal(workload, spec)
 
     def prepare(self, workload: Workload, spec: ArchonSpec) -> ArchonSimulation:
@@ -108,6 +111,8 @@ class ArchonMachine:
 
     def resources(self, spec: ArchonSpec) -> Resources:
         """PEs, buffers and area; the prediction GLB's area apart, as the authors leave it out."""
+        from archonsim.machines.archon.unpublished_area import unpublished_parts
+
         buffers = {"glb": spec.glb.words, "prediction_glb": spec.prediction_glb.words}
         parts = area_parts(
             self.name, spec.pe.count, buffers, adders=spec.pe.adders, apart=("prediction_glb",)
@@ -154,10 +159,14 @@ class ArchonMachine:
 
     def estimate_fused(self, block: Block, spec: ArchonSpec, densities: Densities) -> float:
         """Estimate the cycles of a fused block in closed form."""
+        from archonsim.machines.archon.estimate import estimate_fused
+
         return estimate_fused(block, spec, densities)
 
     def estimate_plain(self, workload: Workload, block: Block, spec: ArchonSpec) -> float:
         """Estimate the cycles of a block run as three plain layers, in closed form."""
+        from archonsim.machines.archon.estimate import estimate_plain
+
         return estimate_plain(workload, block, spec)
 
     def trace_tile(
@@ -170,6 +179,8 @@ class ArchonMachine:
         arrival: Sequence[int] | None,
     ) -> TileTrace:
         """Write down one tile of a block's main phase."""
+        from archonsim.machines.archon.tile_trace import block_tile
+
         return block_tile(workload, spec, image, block, tile, arrival)
 
 
