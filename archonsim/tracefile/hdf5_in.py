@@ -40,11 +40,21 @@ _IN_USE = ("already open for write", "unable to lock file")
 
 @dataclass(slots=True)
 class _Whole:
-    """A file in memory, and parts of it."""
+    """A file in memory, and parts of it.
+
+    Attributes
+    ----------
+    file : h5py's identifier
+    parts : dict
+        What has been read and checked, `bytes` in all.
+    nodes : dict of path to Node
+        Groups and datasets that have been opened: opening one takes as long as reading a small one.
+    """
 
     file: h5f.FileID
     parts: dict[Hashable, object] = field(default_factory=dict)
     bytes: int = 0
+    nodes: dict[str, Node] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=OPEN_FILES)
@@ -112,8 +122,9 @@ def _check_is_hdf5(path: Path) -> None:
 class Node:
     """A group of the file with typed getters."""
 
-    def __init__(self, h5: h5g.GroupID | h5d.DatasetID, where: str) -> None:
-        self._h5, self._where = h5, where
+    def __init__(self, h5: h5g.GroupID | h5d.DatasetID, where: str, whole: _Whole) -> None:
+        self._h5, self._where, self._whole = h5, where, whole
+        self._attributes: dict[str, NDArray[np.generic]] = {}
 
     def error(self, what: str) -> WorkloadError:
         """Return an error about this node."""
@@ -126,30 +137,39 @@ class Node:
         """Whether an attribute is there."""
         return bool(h5a.exists(self._h5, attribute.encode()))
 
-    def _open(self, name: str) -> object:
-        try:
-            return h5o.open(self._h5, name.encode())
-        except KeyError:
-            return None
+    def _within(self, name: str) -> Node | None:
+        """Return a group or dataset within this one, opened once; None where there is none."""
+        where = f"{self._where}/{name}".lstrip("/")
+        if where not in self._whole.nodes:
+            try:
+                found = h5o.open(self._h5, name.encode())
+            except KeyError:
+                return None
+            if isinstance(found, h5d.DatasetID):
+                self._whole.nodes[where] = Dataset(found, where, self._whole)
+            elif isinstance(found, h5g.GroupID):
+                self._whole.nodes[where] = Node(found, where, self._whole)
+            else:
+                return None
+        return self._whole.nodes[where]
 
     def group(self, name: str) -> Node:
         """Return a group within this one."""
-        node = self._open(name)
-        if not isinstance(node, h5g.GroupID):
+        node = self._within(name)
+        if node is None or isinstance(node, Dataset):
             raise self.error(f"group {name!r} is missing or damaged")
-        return Node(node, f"{self._where}/{name}".lstrip("/"))
+        return node
 
     def dataset(self, name: str, shape: tuple[int, ...], types: tuple[str, ...]) -> Dataset:
         """Return a dataset of the given shape and one of the given types (numpy names)."""
-        node = self._open(name)
-        if not isinstance(node, h5d.DatasetID):
+        node = self._within(name)
+        if not isinstance(node, Dataset):
             raise self.error(f"dataset {name!r} is missing or damaged")
         if node.shape != shape:
             raise self.error(f"{name} has shape {node.shape}; it must be {shape}")
-        dtype = node.dtype
-        if dtype.name not in types:
-            raise self.error(f"{name} has type {dtype}; it must be {' or '.join(types)}")
-        return Dataset(node, f"{self._where}/{name}".lstrip("/"), shape, dtype)
+        if node.dtype.name not in types:
+            raise self.error(f"{name} has type {node.dtype}; it must be {' or '.join(types)}")
+        return node
 
     def dataset_bytes(self) -> dict[str, int]:
         """Return the bytes that each dataset below takes in the file.
@@ -167,14 +187,21 @@ class Node:
         return sizes
 
     def _attribute(self, name: str) -> NDArray[np.generic]:
-        if not self.has(name):
-            raise self.error(f"attribute {name!r} is missing")
-        attribute = h5a.open(self._h5, name.encode())
-        dtype, plain = attribute.dtype, attribute.get_space().get_simple_extent_type() != h5s.NULL
-        if dtype.kind not in "biufcS" or not plain:  # as no writer of ours makes them
+        if name not in self._attributes:
+            self._attributes[name] = self._read_attribute(name)
+        return self._attributes[name]
+
+    def _read_attribute(self, name: str) -> NDArray[np.generic]:
+        try:
+            attribute = h5a.open(self._h5, name.encode())
+        except KeyError:
+            raise self.error(f"attribute {name!r} is missing") from None
+        dtype, space = attribute.dtype, attribute.get_space()
+        # As no writer of ours makes them:
+        if dtype.kind not in "biufcS" or space.get_simple_extent_type() == h5s.NULL:
             kind = h5py.Dataset if isinstance(self._h5, h5d.DatasetID) else h5py.Group
             return np.asarray(kind(self._h5).attrs[name])
-        value = np.empty(attribute.shape, dtype)
+        value = np.empty(space.shape, dtype)
         attribute.read(value)
         return value
 
@@ -236,8 +263,7 @@ class Root(Node):
     """The root of a file, with parts of it that have been read and checked."""
 
     def __init__(self, whole: _Whole) -> None:
-        super().__init__(h5g.open(whole.file, b"/"), "")
-        self._whole = whole
+        super().__init__(h5g.open(whole.file, b"/"), "", whole)
 
     def kept(self, key: Hashable, read: Callable[[], Part], size: Callable[[Part], int]) -> Part:
         """Return a part, read unless it has been since the file was opened.
@@ -261,13 +287,18 @@ class Root(Node):
 
 
 class Dataset(Node):
-    """A dataset whose shape and type have been checked."""
+    """A dataset.
 
-    def __init__(
-        self, h5: h5d.DatasetID, where: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]
-    ) -> None:
-        super().__init__(h5, where)
-        self._shape, self._dtype = shape, dtype
+    Attributes
+    ----------
+    shape : tuple of int, or None where it has none
+    dtype : numpy's
+    """
+
+    def __init__(self, h5: h5d.DatasetID, where: str, whole: _Whole) -> None:
+        super().__init__(h5, where, whole)
+        self.shape: tuple[int, ...] = h5.shape
+        self.dtype: np.dtype[np.generic] = h5.dtype
 
     def raw(self, image: int | None = None) -> NDArray[np.generic]:
         """Read as stored: all of it, or one image.
@@ -278,14 +309,14 @@ class Dataset(Node):
             The file holds far less than it declares, so that reading would fill memory with
             nothing.
         """
-        shape = self._shape if image is None else (1, *self._shape[1:])
-        size, stored = math.prod(shape) * self._dtype.itemsize, int(self._h5.get_storage_size())
+        shape = self.shape if image is None else (1, *self.shape[1:])
+        size, stored = math.prod(shape) * self.dtype.itemsize, int(self._h5.get_storage_size())
         if size > FREE_BYTES and size > MOST_COMPRESSED * stored:
             raise self.error(
                 f"declares {size} bytes to read and holds {stored}; no network's weights or masks"
                 " compress so well"
             )
-        values: NDArray[np.generic] = np.empty(shape, self._dtype)
+        values: NDArray[np.generic] = np.empty(shape, self.dtype)
         if image is None:
             self._h5.read(h5s.ALL, h5s.ALL, values)
             return values
