@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadfile --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: compiled faults fuzz networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean claims dist wheels lowest audit licences
+.PHONY: compiled faults fuzz networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean claims dist wheels lowest pythons audit licences
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -73,6 +73,10 @@ wheels: dist
 # The lowest versions that pyproject.toml declares, in an environment of their own (minutes).
 lowest:
 	PYTHON=$(PYTHON) .ci/lowest
+
+# All tests on each Python that is installed here, from 3.11 on, in environments of their own (minutes each).
+pythons:
+	.ci/pythons $(VERSIONS)
 
 # Known weaknesses of installed packages, by pip-audit; without the network it says so and skips.
 audit: $(STAMP)-test

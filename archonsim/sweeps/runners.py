@@ -6,8 +6,10 @@ All give the same figures, in any order.
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,10 @@ from archonsim.version import __version__
 
 #: Points handed out for each worker: one runs while the next waits for it.
 AHEAD = 2
+
+#: Seconds without a finished point after which a cluster is asked for its workers, and for which it
+#: may have none: others may be on their way (own decision).
+SILENCE, WITHOUT_WORKERS = 2.0, 20.0
 
 Runner = Callable[[Iterable[Task]], Iterator[tuple[Task, Figures]]]
 
@@ -45,9 +51,15 @@ def serial(tasks: Iterable[Task]) -> Iterator[tuple[Task, Figures]]:
 
 
 def _hand_out(
-    executor: Executor, tasks: Iterable[Task], most: int
+    executor: Executor,
+    tasks: Iterable[Task],
+    most: int,
+    on_silence: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Task, Figures]]:
-    """Keep at most `most` points in flight; yield each when it is finished."""
+    """Keep at most `most` points in flight; yield each when it is finished.
+
+    `on_silence` is called whenever none has finished for `SILENCE` seconds.
+    """
     running: dict[Future[Figures], Task] = {}
     todo = iter(tasks)
     more = True
@@ -58,7 +70,9 @@ def _hand_out(
                 more = False
             else:
                 running[executor.submit(evaluate, task)] = task
-        done, _ = wait(running, return_when=FIRST_COMPLETED) if running else (set(), None)
+        done, _ = wait(running, SILENCE, return_when=FIRST_COMPLETED) if running else (set(), None)
+        if running and not done:
+            on_silence()
         for future in done:
             yield running.pop(future), future.result()
 
@@ -95,6 +109,10 @@ def cluster(address: str) -> Iterator[tuple[Runner, int]]:
         raise UserError(
             f"--dask {address}: no scheduler answers there; write tcp://HOST:PORT"
         ) from error
+    # What it logs of a lost connection is said by our own error.
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with client:
         threads = sum(client.nthreads().values())
         if not threads:
@@ -109,13 +127,32 @@ def cluster(address: str) -> Iterator[tuple[Runner, int]]:
                     f" {__version__}"
                 )
         executor = client.get_executor()
+        seen = time.monotonic()
+
+        def look() -> None:
+            """Give up a cluster that has had no workers for too long."""
+            nonlocal seen
+            if client.nthreads():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > WITHOUT_WORKERS:
+                raise ArchonsimError(
+                    f"--dask {address}: the cluster has lost its workers; finished points are"
+                    " kept: start others and add --resume"
+                )
 
         def run(tasks: Iterable[Task]) -> Iterator[tuple[Task, Figures]]:
+            nonlocal seen
+            seen = time.monotonic()
             try:
-                yield from _hand_out(executor, tasks, AHEAD * threads)
+                yield from _hand_out(executor, tasks, AHEAD * threads, look)
             except KilledWorker as error:
                 raise ArchonsimError(
                     "a point ended several workers (out of memory?); finished points are kept"
+                ) from error
+            except (CancelledError, OSError) as error:
+                raise ArchonsimError(
+                    f"--dask {address}: the scheduler is lost; finished points are kept: start it"
+                    " again and add --resume, with --dask or without"
                 ) from error
             finally:
                 executor.shutdown(wait=False)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import archonsim
 from archonsim.errors import UserError
 from archonsim.sweeps import runners
 from archonsim.sweeps.runners import Workers, open_runner
+from tests.sweeps.cluster import cluster
 
 DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
 
@@ -24,56 +23,8 @@ DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a scheduler with two workers."""
-    folder = tmp_path_factory.mktemp("dask")
-    file = folder / "scheduler.json"
-    base = [sys.executable, "-m"]
-    commands = [
-        [
-            *base,
-            "distributed.cli.dask_scheduler",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--no-dashboard",
-            "--scheduler-file",
-            str(file),
-        ]
-    ]
-    commands += [
-        [
-            *base,
-            "distributed.cli.dask_worker",
-            "--scheduler-file",
-            str(file),
-            "--nthreads",
-            "1",
-            "--no-dashboard",
-            "--host",
-            "127.0.0.1",
-            "--local-directory",
-            str(folder / f"worker{number}"),
-        ]
-        for number in (1, 2)
-    ]
-    started = []
-    try:
-        for command in commands:
-            started.append(
-                subprocess.Popen(
-                    command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder
-                )
-            )
-            until = time.monotonic() + 60
-            while not file.exists() or not file.read_text().endswith("}"):
-                assert time.monotonic() < until, "the scheduler did not start"
-                time.sleep(0.05)
-        yield json.loads(file.read_text())["address"]
-    finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            process.wait(timeout=60)
+    with cluster(tmp_path_factory.mktemp("dask"), workers=2) as (address, _):
+        yield address
 
 
 def _sweep(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -97,17 +48,9 @@ def _sweep(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def _wait_for_workers(address: str) -> None:
-    from distributed import Client
-
-    with Client(address, timeout=30, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
-
-
 @pytest.mark.full
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_cluster_gives_the_same_table(scheduler: str, tmp_path: Path) -> None:
-    _wait_for_workers(scheduler)
     here, there = _sweep(tmp_path / "here"), _sweep(tmp_path / "there", "--dask", scheduler)
     assert (here.returncode, there.returncode) == (0, 0), there.stderr
     for name in ("results.csv", "results.parquet"):
