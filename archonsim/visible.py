@@ -25,3 +25,8 @@ def visible(text: str) -> str:
     encoded.
     """
     return text if text.isascii() and text.isprintable() else text.translate(_SHOWN)
+
+
+def one_line(text: str) -> str:
+    """Return a text of a file as it may be shown within a line: line breaks are seen, too."""
+    return visible(text).replace("\n", "\u240a")

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import h5py
 import numpy as np
@@ -23,11 +23,14 @@ from archonsim.export.source import Relu6, Source, module_source, onnx_input, on
 from archonsim.trace.tensors import Floats
 from archonsim.user_files import check_regular
 from archonsim.version import __version__
+from archonsim.visible import one_line
 
 if TYPE_CHECKING:
     from torch import nn
 
 Size = tuple[int, int, int]
+P = ParamSpec("P")
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,19 @@ def model_kind(path: Path, suffix: str = "") -> Kind:
         )
     kind = _KINDS[suffix]
     check_regular(path, WorkloadError, f"it must be {kind.title}")
-    return kind
+    return replace(kind, source=_in_one_line(kind.source), size=_in_one_line(kind.size))
+
+
+def _in_one_line(read: Callable[P, Read]) -> Callable[P, Read]:
+    """Return a reader whose errors are one line, whatever a file's names hold."""
+
+    def reading(*args: P.args, **kwargs: P.kwargs) -> Read:
+        try:
+            return read(*args, **kwargs)
+        except WorkloadError as error:
+            raise WorkloadError(one_line(str(error))) from error
+
+    return reading
 
 
 def _exported_program(path: Path) -> tuple[nn.Module, Size | None]:

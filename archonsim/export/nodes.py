@@ -25,6 +25,7 @@ from archonsim.export.operators import (
 )
 from archonsim.network.layer import Padding, same_padding
 from archonsim.trace.tensors import Floats
+from archonsim.visible import one_line
 
 Pair = tuple[int, int]
 #: Kind of a ``norm`` that is a batch normalisation, and not a constant factor or offset.
@@ -84,7 +85,7 @@ def make_node(call: Call, made: Mapping[str, Node]) -> Node:
     WorkloadError
         The operator, or the way it is used, has no description in a workload.
     """
-    op = operator(call.operator, call.label)
+    op = operator(call.operator, one_line(call.label))
     sources = [made[name] for name in call.inputs]
     if call.hidden and op not in ("conv", "linear"):
         return _free(call)
@@ -98,7 +99,7 @@ def _node(op: Op, call: Call, **content: Any) -> Node:
             "op": op,
             "inputs": call.inputs,
             "shape": call.shape,
-            "label": call.label,
+            "label": one_line(call.label),
         }
         | content
     )

@@ -153,7 +153,10 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         for one in node.attribute
     }
     for name, one in constants.items():
-        value = numpy_helper.to_array(one) if one.data_type else np.zeros(0)
+        try:
+            value = numpy_helper.to_array(one) if one.data_type else np.zeros(0)
+        except (ValueError, TypeError, KeyError) as error:
+            raise WorkloadError(f"{path}: {name}: {first_line(error)}; export it again") from error
         # A single number may be a limit, or what pads a map before a maximum: infinity.
         if value.dtype.kind == "f" and value.size > 1 and not np.isfinite(value).all():
             place = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(value)))
