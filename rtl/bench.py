@@ -124,6 +124,8 @@ def words(bits: np.ndarray) -> np.ndarray:
 
 def write_tile(stream: IO[bytes], name: str, tile: TileTrace) -> None:
     """Write one tile in the layout of `Tile` in bench.cpp."""
+    if tile.clip.any():
+        raise ValueError(f"block {tile.block}: clips activations, and the array's masks know none")
     taps, mids = tile.keep1.shape[2], tile.keep1.shape[1]
     pes, late = len(tile.keep1), tile.keep2.ndim == 3
     keep1 = words(tile.keep1.transpose(0, 2, 1).reshape(pes, -1))  # tap by tap

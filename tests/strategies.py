@@ -117,11 +117,22 @@ def random_tensors(rng: np.random.Generator, layer: Layer, density: float) -> La
     )
 
 
+def random_states(
+    rng: np.random.Generator, layer: Layer, density: float, clipped: float
+) -> np.ndarray:
+    """What a ReLU does to each activation: 0 drops, 1 passes, 2 clips some of what it keeps."""
+    shape = (layer.out_channels, layer.out_h, layer.out_w)
+    keep = (rng.random(shape) < density).astype(np.uint8)
+    return keep + keep * (rng.random(shape) < clipped).astype(np.uint8)
+
+
 @dataclass(frozen=True)
 class TileCase:
     """Everything that the accumulate stage sees of one tile.
 
     `sent` holds the groups of `fused` that `stream` is cut from, and `at` the tile's first pixel.
+    keep1 and keep2 are 0 (dropped), 1 (passed) or 2 (clipped); each candidate of `fused` `wants` 1,
+    or 2 of one of them.
     """
 
     block: Block
@@ -131,6 +142,7 @@ class TileCase:
     at: tuple[int, int]
     keep1: np.ndarray
     keep2: np.ndarray
+    wants: np.ndarray
     table: np.ndarray
     rows: int
     cols: int
@@ -156,18 +168,22 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
     groups = draw(st.sampled_from([1, 2]))
     lanes, per_lane = draw(st.integers(1, 7)), draw(st.integers(1, 4))
     rows, cols = draw(st.integers(1, 9)), draw(st.integers(1, 10))
+    clips = draw(st.sampled_from([(0.0, 0.0), (6.0, 6.0), (0.0, 0.5), (2.0, 0.0)]))
+    few = any(clips)  # all bias groups then have candidates, which are many for a reference
     block = make_block(
-        channels=groups * draw(st.integers(1, 3)),
-        mid=groups * draw(st.integers(1, 40)),
-        out=groups * draw(st.integers(1, 3)),
+        channels=groups * draw(st.integers(1, 2 if few else 3)),
+        mid=groups * draw(st.integers(1, 9 if few else 40)),
+        out=groups * draw(st.integers(1, 2 if few else 3)),
         groups=groups,
         size=(draw(st.integers(2, 12)), draw(st.integers(2, 12))),
-        kernel=draw(st.sampled_from([1, 3, 5])),
+        kernel=draw(st.sampled_from([1, 3] if few else [1, 3, 5])),
         stride=draw(st.sampled_from([1, 2])),
         late=draw(st.booleans()),
     )
     block = dataclasses.replace(
-        block, shuffle=draw(st.sampled_from([0, *divisors(block.mid_channels)]))
+        block,
+        shuffle=draw(st.sampled_from([0, *divisors(block.mid_channels)])),
+        clips=clips,
     )
     densities = draw(st.tuples(*[st.sampled_from([0.1, 0.3, 0.6, 1.0])] * 3))
     one, two, three = (
@@ -187,10 +203,8 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
     )
     sent = np.flatnonzero(sent_groups(fused, skip_empty=skip_empty, bias=bias))
     keep1, keep2 = (
-        (rng.random((layer.out_channels, layer.out_h, layer.out_w)) < draw(st.floats(0, 1))).astype(
-            np.uint8
-        )
-        for layer in block.layers[:2]
+        random_states(rng, layer, draw(st.floats(0, 1)), 0.4 if end else 0.0)
+        for layer, end in zip(block.layers, block.clips, strict=False)
     )
     at = (
         draw(st.integers(0, block.dw.out_h - 1)) // rows * rows,
@@ -205,6 +219,7 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
         at,
         keep1,
         keep2,
+        1 + fused.is_clip,
         table,
         rows,
         cols,

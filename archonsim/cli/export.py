@@ -116,7 +116,7 @@ def export(
         int, typer.Option(min=1, help="Images, behind those stored, that predictors are fitted to.")
     ] = 32,
     relu6: Annotated[
-        Relu6, typer.Option(help=f"exact: fuse where nothing reaches 6; relu: run ReLUs. {_YOURS}")
+        Relu6, typer.Option(help=f"exact: masks say what it clips; relu: run ReLUs. {_YOURS}")
     ] = Relu6.exact,
     name: Annotated[str, typer.Option(help=f"Name of the network in the file. {_YOURS}")] = "",
     note: Annotated[str, typer.Option(help=f"Shown wherever the workload is. {_YOURS}")] = "",

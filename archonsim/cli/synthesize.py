@@ -12,6 +12,7 @@ from archonsim.cli.progress import stderr
 from archonsim.network.networks import find_network
 from archonsim.result.wording import trust
 from archonsim.trace.synthetic import synthesize
+from archonsim.trace.synthetic_clips import with_clips
 from archonsim.trace.synthetic_inputs import with_inputs
 from archonsim.tracefile.writer import write_workload
 
@@ -52,6 +53,10 @@ def synthesize_command(
         float,
         typer.Option(min=0, max=1, help="Share of bits in which true and predicted masks agree."),
     ] = 0.9,
+    clipped: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of kept activations that a ReLU6 clips."),
+    ] = 0.0,
 ) -> None:
     """Write a workload with synthetic weights and masks, for studies; it says so everywhere."""
     with stderr.status(f"making synthetic masks for {name}"):
@@ -64,6 +69,8 @@ def synthesize_command(
             spatial=spatial,
             agreement=agreement,
         )
+        if clipped:
+            work, trace = with_clips(work, trace, clipped)
         if activations is not None:
             work, trace = with_inputs(work, trace, activations)
         digest = write_workload(output, work, trace, plain=plain)

@@ -20,6 +20,7 @@ from archonsim.result.values import Number
 from archonsim.runs.simulate import simulate
 from archonsim.spec.load import to_table
 from archonsim.trace.kept_trace import keeping
+from archonsim.trace.mask import Mask
 from archonsim.trace.what_if import MaskPolicy, no_masks
 from archonsim.tracefile.find import choose_images
 
@@ -192,7 +193,7 @@ def _density(values: NDArray[Any]) -> float:
 def _survival(
     workload: Workload, block: Block, policy: MaskPolicy, images: Sequence[int]
 ) -> float | None:
-    """Return the product of the two masks' densities, a mean over images.
+    """Return the product of the shares that the two masks pass, a mean over images.
 
     None where there are no masks.
     """
@@ -200,7 +201,12 @@ def _survival(
         pairs = [policy.masks(workload, block, image) for image in images]
     except UserError:
         return None
-    return sum(_density(one.unpack()) * _density(two.unpack()) for one, two in pairs) / len(pairs)
+    return sum(_passed(one) * _passed(two) for one, two in pairs) / len(pairs)
+
+
+def _passed(mask: Mask) -> float:
+    """Return the share of activations that survive as they are, not clipped."""
+    return (mask.count() - mask.clipped()) / mask.bits
 
 
 def _own(report: Report | None, block: Block) -> Number | None:

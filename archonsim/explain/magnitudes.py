@@ -10,11 +10,14 @@ import numpy as np
 from archonsim.network.block import Block
 from archonsim.result.ledger import Magnitudes
 from archonsim.trace.algebra import preactivations
-from archonsim.trace.mask import Mask
+from archonsim.trace.mask import CLIPPED, Mask
 from archonsim.trace.tensors import BlockTrace, Floats, Trace
 
 
-def _magnitudes(pre: Floats, keep: Mask, true: Mask) -> Magnitudes:
+def _magnitudes(pre: Floats, keep: Mask, true: Mask, end: float) -> Magnitudes:
+    """Sort values by class; what is clipped passes as its ReLU's upper end."""
+    if keep.clip is not None:
+        pre = np.where(keep.states() == CLIPPED, np.float32(end), pre)
     kept, positive = keep.unpack().astype(bool), true.unpack().astype(bool)
     hits, passed, lost = (
         pre[kept & positive],
@@ -36,4 +39,7 @@ def relu_magnitudes(
     """
     first, second, third = (source.layer(layer.name) for layer in block.layers)
     pre1, pre2 = preactivations(block, (first, second, third), trace.keep1, trace.input)
-    return _magnitudes(pre1, trace.keep1, trace.true1), _magnitudes(pre2, trace.keep2, trace.true2)
+    return (
+        _magnitudes(pre1, trace.keep1, trace.true1, block.clips[0]),
+        _magnitudes(pre2, trace.keep2, trace.true2, block.clips[1]),
+    )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from archonsim.export.graph import Graph
 from archonsim.export.units import Unit
 from archonsim.network.block import Block, Order, Residual
 from archonsim.network.layer import Layer
-
-#: Activations whose zeros are a mask.
-RELUS = ("relu", "relu6")
 
 Checks = Iterator[tuple[bool, Callable[[], str]]]
 
@@ -38,7 +38,8 @@ class Candidate:
     absorbed : tuple of str
         Nodes of the graph that are part of the block: its shuffles and its sum.
     clipped : tuple of float, or None
-        Share of activations above 6 at its two ReLU6s, where it has some and images were run.
+        Share of activations above the upper ends of its two ReLUs, where one of them has some and
+        images were run.
     """
 
     window: Unit
@@ -57,14 +58,18 @@ class Candidate:
         return not self.reason
 
     @property
-    def has_relu6(self) -> bool:
-        """Whether one of its masks is of a ReLU6."""
-        return self.fusable and any(unit.activation == "relu6" for unit in self.units[:2])
+    def may_clip(self) -> bool:
+        """Whether one of its ReLUs has an upper end, as a ReLU6 has."""
+        return self.fusable and any(unit.end < math.inf for unit in self.units[:2])
 
     def block(self, index: int) -> Block:
         """Return it as a block of a workload."""
         first, second, third = (unit.layer for unit in self.units)
         dw, pw2 = (second, third) if self.order == "pw-dw-pw" else (third, second)
+        clips = [
+            float(np.float32(unit.end)) if share else 0.0
+            for unit, share in zip(self.units, self.clipped or (0.0, 0.0), strict=False)
+        ]
         return Block(
             index=index,
             pw1=replace(first, role="pw1"),
@@ -73,6 +78,7 @@ class Candidate:
             order=self.order,
             residual=self.residual,
             shuffle=self.shuffle,
+            clips=(clips[0], clips[1]),
         )
 
 
@@ -237,10 +243,10 @@ class _Search:
     def _masks(self, unit: Unit) -> Checks:
         yield unit.activation != "none", lambda: f"no activation follows {unit.name}"
         yield (
-            unit.activation in RELUS,
+            unit.end > 0,
             lambda: (
-                f"{unit.name} is followed by {unit.activation}, which no mask can replace; ReLU or"
-                " ReLU6 can"
+                f"{unit.name} is followed by {unit.activation}, which no mask can replace; ReLU,"
+                " ReLU6 and other clamps from 0 on can"
             ),
         )
 

@@ -19,8 +19,7 @@ import torch
 from archonsim.export.graph import Graph, Runner
 from archonsim.export.walk import Predictors, Tap, Walk
 from archonsim.network.layer import Layer
-from archonsim.trace.algebra import convolve, masked, quantise, shuffle
-from archonsim.trace.mask import Mask
+from archonsim.trace.algebra import convolve, masked, quantise, relu_mask, shuffle
 from archonsim.trace.tensors import Floats, LayerTensors, PredictorTensors
 from archonsim.zoo.predictor import HIGH, LOW, STEP, ternarise
 
@@ -82,20 +81,22 @@ def fit_predictors(
     pairs: dict[str, Predictors] = {}
     for tap in taps:
         first, second, _ = tap.block.layers
+        end1, end2 = tap.block.clips
         before = [walk.values(tap.input)[0] for walk in walks]
         one = _fit(first, tap.tensors[0], before, [walk.values(tap.pre1)[0] for walk in walks])
         hidden = []
         for walk, x in zip(walks, before, strict=True):
             predicted = convolve(first, one, quantise(x, one))
-            walk.put(tap.post1, masked(walk.values(tap.pre1)[0], Mask.pack(predicted > 0)))
-            relu = np.maximum(predicted, 0)
+            keep = relu_mask(predicted, end1)
+            walk.put(tap.post1, masked(walk.values(tap.pre1)[0], keep, end1))
+            relu = np.clip(predicted, 0, np.float32(end1 or np.inf))
             hidden.append(
                 shuffle(relu, tap.block.shuffle) if tap.block.order == "pw-pw-dw" else relu
             )
         two = _fit(second, tap.tensors[1], hidden, [walk.values(tap.pre2)[0] for walk in walks])
         for walk, x in zip(walks, hidden, strict=True):
-            keep = Mask.pack(convolve(second, two, quantise(x, two)) > 0)
-            walk.put(tap.post2, masked(walk.values(tap.pre2)[0], keep))
+            keep = relu_mask(convolve(second, two, quantise(x, two)), end2)
+            walk.put(tap.post2, masked(walk.values(tap.pre2)[0], keep, end2))
             walk.leave(tap)
         pairs[tap.block.name] = one, two
         on_step(tap.block.name)

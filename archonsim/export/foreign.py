@@ -13,13 +13,13 @@ import numpy as np
 
 import archonsim
 from archonsim.errors import UserError, WorkloadError
-from archonsim.export.blocks import RELUS, Candidate, find_blocks
+from archonsim.export.blocks import Candidate, find_blocks
 from archonsim.export.images import Images, as_images, number_ranges
 from archonsim.export.input_bits import input_bits, input_values, units_of
 from archonsim.export.model_file import model_kind
 from archonsim.export.self_check import check_block, check_layers
 from archonsim.export.source import Relu6, Source, module_source
-from archonsim.export.units import Unit, find_layers
+from archonsim.export.units import RELU_ENDS, Unit, find_layers
 from archonsim.export.walk import Tap, Walk, clipped_shares, trace_block
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Flavour, Item, Provenance, Workload
@@ -74,12 +74,11 @@ def examine(source: Source, images: Images | None = None) -> Examined:
     Parameters
     ----------
     images : Images, optional
-        Blocks with a ReLU6 fuse only if nothing reaches 6 on any of them: a mask knows no upper
-        end.
+        Where a ReLU6 or its like clips on any of them, its masks say which activations it does.
     """
     layers = find_layers(source.graph)
     candidates = find_blocks(source.graph, layers)
-    clipping = [one for one in candidates if one.has_relu6]
+    clipping = [one for one in candidates if one.may_clip]
     if images is None or not clipping or not len(images):
         return Examined(source, layers, candidates)
     measured = dict(
@@ -89,21 +88,8 @@ def examine(source: Source, images: Images | None = None) -> Examined:
             strict=True,
         )
     )
-    return Examined(source, layers, [_measured(one, measured.get(id(one))) for one in candidates])
-
-
-def _measured(candidate: Candidate, shares: tuple[float, float] | None) -> Candidate:
-    if shares is None or not any(shares):
-        return replace(candidate, clipped=shares)
-    parts = [
-        f"{100 * share:.2g} % of the activations of {unit.name}"
-        for share, unit in zip(shares, candidate.units, strict=False)
-        if share
-    ]
-    reason = (
-        f"ReLU6 clips {' and '.join(parts)}; --relu6 relu exports the network with ReLUs instead"
-    )
-    return replace(candidate, clipped=shares, reason=reason)
+    whole = [replace(one, clipped=measured.get(id(one))) for one in candidates]
+    return Examined(source, layers, whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +231,7 @@ def _run(
     read: list[dict[str, Floats]] = []
     within = {layer.name for tap in taps for layer in tap.block.layers}
     plain = [unit for unit in units if unit.name not in within]
-    behind = [one for one in readers if one.name not in within and one.activation in RELUS]
+    behind = [one for one in readers if one.name not in within and one.activation in RELU_ENDS]
     for number, image in enumerate(pixels):
         walk = Walk(source.graph, source.runner, image[None])
 
@@ -300,7 +286,9 @@ def _check_blocks(
 
 def _note(units: Sequence[Unit], note: str, checked: bool) -> str:
     """Add to a note which activations have no masks, and that the export was not checked."""
-    counts = Counter(unit.activation for unit in units if unit.activation not in ("none", *RELUS))
+    counts = Counter(
+        unit.activation for unit in units if unit.activation != "none" and not unit.end
+    )
     without = ", ".join(f"{kind} ({count} layers)" for kind, count in counts.items())
     parts = (
         note,
@@ -334,7 +322,7 @@ def export_module(
     calibration : (N, C, H, W) float32, optional
         For ternary predictors.
     relu6 : {"exact", "relu"}
-        Keep ReLU6, whose blocks fuse only where nothing reaches 6, or run ReLUs in its place.
+        Keep ReLU6, whose masks then say what it clips, or run ReLUs in its place.
     **options
         As :class:`ExportOptions` has them: ``predictors``, ``note``, ``untrained``,
         ``check``.

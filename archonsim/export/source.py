@@ -19,8 +19,7 @@ from archonsim.trace.tensors import Floats
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: What to do about ReLU6: keep it (its blocks fuse only where nothing reaches 6), or run ReLUs in
-#: its place.
+#: What to do about ReLU6: keep it (masks say what it clips), or run ReLUs in its place.
 Relu6 = Literal["exact", "relu"]
 
 

@@ -19,6 +19,8 @@ from archonsim.trace.tensors import LayerTensors
 from archonsim.tracefile.check import check_layer
 
 _ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+#: Where ReLUs end.
+RELU_ENDS = {"relu": math.inf, "relu6": 6.0}
 #: Nodes that are layers without weights.
 _PLAIN: dict[str, Kind] = {
     "pool": "pool",
@@ -48,6 +50,8 @@ class Unit:
     step, limits : float, (low, high)
         Of the 8-bit grid to which the network rounds what is behind the activation; 0 and infinite
         in real numbers.
+    end : float
+        Where a ReLU ends: 6 of a ReLU6, infinite of a ReLU; 0 of an activation that is neither.
     """
 
     layer: Layer
@@ -58,6 +62,7 @@ class Unit:
     activation: str = "none"
     step: float = 0.0
     limits: tuple[float, float] = (-math.inf, math.inf)
+    end: float = 0.0
 
     @property
     def name(self) -> str:
@@ -137,7 +142,16 @@ def _unit(graph: Graph, node: Node, name: str) -> Unit:
         activation=activation,
         step=last.step,
         limits=last.limits if last.step and last.limits else (-math.inf, math.inf),
+        end=_end(activation, last),
     )
+
+
+def _end(activation: str, node: Node) -> float:
+    """Return where an activation that is 0 below 0 and the value itself above it ends."""
+    if activation in RELU_ENDS:  # of a type of 8 bits, whatever its last number is
+        return RELU_ENDS[activation]
+    low, high = node.limits or (0.0, 0.0)
+    return high if low == 0 and not node.step else 0.0
 
 
 def _followers(graph: Graph, node: Node) -> Iterator[Node]:

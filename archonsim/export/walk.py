@@ -10,7 +10,14 @@ import numpy as np
 from archonsim.export.blocks import Candidate
 from archonsim.export.graph import Graph, Runner
 from archonsim.network.block import Block
-from archonsim.trace.algebra import branch_output, joined, masked, preactivations, predict
+from archonsim.trace.algebra import (
+    branch_output,
+    joined,
+    masked,
+    preactivations,
+    predict,
+    relu_mask,
+)
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors
 
@@ -92,11 +99,6 @@ class Walk:
             self._known.pop(name, None)
 
 
-def positive(pre: Floats) -> Mask:
-    """Return which activations a ReLU passes."""
-    return Mask.pack(pre > 0)
-
-
 def trace_block(
     walk: Walk,
     tap: Tap,
@@ -110,24 +112,38 @@ def trace_block(
     are then those of the first map as the block passes it on.
     """
     (x,) = walk.values(tap.input)
+    end1, end2 = tap.block.clips
     if pair is None:
-        # Behind the ReLU: a small positive sum of a network of 8 bits is rounded to 0, and dropped.
-        pre1, pre2, output = walk.values(tap.post1, tap.post2, tap.end)
-        keep1, keep2 = positive(pre1), positive(pre2)
+        befores = (tap.pre1,) * bool(end1) + (tap.pre2,) * bool(end2)
+        _, _, output, *_ = walk.values(tap.post1, tap.post2, tap.end, *befores)
+        true1, true2 = keep1, keep2 = _own_mask(walk, tap, 0), _own_mask(walk, tap, 1)
     else:
         keep1, keep2 = predict(tap.block, pair, x)
         (pre1,) = walk.values(tap.pre1)
-        walk.put(tap.post1, masked(pre1, keep1))
+        walk.put(tap.post1, masked(pre1, keep1, end1))
         (pre2,) = walk.values(tap.pre2)
-        walk.put(tap.post2, masked(pre2, keep2))
+        walk.put(tap.post2, masked(pre2, keep2, end2))
         (output,) = walk.values(tap.end)
+        true1, true2 = relu_mask(pre1, end1), relu_mask(pre2, end2)
     if tap.rounded:
         output = unrounded(tap, keep1, keep2, x)
     look()
     walk.leave(tap)
-    return BlockTrace(
-        keep1=keep1, keep2=keep2, true1=positive(pre1), true2=positive(pre2), input=x, output=output
-    )
+    return BlockTrace(keep1=keep1, keep2=keep2, true1=true1, true2=true2, input=x, output=output)
+
+
+def _own_mask(walk: Walk, tap: Tap, relu: int) -> Mask:
+    """Return what one of a block's own ReLUs does.
+
+    What is dropped is read behind it: a small positive sum of a network of 8 bits is rounded to 0.
+    What is clipped is read before it, where it is above the end.
+    """
+    pre, post = ((tap.pre1, tap.post1), (tap.pre2, tap.post2))[relu]
+    end = tap.block.clips[relu]
+    if not end:
+        return relu_mask(walk.values(post)[0], 0.0)
+    before, behind = walk.values(pre, post)
+    return Mask.pack(behind > 0, before > np.float32(end))
 
 
 def unrounded(tap: Tap, keep1: Mask, keep2: Mask, x: Floats) -> Floats:
@@ -142,16 +158,13 @@ def unrounded(tap: Tap, keep1: Mask, keep2: Mask, x: Floats) -> Floats:
 def clipped_shares(
     graph: Graph, runner: Runner, images: Floats, candidates: Sequence[Candidate]
 ) -> list[tuple[float, float]]:
-    """Return for each block the share of activations above 6 before its two activations.
-
-    0 where it is no ReLU6.
-    """
+    """Return for each block the share of activations above the upper ends of its two ReLUs."""
     units = [unit for candidate in candidates for unit in candidate.units[:2]]
     shares = np.zeros(len(units))
     for image in images:
         maps = Walk(graph, runner, image[None]).values(*(unit.pre for unit in units))
         above = (
-            np.mean(pre > 6) if unit.activation == "relu6" else 0.0
+            np.mean(pre > np.float32(unit.end)) if unit.end < np.inf else 0.0
             for unit, pre in zip(units, maps, strict=True)
         )
         shares += np.fromiter(above, float, len(units))

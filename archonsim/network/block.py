@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -36,6 +37,9 @@ class Block:
         Groups of the channel shuffle; 0 for none. It follows PW2, or PW1 in the order ``pw-pw-dw``.
     predicted : bool
         Whether the block's ReLUs are predicted. A block without predictors runs layer by layer.
+    clips : (float, float)
+        Upper ends of its two ReLUs, 6 of a ReLU6, where its masks tell which activations are
+        clipped; 0 where they do not, since nothing reaches the end or there is none.
     """
 
     index: int
@@ -46,6 +50,7 @@ class Block:
     residual: Residual = "none"
     shuffle: int = 0
     predicted: bool = True
+    clips: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         layers = self.layers
@@ -78,6 +83,11 @@ class Block:
             raise WorkloadError(
                 f"block {self.name}: pw1 has {self.pw1.groups} groups, pw2 {self.pw2.groups}; they"
                 " must agree"
+            )
+        if len(self.clips) != 2 or not all(0 <= end < math.inf for end in self.clips):
+            raise WorkloadError(
+                f"block {self.name}: clips is {list(self.clips)}; it must be two finite numbers,"
+                " the upper ends of its ReLUs or 0 (masks of two values)"
             )
         first, last = layers[0], layers[-1]
         if self.residual == "add" and (first.in_channels, first.in_h, first.in_w) != (
@@ -146,6 +156,12 @@ class Block:
     def macs(self) -> int:
         """Multiply-accumulates of the three layers, unfused, one image."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def planes(self) -> tuple[int, int]:
+        """Bits that an activation takes in each of its two masks: two where it may be clipped."""
+        first, second = (2 if end else 1 for end in self.clips)
+        return first, second
 
     @property
     def pw2_reads(self) -> tuple[int, ...]:

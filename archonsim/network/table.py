@@ -142,7 +142,8 @@ def _fused_block(at: MapCursor, index: int, row: Row) -> Block:
     return Block(
         index=index,
         pw1=pw1,
-        **made,
+        dw=made["dw"],
+        pw2=made["pw2"],
         order=order,
         residual=residual,
         shuffle=row.get("shuffle", 0),

@@ -14,13 +14,29 @@ from archonsim.trace.fused_weight import FusedWeight
 
 @njit(cache=True)
 def _fused(  # type: ignore[no-untyped-def]
-    x, keep1, keep2, start, mid, value, lane, out, channel, tap, window, late, output, limit, sums
+    x,
+    keep1,
+    keep2,
+    start,
+    mid,
+    value,
+    wants,
+    lane,
+    out,
+    channel,
+    tap,
+    window,
+    late,
+    output,
+    limit,
+    sums,
 ):
     """Compute `output`: survivors' weights of each pixel and group, then one multiplication.
 
     Each lane of a PE adds its own survivors of a group up; the lanes' sums are added when the group
-    is through. `sums` counts, for each lane, sums with survivors, those that leave the range of
-    +-`limit` on the way, and keeps the farthest that any goes.
+    is through. A candidate survives where its activations are passed, one of them clipped instead
+    where it `wants` 2. `sums` counts, for each lane, sums with survivors, those that leave the
+    range of +-`limit` on the way, and keeps the farthest that any goes.
     """
     lanes = len(sums)
     part, farthest = np.zeros(lanes), np.zeros(lanes)
@@ -39,17 +55,27 @@ def _fused(  # type: ignore[no-untyped-def]
                 o = out[g]
                 part[:], farthest[:], survivors[:] = 0.0, 0.0, 0
                 if late:
-                    if not keep2[o, y, z]:
+                    second = keep2[o, y, z]
+                    if not second:
                         continue
                     for i in range(start[g], start[g + 1]):
-                        if mid[i] < 0 or keep1[mid[i], y, z]:
+                        if (
+                            second == wants[i]
+                            if mid[i] < 0
+                            else second == 1 and keep1[mid[i], y, z] == wants[i]
+                        ):
                             n = lane[i]
                             part[n] += value[i]
                             survivors[n], farthest[n] = 1, max(farthest[n], abs(part[n]))
                 else:
                     for i in range(start[g], start[g + 1]):
                         m = mid[i]
-                        if keep2[m, p, q] and (k < 0 or keep1[m, y, z]):
+                        second = keep2[m, p, q]
+                        if (
+                            second == wants[i]
+                            if k < 0
+                            else second == 1 and keep1[m, y, z] == wants[i]
+                        ):
                             n = lane[i]
                             part[n] += value[i]
                             survivors[n], farthest[n] = 1, max(farthest[n], abs(part[n]))
@@ -113,7 +139,8 @@ def fused_output(
         Bias terms included.
     x : (C, H, W) float32
     keep1, keep2 : (M, H, W), (M, P, Q) uint8
-        keep2 is (O, H, W) where DW comes last.
+        What the masks do, as :meth:`archonsim.trace.mask.Mask.states` says; keep2 is (O, H, W)
+        where DW comes last.
     lanes : Lanes
         One adder that takes all, by default.
     value : (n,) float64 or None
@@ -122,8 +149,8 @@ def fused_output(
     Returns
     -------
     y : (O, P, Q) float64
-        ``sum_c sum_k x[c, p s + k] * sum_m keep1 keep2 F + bias terms``; no ReLU anywhere: what the
-        masks keep passes, be it negative.
+        ``sum_c sum_k x[c, p s + k] * sum_m keep1 keep2 F + bias and clip terms``; no ReLU anywhere:
+        what the masks pass passes, be it negative.
     """
     output, _ = _run(block, fused, value, x, (keep1, keep2), np.inf, lanes)
     return output
@@ -215,12 +242,16 @@ def _run(
             own = value[before : before + part.candidates]
         else:
             own = np.rint(part.value / value) if value else part.value
+        wants = np.ones(part.candidates, np.uint8)
+        if part.clipped is not None:
+            wants += part.is_clip
         _fused(
             wide,
             *keeps,
             part.start,
             part.mid,
             own,
+            wants,
             lanes.of_candidates(part, before),
             part.out,
             part.channel,

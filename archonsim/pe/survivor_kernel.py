@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from archonsim.kernels import njit
 from archonsim.network.block import Block
 from archonsim.trace.fused_weight import FusedWeight
+from archonsim.trace.mask import CLIPPED, PASSED
 
 Words = NDArray[np.uint64]
 Bits = NDArray[np.uint8]
@@ -90,7 +91,8 @@ class Survivors:
     Parameters
     ----------
     keep1 : (M, H, W) uint8
-        0 or 1; an out-of-image neighbour survives nowhere.
+        0 or 1, or what :meth:`archonsim.trace.mask.Mask.states` says; an out-of-image neighbour
+        survives nowhere.
     keep2 : (M, P, Q) or, where DW comes last, (O, H, W) uint8
     block : Block
     fused : FusedWeight
@@ -116,8 +118,14 @@ class Survivors:
         )
         own_pixel: Window = (1, 1, 1, 1, 0, 0, dw.out_h, dw.out_w)
         reads = window, window if block.order == "pw-pw-dw" else own_pixel
+        # Behind the bits that say passed, those that say clipped.
+        parts = [
+            [keep] if fused.clipped is None else [keep == PASSED, keep == CLIPPED]
+            for keep in (keep1, keep2)
+        ]
         self._masks = [
-            (pack_rows(keep, one), one) for keep, one in zip((keep1, keep2), reads, strict=True)
+            ([pack_rows(part, one) for part in some], one)
+            for some, one in zip(parts, reads, strict=True)
         ]
 
     def table(self, tile: tuple[int, int]) -> Words:
@@ -135,9 +143,12 @@ class Survivors:
         """
         width = -(-self._array[0] * self._array[1] // 64)
         words = []
-        for bits, window in self._masks:
-            words.append(np.zeros((bits.shape[1] * window[0] * window[1], width), np.uint64))
-            _windows(bits, window, tile, self._array, words[-1])
+        for planes, window in self._masks:
+            each = planes[0].shape[1] * window[0] * window[1]
+            words.append(np.zeros((len(planes) * each, width), np.uint64))
+            for at, bits in enumerate(planes):
+                part = words[-1][at * each : (at + 1) * each]
+                _windows(bits, window, tile, self._array, part)
         first, second = self._fused.row_first, self._fused.row_second
         table = np.empty((len(first), width), np.uint64)
         _combine(first, second, words[0], words[1], table)

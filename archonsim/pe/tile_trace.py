@@ -12,6 +12,7 @@ from archonsim.network.block import Block
 from archonsim.pe.beats import BeatStream
 from archonsim.pe.record_kernel import add_up, record
 from archonsim.trace.fused_weight import NONE, FusedWeight
+from archonsim.trace.mask import CLIPPED, PASSED
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -45,6 +46,8 @@ class TileTrace:
         Candidates of group i are ``group_start[i]:group_start[i + 1]``, in the order of rising m.
     mid : (n,) int32
         Channel m of each candidate; -1 where b2 stands without one.
+    clip : (n,) bool
+        Which candidates are clip terms: they survive where an activation is clipped.
     weight : (n,) int64
         Fixed-point fused weights, 16 bits (as `value_bits` of the machine); times `unit`: the
         weights.
@@ -59,8 +62,10 @@ class TileTrace:
         without a pixel.
     keep2 : (P, M) bool
         Those of the second at the PE's own pixel; (P, O, K * K) where DW comes last.
+    clip1, clip2 : as keep1 and keep2
+        Which of the kept activations are clipped; all False where the block's masks know none.
     survives : (n, P) bool
-        Both bits of each candidate.
+        Both bits of each candidate: passed, or, of clip terms, clipped and passed.
     input : (P, C, K * K) int64
         Fixed-point inputs, 16 bits, in the window of each PE; 0 outside the map.
     fraction : int
@@ -101,6 +106,7 @@ class TileTrace:
     tap: NDArray[np.int32]
     group_start: NDArray[np.int32]
     mid: NDArray[np.int32]
+    clip: Bools
     weight: Ints
     unit: float
     beat_start: NDArray[np.int32]
@@ -108,6 +114,8 @@ class TileTrace:
     beat_group: NDArray[np.int32]
     keep1: Bools
     keep2: Bools
+    clip1: Bools
+    clip2: Bools
     survives: Bools
     input: Ints
     fraction: int
@@ -166,7 +174,7 @@ class TileInputs:
     stream : BeatStream
         Cut from them.
     keep1, keep2 : (M, H, W), (M, P, Q) uint8
-        keep2 is (O, H, W) where DW comes last.
+        0 dropped, 1 passed, 2 clipped; keep2 is (O, H, W) where DW comes last.
     x : (C, H, W) float32
         The block's input.
     """
@@ -249,14 +257,17 @@ def _own_pixels(
     return found.reshape(len(keep), -1).T
 
 
-def _survivors(fused: FusedWeight, keep1: Bools, keep2: Bools) -> Bools:
+def _survivors(
+    fused: FusedWeight, keep1: NDArray[np.uint8], keep2: NDArray[np.uint8], clip: Bools
+) -> Bools:
     """Whether each candidate survives in each PE, (n, P)."""
     sizes = np.diff(fused.start)
     tap, out = np.repeat(fused.tap, sizes), np.repeat(fused.out, sizes)
     second = keep2[:, out, tap] if keep2.ndim == 3 else keep2[:, fused.mid]
     alone = np.equal(tap, NONE) | np.equal(fused.mid, NONE)  # b2: its keep bit alone matters
-    survives: Bools = (second & (alone | keep1[:, fused.mid, tap])).T
-    return np.ascontiguousarray(survives)
+    wanted = np.where(clip, CLIPPED, PASSED)
+    both = (second == PASSED) & (keep1[:, fused.mid, tap] == wanted)
+    return np.ascontiguousarray(np.where(alone, second == wanted, both).T)
 
 
 def fixed_weights(fused: FusedWeight, bits: int) -> tuple[Ints, float]:
@@ -292,11 +303,12 @@ def trace_tile(
     block, fused, stream = given.block, given.fused, given.stream
     shape, pes = (array.rows, array.cols), array.rows * array.cols
     late = block.order == "pw-pw-dw"
-    keep1 = windows(given.keep1, block, tile, shape).astype(bool)
+    keep1 = windows(given.keep1, block, tile, shape).astype(np.uint8)
     keep2 = (
         windows(given.keep2, block, tile, shape) if late else _own_pixels(given.keep2, tile, shape)
-    ).astype(bool)
-    survives = _survivors(fused, keep1, keep2)
+    ).astype(np.uint8)
+    clip = np.zeros(fused.candidates, bool) if fused.clipped is None else fused.is_clip
+    survives = _survivors(fused, keep1, keep2, clip)
     weight, unit = fixed_weights(fused, array.value_bits)
     fixed, fraction = fixed_inputs(given.x, array.input_bits)
     inputs = windows(fixed, block, tile, shape).astype(np.int64)
@@ -323,13 +335,16 @@ def trace_tile(
         tap=fused.tap,
         group_start=fused.start,
         mid=fused.mid,
+        clip=clip,
         weight=weight,
         unit=unit,
         beat_start=stream.start,
         beat_lane=stream.lane,
         beat_group=stream.group,
-        keep1=keep1,
-        keep2=keep2,
+        keep1=keep1 > 0,
+        keep2=keep2 > 0,
+        clip1=keep1 == CLIPPED,
+        clip2=keep2 == CLIPPED,
         survives=survives,
         input=inputs,
         fraction=fraction,

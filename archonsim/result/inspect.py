@@ -78,12 +78,17 @@ class ReluContent:
         Predicted to survive, but negative: they pass, and cost additions.
     misses : int
         Predicted away, but positive: they are lost.
+    clipped, truly_clipped : int or None
+        Of those predicted to survive, those predicted to reach the upper end of a ReLU6 or its
+        like; and those that do. None where its masks know none.
     """
 
     activations: Whole
     hits: Whole
     false_alarms: Whole
     misses: Whole
+    clipped: Whole | None = None
+    truly_clipped: Whole | None = None
 
     @property
     def correct_zeros(self) -> int:
@@ -116,12 +121,17 @@ class ReluContent:
         return self.false_alarms / max(1, self.activations - self.hits - self.misses)
 
     def __add__(self, other: ReluContent) -> ReluContent:
+        pairs = {
+            one.name: (getattr(self, one.name), getattr(other, one.name))
+            for one in dataclasses.fields(self)
+        }
         return ReluContent(
-            **{
-                one.name: getattr(self, one.name) + getattr(other, one.name)
-                for one in dataclasses.fields(self)
-            }
+            **{name: _sum(*pair) for name, pair in pairs.items() if pair != (None, None)}
         )
+
+
+def _sum(one: int | None, other: int | None) -> int:
+    return (one or 0) + (other or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +214,8 @@ class Inspection:
             block["fused_density"] = shape.fused_density
             for name, relu in (("relu1", shape.relu1), ("relu2", shape.relu2)):
                 if relu is not None:
+                    if relu.clipped is None:
+                        del block[name]["clipped"], block[name]["truly_clipped"]
                     block[name] |= {rate: getattr(relu, rate) for rate in RATES}
         return tree
 
@@ -356,4 +368,6 @@ def compare_masks(predicted: Mask, true: Mask) -> ReluContent:
         hits=hits,
         false_alarms=predicted.count() - hits,
         misses=true.count() - hits,
+        clipped=None if predicted.clip is None else predicted.clipped(),
+        truly_clipped=None if true.clip is None else true.clipped(),
     )

@@ -205,6 +205,7 @@ class Waterfall:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
+        network = self.network
         return {
             "schema": SCHEMA,
             "archonsim": __version__,
@@ -214,12 +215,13 @@ class Waterfall:
             "seed": self.seed,
             "image_numbers": self.image_numbers,
             "clock_mhz": self.clock_mhz,
-            "total_cycles": self.network.cycles,
+            "total_cycles": network.cycles,
             "owners": {
                 owner.name: {"title": owner.title, "meaning": owner.meaning}
                 for owner in self.words.owners
+                if not owner.rare or owner.name in network.owners
             },
-            "network": self.network.to_dict(),
+            "network": network.to_dict(),
             "layers": [one.to_dict() for one in self.layers],
             "phases": [one.to_dict() for one in self.phases],
             "provenance": dataclasses.asdict(self.provenance),

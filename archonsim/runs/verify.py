@@ -21,6 +21,7 @@ from archonsim.spec.parts import WORD_BITS
 from archonsim.trace.algebra import branch_output, joined, preactivations, shuffle
 from archonsim.trace.factored import factored_output
 from archonsim.trace.fused_weight import FusedWeight, fuse
+from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, Trace
 from archonsim.trace.what_if import no_masks
 
@@ -97,7 +98,7 @@ def _branch(
         one, two, three = (source.layer(layer.name) for layer in block.layers)
         y = factored_output(block, (one, two, three), trace.input, (trace.keep1, trace.keep2))
     else:
-        keeps = trace.keep1.unpack(), trace.keep2.unpack()
+        keeps = trace.keep1.states(), trace.keep2.states()
         y = fused_output(block, fused[0], trace.input, *keeps, fused[1])
     return shuffle(y, block.shuffle) if block.order == "pw-dw-pw" else y  # type: ignore[arg-type, return-value]
 
@@ -110,7 +111,7 @@ def _clipped_branch(block: Block, source: Trace, trace: BlockTrace) -> NDArray[n
     one, two, three = (source.layer(layer.name) for layer in block.layers)
     tensors = (one, two, three)
     pre1, _ = preactivations(block, tensors, trace.keep1, trace.input)
-    positive1 = type(trace.keep1).pack((pre1 > 0) & trace.keep1.unpack().astype(bool))
+    positive1 = trace.keep1 & Mask.pack(pre1 > 0)
     _, pre2 = preactivations(block, tensors, positive1, trace.input)
     return branch_output(block, three, np.maximum(pre2, 0), trace.keep2).astype(np.float64)
 
@@ -118,7 +119,7 @@ def _clipped_branch(block: Block, source: Trace, trace: BlockTrace) -> NDArray[n
 def _accumulators(
     block: Block, fused: tuple[FusedWeight, Lanes], trace: BlockTrace, bits: int
 ) -> AccumulatorUse:
-    keeps = trace.keep1.unpack(), trace.keep2.unpack()
+    keeps = trace.keep1.states(), trace.keep2.states()
     return accumulator_use(
         block, fused[0], *keeps, value_bits=WORD_BITS, accumulator_bits=bits, lanes=fused[1]
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer, same_padding
 from archonsim.trace import convolve_kernel, sign_kernel
-from archonsim.trace.mask import Mask
+from archonsim.trace.mask import CLIPPED, Mask
 from archonsim.trace.tensors import Floats, LayerTensors, PredictorTensors
 
 
@@ -69,6 +69,12 @@ def quantise(x: Floats, predictor: PredictorTensors) -> Floats:
 _NO_LEVELS = (np.float32(1), np.float32(0), np.float32(0))
 
 
+def _ends(block: Block) -> tuple[np.float32, np.float32]:
+    """Return the upper ends of a block's ReLUs; infinite where its masks know none."""
+    first, second = (np.float32(end or np.inf) for end in block.clips)
+    return first, second
+
+
 def _channelwise(block: Block) -> bool:
     """Whether a mid channel needs no other one between the block's input and its second ReLU."""
     return block.layers[0].kind != "depthwise" and block.layers[1].kind == "depthwise"
@@ -91,12 +97,22 @@ def _plain(tensors: LayerTensors | PredictorTensors, depthwise: bool) -> tuple[F
     return plain, tensors.scale, tensors.shift
 
 
-def _packed(block: Block, signs: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> tuple[Mask, Mask]:
+def _packed(block: Block, states: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> tuple[Mask, Mask]:
     first, second = (
-        Mask(np.packbits(sign, axis=1), layer.out_h, layer.out_w)
-        for sign, layer in zip(signs, block.layers, strict=False)
+        Mask(
+            np.packbits(state, axis=1),
+            layer.out_h,
+            layer.out_w,
+            np.packbits(state == CLIPPED, axis=1) if end else None,
+        )
+        for state, layer, end in zip(states, block.layers, block.clips, strict=False)
     )
     return first, second
+
+
+def relu_mask(pre: Floats, end: float) -> Mask:
+    """Return what a ReLU does to each of its inputs; `end` is its upper end, 0 for none."""
+    return Mask.pack(pre > 0, pre > np.float32(end) if end else None)
 
 
 def predict(
@@ -106,39 +122,46 @@ def predict(
 
     ``x : (C, H, W)`` is the block's input.
     """
-    levels = quantise(x, predictors[0])
+    ends, levels = _ends(block), quantise(x, predictors[0])
     if _channelwise(block):
         one, two = predictors
         scale = tuple(np.float32(value) for value in (two.step, two.low, two.high))
         flat = np.ascontiguousarray(levels.reshape(len(x), -1))
         layers, nothing = (_plain(one, False), _plain(two, True)), np.empty((0, 0), np.uint8)
-        return _packed(block, sign_kernel.signs(*layers, flat, (nothing, scale), _sizes(block)))
+        between = nothing, scale, ends
+        return _packed(block, sign_kernel.signs(*layers, flat, between, _sizes(block)))
     first, second, _ = block.layers
     hidden = convolve(first, predictors[0], levels)
-    keep1 = Mask.pack(hidden > 0)
-    hidden = _between(block, np.maximum(hidden, 0, out=hidden))
-    return keep1, Mask.pack(convolve(second, predictors[1], quantise(hidden, predictors[1])) > 0)
+    keep1 = relu_mask(hidden, block.clips[0])
+    hidden = _between(block, np.clip(hidden, np.float32(0), ends[0], out=hidden))
+    pre2 = convolve(second, predictors[1], quantise(hidden, predictors[1]))
+    return keep1, relu_mask(pre2, block.clips[1])
 
 
 def real_signs(
     block: Block, tensors: tuple[LayerTensors, LayerTensors, LayerTensors], keep1: Mask, x: Floats
 ) -> tuple[Mask, Mask]:
-    """Return where :func:`preactivations` are positive."""
+    """Return where :func:`preactivations` are positive, and above the upper ends if there are."""
     if _channelwise(block):
         flat = np.ascontiguousarray(x.reshape(len(x), -1))
-        keep = keep1.unpack().reshape(keep1.channels, -1)
+        keep = keep1.states().reshape(keep1.channels, -1)
         layers = _plain(tensors[0], False), _plain(tensors[1], True)
-        return _packed(block, sign_kernel.signs(*layers, flat, (keep, _NO_LEVELS), _sizes(block)))
+        between = keep, _NO_LEVELS, _ends(block)
+        return _packed(block, sign_kernel.signs(*layers, flat, between, _sizes(block)))
     pre1, pre2 = preactivations(block, tensors, keep1, x)
-    return Mask.pack(pre1 > 0), Mask.pack(pre2 > 0)
+    return relu_mask(pre1, block.clips[0]), relu_mask(pre2, block.clips[1])
 
 
-def masked(pre: Floats, keep: Mask) -> Floats:
-    """Return `pre` where `keep` is set, else 0.
+def masked(pre: Floats, keep: Mask, end: float) -> Floats:
+    """Return `pre` where `keep` passes it, `end` where it clips it, else 0.
 
     What stands in the ReLU's place (a kept negative value passes).
     """
-    return np.where(keep.unpack(), pre, np.float32(0))
+    if keep.clip is None:
+        return np.where(keep.unpack(), pre, np.float32(0))
+    states = keep.states()
+    kept = np.where(states == CLIPPED, np.float32(end), pre)
+    return np.where(states, kept, np.float32(0))
 
 
 def preactivations(
@@ -154,7 +177,7 @@ def preactivations(
     """
     first, second, _ = block.layers
     pre1 = convolve(first, tensors[0], x)
-    return pre1, convolve(second, tensors[1], _between(block, masked(pre1, keep1)))
+    return pre1, convolve(second, tensors[1], _between(block, masked(pre1, keep1, block.clips[0])))
 
 
 def _averaged(x: Floats, stride: tuple[int, int]) -> Floats:
@@ -191,5 +214,5 @@ def branch_output(block: Block, tensors: LayerTensors, pre2: Floats, keep2: Mask
 
     No residual.
     """
-    y = convolve(block.layers[2], tensors, masked(pre2, keep2))
+    y = convolve(block.layers[2], tensors, masked(pre2, keep2, block.clips[1]))
     return shuffle(y, block.shuffle) if block.order == "pw-dw-pw" else y

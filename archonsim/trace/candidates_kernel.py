@@ -63,29 +63,30 @@ def count(sets, alone, groups):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def fill(sets, alone, groups, names, found):  # type: ignore[no-untyped-def]
-    """Name the candidates of each group, one group after the other.
+def fill(sets, alone, groups, starts, names, found):  # type: ignore[no-untyped-def]
+    """Name the candidates of each group, those of a group in ascending order.
 
     Parameters
     ----------
     sets, alone, groups
         As of :func:`count`.
+    starts : (N,) int32
+        Where each group's names begin in `found`.
     names : (base, place, lonely)
         A candidate's name is ``base[o, k] + place[o, j]``, (O, K + 1) and (O, M / G) int32; that of
         the one without a mid channel, the last of its group, is ``lonely[o, k]``.
     found : (n,) int32
-        The names.
+        The names; what lies between the groups stays as it is.
     """
     before, taps, outs, alive = sets
     source, out, tap = groups
     base, place, lonely = names
     each = len(outs) // before.shape[1]
-    at = 0
     for i in range(len(out)):
         s, o, k = source[i], out[i], tap[i]
         if not alive[o, k]:
             continue
-        g, first = o // each, base[o, k]
+        at, g, first = np.int64(starts[i]), o // each, base[o, k]
         for w in range(outs.shape[1]):
             word = before[s, g, w] & taps[k, g, w] & outs[o, w]
             while word:
@@ -95,7 +96,6 @@ def fill(sets, alone, groups, names, found):  # type: ignore[no-untyped-def]
                 at += 1
         if alone[o, s]:
             found[at] = lonely[o, k]
-            at += 1
 
 
 def _rows(bits: Bools) -> Words:
@@ -150,21 +150,15 @@ class Candidates:
         found: NDArray[np.int64] = count(self.sets, self.alone, groups)
         return found
 
-    def mids(self, groups: tuple[Ints, Ints, Ints], number: int) -> Ints:
-        """List the mid channels of the groups' candidates, `number` in all; -1 for none."""
+    def mids(self, groups: tuple[Ints, Ints, Ints], starts: Ints, found: Ints) -> None:
+        """Write the mid channels of each group's candidates, -1 for none, to `found`."""
         none = np.zeros_like(self.row_base)
-        return self._named(groups, number, (none, self.mid, none - 1))
+        fill(self.sets, self.alone, groups, starts, (none, self.mid, none - 1), found)
 
-    def rows(self, groups: tuple[Ints, Ints, Ints], number: int) -> Ints:
-        """List the rows of the groups' candidates, `number` in all."""
-        return self._named(groups, number, (self.row_base, self.row_place, self.row_base))
-
-    def _named(
-        self, groups: tuple[Ints, Ints, Ints], number: int, names: tuple[Ints, Ints, Ints]
-    ) -> Ints:
-        found = np.empty(number, np.int32)
-        fill(self.sets, self.alone, groups, names, found)
-        return found
+    def rows(self, groups: tuple[Ints, Ints, Ints], starts: Ints, found: Ints) -> None:
+        """Write the rows of each group's candidates to `found`."""
+        names = (self.row_base, self.row_place, self.row_base)
+        fill(self.sets, self.alone, groups, starts, names, found)
 
 
 def candidates(

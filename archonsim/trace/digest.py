@@ -105,6 +105,7 @@ def block_digest(trace: BlockTrace) -> str:
         for axis in ("height", "width")
     }
     arrays = [(name, mask.packed) for name, mask in masks.items()]
+    arrays += [(f"clip.{name}", mask.clip) for name, mask in masks.items() if mask.clip is not None]
     return _sha256([*arrays, ("input", trace.input), ("output", trace.output)], sizes)
 
 

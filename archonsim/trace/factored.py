@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.trace.algebra import shuffle
-from archonsim.trace.mask import Mask
+from archonsim.trace.mask import CLIPPED, Mask
 from archonsim.trace.tensors import Floats, LayerTensors
 
 Doubles = NDArray[np.float64]
@@ -57,7 +57,7 @@ def factored_output(
     tensors : of the block's layers in order of execution
     x : (C, H, W) float32
     masks : (Mask, Mask)
-        keep1 and keep2; what they keep passes, be it negative.
+        keep1 and keep2; what they keep passes, be it negative, but for what they clip.
 
     Returns
     -------
@@ -67,7 +67,10 @@ def factored_output(
     for place, (layer, one) in enumerate(zip(block.layers, tensors, strict=True)):
         y = _convolved(layer, one, y)
         if place < len(masks):
-            y = np.where(masks[place].unpack(), y, 0.0)
+            states = masks[place].states()
+            if block.clips[place]:
+                y[states == CLIPPED] = block.clips[place]
+            y = np.where(states, y, 0.0)
         if place == 0 and block.order == "pw-pw-dw":
             y = shuffle(y, block.shuffle)  # type: ignore[arg-type, assignment]
     return y

@@ -11,6 +11,12 @@ W1[m, c]``: the taps belong to the output channel, so both masks are read at the
 keep2 is one bit for a whole (o, k). Its b2 is multiplied by Wd[o, k], too, and joins the group of
 b1's (o, k) as one more candidate, which needs keep2 alone (own decision).
 
+A clipped activation is the constant at which its ReLU ends (6 of a ReLU6), so what it adds is one
+more term whose input is the constant 1: of the first ReLU 6 W2 Wd in the group of b1's (o, k), of
+the second 6 W2 in that of b2's o (6 Wd in b1's (o, k) where DW comes last). These **clip terms**
+stand behind the shifts of their group. They need the bit that says clipped where a shift needs the
+one that says passed (own decision).
+
 What is kept of a block are its groups and which mid channels stand behind them, as sets; the
 candidates themselves, hundreds of millions in a block that is not pruned, are made when and as far
 as they are asked for.
@@ -53,6 +59,7 @@ class _Factors:
     dw: NDArray[np.float64]
     pw2: NDArray[np.float64]
     shifts: tuple[NDArray[np.float32], NDArray[np.float32]]
+    clips: tuple[float, float]
     place: NDArray[np.int64]
     late: bool
 
@@ -63,7 +70,8 @@ class FusedWeight:
 
     A candidate survives in a PE where two bits are set: one of keep1 and one of keep2. Candidates
     that share both bits share a **row**; W is the K * K of DW's window, and a window bit ``channel
-    * W + k`` is that channel's bit at tap k of the PE's window.
+    * W + k`` is that channel's bit at tap k of the PE's window. Where a ReLU clips, bits that say
+    passed stand for those of keep, and behind all of them follow those that say clipped.
 
     Attributes
     ----------
@@ -81,6 +89,9 @@ class FusedWeight:
         Which mid channels stand behind each group.
     factors : _Factors
         What the values are made of.
+    clipped : Candidates or None
+        Of the clip terms, as of a block without inputs whose shifts are the ReLUs' upper ends; None
+        where the block's masks know none.
     """
 
     start: Ints
@@ -90,6 +101,7 @@ class FusedWeight:
     constant: NDArray[np.float64]
     known: Candidates
     factors: _Factors
+    clipped: Candidates | None = None
 
     @property
     def groups(self) -> int:
@@ -103,28 +115,32 @@ class FusedWeight:
 
     @property
     def candidates(self) -> int:
-        """Number of non-zero fused weights and bias terms."""
+        """Number of non-zero fused weights, bias and clip terms."""
         return int(self.start[-1])
 
     @property
     def group_bytes(self) -> int:
         """Bytes of what is held of the groups."""
-        rows = self.known.row_first.nbytes + self.known.row_second.nbytes
+        rows = self.row_first.nbytes + self.row_second.nbytes
         groups = self.start.nbytes + self.out.nbytes + self.channel.nbytes + self.tap.nbytes
         return rows + groups + sum(one.nbytes for one in self.known.sets)
 
-    @property
+    @cached_property
     def row_first(self) -> Ints:
         """Window bit ``m * W + k`` of keep1 of each row, (R,) int32; -1 where none matters."""
-        return self.known.row_first
+        if self.clipped is None:
+            return self.known.row_first
+        return np.append(self.known.row_first, self.clipped.row_first)
 
-    @property
+    @cached_property
     def row_second(self) -> Ints:
         """Bit of keep2 of each row, (R,) int32.
 
         ``m`` at the PE's own pixel, or window bit ``o * W + k`` where DW comes last.
         """
-        return self.known.row_second
+        if self.clipped is None:
+            return self.known.row_second
+        return np.append(self.known.row_second, self.clipped.row_second)
 
     @cached_property
     def mid(self) -> Ints:
@@ -132,7 +148,11 @@ class FusedWeight:
 
         -1 where b2 stands without one. Kept: ask a part of a large block.
         """
-        return self.known.mids(self._keys(), self.candidates)
+        found = np.empty(self.candidates, np.int32)
+        self.known.mids(self._keys(), self.start[:-1], found)
+        if self.clipped is not None:
+            self.clipped.mids(*self._clip_places(), found)
+        return found
 
     @cached_property
     def row(self) -> Ints:
@@ -141,20 +161,42 @@ class FusedWeight:
 
     @cached_property
     def value(self) -> NDArray[np.float64]:
-        """F, or the bias term, of each candidate, (n,) float64; kept as `mid` is."""
+        """F, or the bias or clip term, of each candidate, (n,) float64; kept as `mid` is."""
         known, mid, sizes = self.factors, self.mid, np.diff(self.start)
         o, c, k = (np.repeat(column, sizes) for column in (self.out, self.channel, self.tap))
-        w1 = np.where(c == NONE, known.shifts[0][mid], known.first[mid, c % known.first.shape[1]])
+        shift1, shift2 = known.shifts[0][mid], known.shifts[1][o if known.late else mid]
+        if self.clipped is not None:
+            shift1 = np.where(self.is_clip, known.clips[0], shift1)
+            shift2 = np.where(self.is_clip, known.clips[1], shift2)
+        w1 = np.where(c == NONE, shift1, known.first[mid, c % known.first.shape[1]])
         w2 = known.pw2[o, known.place[mid]]
         if known.late:
-            return known.dw[o, k] * np.where(mid == NONE, known.shifts[1][o], w1 * w2)
+            return known.dw[o, k] * np.where(mid == NONE, shift2, w1 * w2)
         # Every candidate has W2; the factors behind it depend on what it multiplies: x, the
         # constant b1, or b2.
-        return w2 * np.where(k == NONE, known.shifts[1][mid], known.dw[mid, k] * w1)
+        return w2 * np.where(k == NONE, shift2, known.dw[mid, k] * w1)
+
+    @property
+    def is_clip(self) -> NDArray[np.bool_]:
+        """Which candidates stand for a clipped activation, (n,) bool."""
+        found: NDArray[np.bool_] = self.rows() >= len(self.known.row_first)
+        return found
+
+    def clip_sizes(self) -> NDArray[np.int64]:
+        """Clip terms of each group, (N,) int64."""
+        found = np.zeros(self.groups, np.int64)
+        if self.clipped is not None:
+            bias = self.is_bias
+            found[bias] = self.clipped.count(self._bias_keys())
+        return found
 
     def rows(self) -> Ints:
         """Return `row`, and keep nothing."""
-        return self.known.rows(self._keys(), self.candidates)
+        found = np.empty(self.candidates, np.int32)
+        self.known.rows(self._keys(), self.start[:-1], found)
+        if self.clipped is not None:
+            self.clipped.rows(*self._clip_places(), found)
+        return found
 
     def in_order(self, groups: Ints) -> FusedWeight:
         """Return the same groups in another order, given as their (N,) numbers, or some of them."""
@@ -197,6 +239,18 @@ class FusedWeight:
         """Return the groups as `Candidates` numbers them."""
         return _keys(self.out, self.channel, self.tap, self.known)
 
+    def _bias_keys(self) -> tuple[Ints, Ints, Ints]:
+        """Return the bias groups as the clip terms' `Candidates` numbers them."""
+        assert self.clipped is not None
+        bias = self.is_bias
+        return _keys(self.out[bias], self.channel[bias], self.tap[bias], self.clipped)
+
+    def _clip_places(self) -> tuple[tuple[Ints, Ints, Ints], Ints]:
+        """Return the bias groups, and where each one's clip terms begin."""
+        assert self.clipped is not None
+        keys = self._bias_keys()
+        return keys, (self.start[1:][self.is_bias] - self.clipped.count(keys)).astype(np.int32)
+
 
 def _keys(out: Ints, channel: Ints, tap: Ints, known: Candidates) -> tuple[Ints, Ints, Ints]:
     bias = np.equal(channel, NONE)
@@ -211,7 +265,7 @@ def fuse(block: Block, trace: Trace) -> FusedWeight:
     Kept for the next image, or the next machine of a sweep, where there is room.
 
     A candidate is there where all three weights are non-zero; a bias term where the weights behind
-    it and the shift are.
+    it and the shift are; a clip term likewise, for every channel that may be clipped.
 
     Raises
     ------
@@ -266,6 +320,31 @@ def _bias_slots(block: Block) -> tuple[Ints, Ints, Ints]:
     return out.astype(np.int32), np.full(len(out), NONE, np.int32), tap.astype(np.int32)
 
 
+def _clip_terms(
+    block: Block, live: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]], rows: int
+) -> Candidates | None:
+    """Return the clip terms of a block whose other candidates have so many rows."""
+    if not any(block.clips):
+        return None
+    late, taps, mids = block.order == "pw-pw-dw", block.taps, block.mid_channels
+    wide = block.layers[1].out_channels
+    found = candidates(
+        (live[0][:, :0], *live[1:]),
+        (np.full(mids, block.clips[0] > 0), np.full(wide, block.clips[1] > 0)),
+        np.array(block.pw2_reads, np.int32),
+        block.groups,
+        late=late,
+    )
+    first, second = found.row_first, found.row_second
+    alone = np.equal(first, NONE)
+    return replace(
+        found,
+        row_base=found.row_base + np.int32(rows),
+        row_first=np.where(alone, NONE, first + mids * taps).astype(np.int32),
+        row_second=(second + alone * (wide * taps if late else wide)).astype(np.int32),
+    )
+
+
 def fuse_tensors(
     block: Block, tensors: tuple[LayerTensors, LayerTensors, LayerTensors]
 ) -> FusedWeight:
@@ -274,15 +353,14 @@ def fuse_tensors(
     one, two, three = tensors
     dw, pw2 = (three, two) if late else (two, three)
     reads = np.array(block.pw2_reads, np.int32)
-    known = candidates(
-        (_live(one), _live(dw), _live(pw2)),
-        (one.shift != 0, two.shift != 0),
-        reads,
-        block.groups,
-        late=late,
-    )
+    live = (_live(one), _live(dw), _live(pw2))
+    shifts = (one.shift != 0, two.shift != 0)
+    known = candidates(live, shifts, reads, block.groups, late=late)
+    clipped = _clip_terms(block, live, len(known.row_first))
     slots, bias = _slots(block), _bias_slots(block)
     sizes, of_bias = (known.count(_keys(*columns, known)) for columns in (slots, bias))
+    if clipped is not None:
+        of_bias += clipped.count(_keys(*bias, clipped))
     # A fused convolution has a MAC slot even where no weight is left; a bias term has none.
     some = of_bias > 0
     out, channel, tap = (
@@ -306,7 +384,9 @@ def fuse_tensors(
             _scaled(dw),
             _scaled(pw2),
             (one.shift, two.shift),
+            block.clips,
             np.argsort(reads) % pw2.weight.shape[1],
             late,
         ),
+        clipped=clipped,
     )

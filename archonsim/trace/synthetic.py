@@ -70,6 +70,7 @@ def synthesize(
     _check_arguments(
         density1, density2, agreement, weight_density, images=images, spatial=spatial, seed=seed
     )
+    workload = with_ends(workload, 0.0)
     rng = np.random.default_rng(seed)
     layers = _all_tensors(workload, weight_density, rng)
     blocks: dict[tuple[str, int], BlockTrace] = {}
@@ -81,7 +82,7 @@ def synthesize(
             masks = _draw_masks(block, (density1, density2), spatial, agreement, rng)
             if image == 0:
                 layers |= _normalised(block, layers, masks, made)
-            blocks[block.name, image] = _evaluate(block, layers, masks, made)
+            blocks[block.name, image] = evaluate(block, layers, masks, made)
             made = blocks[block.name, image].output
     pairs = {block.name: _predictors(block, layers) for block in traced_blocks(workload, images)}
     memory = MemoryTrace(layers=layers, predictor_pairs=pairs, blocks=blocks, images=images)
@@ -203,6 +204,15 @@ def _draw_masks(
     return Mask.pack(keeps[0]), Mask.pack(keeps[1]), Mask.pack(trues[0]), Mask.pack(trues[1])
 
 
+def with_ends(workload: Workload, end: float) -> Workload:
+    """Return a workload whose predicted blocks have ReLUs of this upper end, 0 for none."""
+    items = (
+        replace(item, clips=(end, end)) if isinstance(item, Block) and item.predicted else item
+        for item in workload.items
+    )
+    return replace(workload, items=tuple(items))
+
+
 def _of_block(block: Block, layers: Tensors) -> tuple[LayerTensors, LayerTensors, LayerTensors]:
     first, second, third = (layers[layer.name] for layer in block.layers)
     return first, second, third
@@ -233,9 +243,10 @@ def _normalised(
     }
 
 
-def _evaluate(
+def evaluate(
     block: Block, layers: Tensors, masks: tuple[Mask, Mask, Mask, Mask], x: Floats
 ) -> BlockTrace:
+    """Return what a block does under masks (keep1, keep2, true1, true2)."""
     output = _half(joined(block, _branch(block, layers, masks, x), x))
     return BlockTrace(
         keep1=masks[0], keep2=masks[1], true1=masks[2], true2=masks[3], input=x, output=output

@@ -74,13 +74,13 @@ def _block_inputs(block: Block, trace: MemoryTrace, image: int) -> dict[str, Mas
     one, (first, second, third) = trace.block(block.name, image), block.layers
     tensors = tuple(trace.layer(layer.name) for layer in block.layers)
     pre1, pre2 = preactivations(block, (tensors[0], tensors[1], tensors[2]), one.keep1, one.input)
-    middle = masked(pre1, one.keep1)
+    middle = masked(pre1, one.keep1, block.clips[0])
     if block.order == "pw-pw-dw":
         middle = middle[list(block.pw2_reads)]
     return {
         first.name: Mask.pack(one.input != 0),
         second.name: Mask.pack(middle != 0),
-        third.name: Mask.pack(masked(pre2, one.keep2) != 0),
+        third.name: Mask.pack(masked(pre2, one.keep2, block.clips[1]) != 0),
     }
 
 

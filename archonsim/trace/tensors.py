@@ -69,9 +69,10 @@ class BlockTrace:
     ----------
     keep1, keep2 : Mask
         Predicted survival of the first ReLU (at the input's resolution) and of the second (at the
-        output's).
+        output's); with a plane of clipped activations where the block's `clips` name an upper end.
     true1, true2 : Mask
-        Sign of the real pre-activation: what an oracle would keep.
+        Sign of the real pre-activation, and whether it is above the upper end: what an oracle would
+        keep, and clip.
     input : (C, H, W) float32
     output : (O', P, Q) float32
         What leaves the block: after batch normalisation, shuffle and residual.

@@ -1,4 +1,4 @@
-"""What-if masks: traced, oracle, both, either, all ones, random, or traced with bits flipped."""
+"""What-if masks: traced, oracle, both, either, unclipped, all ones, random or with bits flipped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from archonsim.errors import MaskError
 from archonsim.network.block import Block
@@ -13,10 +14,10 @@ from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
 from archonsim.trace.mask import Mask
 
-Policy = Literal["trace", "oracle", "hits", "either", "all", "random", "flip"]
+Policy = Literal["trace", "oracle", "hits", "either", "unclipped", "all", "random", "flip"]
 FORMS = (
-    "trace, oracle, hits, either, all, random:P or flip:P with 0 <= P <= 1; or two of them,"
-    " FIRST/SECOND, one for each ReLU"
+    "trace, oracle, hits, either, unclipped, all, random:P or flip:P with 0 <= P <= 1; or two of"
+    " them, FIRST/SECOND, one for each ReLU"
 )
 
 
@@ -26,11 +27,14 @@ class MaskPolicy:
 
     Attributes
     ----------
-    policy : {"trace", "oracle", "hits", "either", "all", "random", "flip"}
+    policy : {"trace", "oracle", "hits", "either", "unclipped", "all", "random", "flip"}
         ``trace``: as predicted; ``oracle``: as the real pre-activations were; ``hits``: predicted
         and truly positive, so predicted without false alarms; ``either``: predicted or truly
-        positive, so without misses; ``all``: everything survives; ``random``: each activation
-        survives with `probability`; ``flip``: each predicted bit is flipped with `probability`.
+        positive, so without misses; ``unclipped``: as predicted, but what a ReLU6 clips passes;
+        ``all``: everything survives; ``random``: each activation survives with `probability`;
+        ``flip``: each predicted bit is flipped with `probability`. What ``all``, ``random`` and
+        ``flip`` make survive passes; what is clipped elsewhere is so as predicted, or as it truly
+        is where ``either`` restores it.
     probability : float
     seed : int
         Of ``random`` and ``flip``.
@@ -64,7 +68,7 @@ class MaskPolicy:
     @classmethod
     def _parse_one(cls, text: str, seed: int) -> MaskPolicy | None:
         name, colon, number = text.partition(":")
-        if name in ("trace", "oracle", "hits", "either", "all") and not colon:
+        if name in ("trace", "oracle", "hits", "either", "unclipped", "all") and not colon:
             return cls(name, seed=seed)  # type: ignore[arg-type]
         if name in ("random", "flip") and colon:
             try:
@@ -155,13 +159,21 @@ class MaskPolicy:
             return trace.keep1 & trace.true1, trace.keep2 & trace.true2
         if self.policy == "either":
             return trace.keep1 | trace.true1, trace.keep2 | trace.true2
+        if self.policy == "unclipped":
+            return trace.keep1.passing(), trace.keep2.passing()
         if self.policy == "flip":
-            first, second = (
-                mask.unpack().astype(bool) ^ (rng.random(size, np.float32) < self.probability)
+            one, two = (
+                _flipped(mask, rng.random(size, np.float32) < self.probability)
                 for mask, size in zip((trace.keep1, trace.keep2), sizes, strict=True)
             )
-            return Mask.pack(first), Mask.pack(second)
+            return one, two
         return trace.keep1, trace.keep2
+
+
+def _flipped(mask: Mask, flips: NDArray[np.bool_]) -> Mask:
+    """Flip keep bits; what survives both before and after stays clipped if it was."""
+    flipped = Mask.pack(mask.unpack().astype(bool) ^ flips)
+    return flipped if mask.clip is None else replace(flipped, clip=mask.clip & flipped.packed)
 
 
 def no_masks(workload: Workload) -> MaskError:

@@ -26,7 +26,7 @@ from archonsim.trace.digest import (
     predictors_digest,
     values_digest,
 )
-from archonsim.trace.mask import Mask
+from archonsim.trace.mask import Bits, Mask
 from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors, Trace
 from archonsim.trace.trace_parts import (
     block_of,
@@ -39,15 +39,34 @@ from archonsim.trace.trace_parts import (
     traced_layers,
     values_of,
 )
-from archonsim.tracefile.schema import MaskName
+from archonsim.tracefile.schema import CLIPS, MASKS, PLANES, MaskName
 
 MapShape = tuple[int, int, int]
 
 
 def mask_layers(block: Block) -> dict[MaskName, Layer]:
-    """Return the layer whose output each mask covers."""
-    first, second, _ = block.layers
-    return {"keep1": first, "keep2": second, "true1": first, "true2": second}
+    """Return the layer whose output each plane of a block's masks covers, in the order to read."""
+    found: dict[MaskName, Layer] = {}
+    for name in PLANES:
+        place = name.endswith("2")
+        if name in MASKS or block.clips[place]:
+            found[name] = block.layers[place]
+    return found
+
+
+def plane(trace: BlockTrace, name: MaskName) -> Bits:
+    """Return a plane of a block's masks, (M, bytes) uint8.
+
+    Raises
+    ------
+    WorkloadError
+        The mask has no plane of clipped activations.
+    """
+    mask: Mask = getattr(trace, CLIPS.get(name, name))
+    found = mask.clip if name in CLIPS else mask.packed
+    if found is None:
+        raise WorkloadError(f"{name}: is missing, and the block's clips say that there is one")
+    return found
 
 
 def _takes(layer: Layer, made: MapShape) -> bool:
@@ -168,6 +187,8 @@ def _check_bits(where: str, mask: Mask, expected: tuple[int, int, int]) -> None:
     spare = -mask.height * mask.width % 8
     if spare and (mask.packed[:, -1] & ((1 << spare) - 1)).any():
         raise WorkloadError(f"{where}: spare bits of a channel's last byte are set; they must be 0")
+    if mask.clip is not None and (mask.clip & ~mask.packed).any():
+        raise WorkloadError(f"{where}: clips what it drops; only what is kept can be clipped")
 
 
 def check_input(layer: Layer, image: int, mask: Mask) -> None:
@@ -185,8 +206,16 @@ def check_values(layer: Layer, image: int, values: Floats) -> None:
 def check_block(block: Block, image: int, trace: BlockTrace) -> None:
     """Check one image's masks and maps."""
     where = f"{block.name} image {image}"
-    for name, layer in mask_layers(block).items():
-        check_mask(f"{where} {name}", getattr(trace, name), layer)
+    layers = mask_layers(block)
+    for name in MASKS:
+        check_mask(f"{where} {name}", getattr(trace, name), layers[name])
+    for name, kept in CLIPS.items():
+        there = getattr(trace, kept).clip is not None
+        if there != (name in layers):
+            raise WorkloadError(
+                f"{where} {name}: is {'there' if there else 'missing'}; it must be there where the"
+                f" block's clips, {list(block.clips)}, name an upper end"
+            )
     check_array(f"{where} input", trace.input, block.input_shape, np.float32)
     check_array(f"{where} output", trace.output, block.output_shape, np.float32)
 

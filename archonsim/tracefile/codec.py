@@ -16,7 +16,16 @@ from archonsim.network.block import Block
 from archonsim.trace.algebra import predict, real_signs
 from archonsim.trace.mask import Bits, Mask
 from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors
-from archonsim.tracefile.schema import ENCODINGS, MASKS, Encoding, MaskName
+from archonsim.tracefile.check import mask_layers, plane
+from archonsim.tracefile.schema import ENCODINGS, Encoding, MaskName
+
+#: The predicted plane that a true one may be stored against.
+_PREDICTED: Mapping[MaskName, MaskName] = {
+    "true1": "keep1",
+    "true2": "keep2",
+    "true_clip1": "clip1",
+    "true_clip2": "clip2",
+}
 
 
 @dataclass(frozen=True)
@@ -47,10 +56,10 @@ class References:
         assert self._tensors.predictors is not None
         return predict(self._tensors.block, self._tensors.predictors, self._x)
 
-    def _weights(self, keep1: Bits) -> tuple[Mask, Mask]:
+    def _weights(self, known: Mapping[MaskName, Bits]) -> tuple[Mask, Mask]:
         if self._signs is None:
             first = self._tensors.block.layers[0]
-            keep = Mask(keep1, first.out_h, first.out_w)
+            keep = Mask(known["keep1"], first.out_h, first.out_w, known.get("clip1"))
             self._signs = real_signs(self._tensors.block, self._tensors.layers, keep, self._x)
         return self._signs
 
@@ -60,15 +69,15 @@ class References:
         Parameters
         ----------
         known : mask name -> (M, bytes) uint8
-            keep1 and keep2, where `name` is one of the others.
+            keep1 and keep2, and planes of what they clip, where `name` is one of the others.
         """
         second = name.endswith("2")
         if encoding == "xor-keep":
-            return known["keep2" if second else "keep1"]
+            return known[_PREDICTED[name]]
         if encoding == "xor-predictor":
             return self._predicted[second].packed
         if encoding == "xor-weights":
-            return self._weights(known["keep1"])[second].packed
+            return self._weights(known)[second].packed
         return np.zeros(1, np.uint8)
 
 
@@ -82,7 +91,7 @@ def encodings_of(name: MaskName, tensors: BlockTensors) -> tuple[Encoding, ...]:
 def choose_encodings(tensors: BlockTensors, trace: BlockTrace) -> dict[MaskName, Encoding]:
     """Return for each mask the encoding that compresses best on one image; the first of equals."""
     references = References(tensors, trace.input)
-    known: dict[MaskName, Bits] = {name: getattr(trace, name).packed for name in MASKS}
+    known = _planes(tensors.block, trace)
 
     def size(name: MaskName, encoding: Encoding) -> int:
         return len(
@@ -90,8 +99,13 @@ def choose_encodings(tensors: BlockTensors, trace: BlockTrace) -> dict[MaskName,
         )
 
     return {
-        name: min(encodings_of(name, tensors), key=lambda one: size(name, one)) for name in MASKS
+        name: min(encodings_of(name, tensors), key=lambda one: size(name, one)) for name in known
     }
+
+
+def _planes(block: Block, trace: BlockTrace) -> dict[MaskName, Bits]:
+    """Return all planes of a block's masks."""
+    return {name: plane(trace, name) for name in mask_layers(block)}
 
 
 def encode(
@@ -99,10 +113,10 @@ def encode(
 ) -> dict[MaskName, Bits]:
     """Return the bits to store for one image: (M, bytes) uint8 each."""
     references = References(tensors, trace.input)
-    known: dict[MaskName, Bits] = {name: getattr(trace, name).packed for name in MASKS}
+    known = _planes(tensors.block, trace)
     return {
-        name: np.bitwise_xor(known[name], references.packed(name, encodings[name], known))
-        for name in MASKS
+        name: np.bitwise_xor(bits, references.packed(name, encodings[name], known))
+        for name, bits in known.items()
     }
 
 
@@ -115,6 +129,6 @@ def decode(
     """Return the masks of one image, packed: the inverse of :func:`encode`."""
     references = References(tensors, x)
     known: dict[MaskName, Bits] = {}
-    for name in MASKS:
+    for name in mask_layers(tensors.block):
         known[name] = np.bitwise_xor(stored[name], references.packed(name, encodings[name], known))
     return known

@@ -40,6 +40,7 @@ from archonsim.tracefile.datasets import (
     values_dataset,
 )
 from archonsim.tracefile.hdf5_in import Node, Root, open_file
+from archonsim.tracefile.schema import CLIPS, MASKS
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -186,9 +187,10 @@ class FileTrace:
             {name: encoding for name, (_, encoding) in datasets.items()},
         )
         layers = mask_layers(block)
+        clips = {mask: packed.get(clip) for clip, mask in CLIPS.items()}
         masks = {
-            name: Mask(bits, layers[name].out_h, layers[name].out_w)
-            for name, bits in packed.items()
+            name: Mask(packed[name], layers[name].out_h, layers[name].out_w, clips[name])
+            for name in MASKS
         }
         trace = BlockTrace(
             keep1=masks["keep1"],

@@ -219,6 +219,13 @@ class Node:
             raise self.error(f"{name} is {value.tolist()!r}; it must be {count} integers")
         return tuple(int(one) for one in value)
 
+    def numbers(self, name: str, count: int) -> tuple[float, ...]:
+        """Return an attribute of `count` numbers."""
+        value = self._attribute(name)
+        if value.shape != (count,) or value.dtype.kind not in "biuf":
+            raise self.error(f"{name} is {value.tolist()!r}; it must be {count} numbers")
+        return tuple(float(one) for one in value)
+
     def number(self, name: str) -> float:
         """Return a numeric attribute."""
         value = self._attribute(name)

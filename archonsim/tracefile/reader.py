@@ -48,6 +48,7 @@ def open_workload(path: Path) -> Workload:
             norm_params=root.integer("norm_params"),
             unexecuted_params=root.integer("unexecuted_params"),
         )
+        _check_clips(root, workload)
         images = root.integer("images")
         if not 0 <= images <= MOST_IMAGES:
             raise root.error(f"images is {images}; it must be from 0 to {MOST_IMAGES}")
@@ -91,11 +92,23 @@ def _check_version(root: Node) -> None:
             f" {schema.FILETYPE!r}"
         )
     major, minor = root.integers("version", 2)
-    if major != schema.VERSION[0]:
-        ours = ".".join(map(str, schema.VERSION))
-        advice = "upgrade archonsim" if major > schema.VERSION[0] else "export it again"
+    known = (schema.VERSION, schema.CLIP_VERSION)
+    if major not in (version[0] for version in known):
+        ours = " and ".join(".".join(map(str, version)) for version in known)
+        advice = "upgrade archonsim" if major > known[-1][0] else "export it again"
         raise root.error(
             f"format version is {major}.{minor}; this archonsim reads {ours}: {advice}"
+        )
+
+
+def _check_clips(root: Node, workload: Workload) -> None:
+    """Refuse clipped activations where the version says that there are none."""
+    clipping = [block.name for block in workload.blocks() if any(block.clips)]
+    major = root.integers("version", 2)[0]
+    if clipping and major != schema.CLIP_VERSION[0]:
+        raise root.error(
+            f"block {clipping[0]} has clips in format version {major}; they are of version"
+            f" {'.'.join(map(str, schema.CLIP_VERSION))}"
         )
 
 
@@ -174,4 +187,12 @@ def _block(node: Node, layers: Node) -> Block:
         residual=node.choice("residual", schema.RESIDUALS),
         shuffle=node.integer("shuffle"),
         predicted=node.boolean("predicted"),
+        clips=_clips(node),
     )
+
+
+def _clips(node: Node) -> tuple[float, float]:
+    if not node.has("clips"):
+        return 0.0, 0.0
+    first, second = node.numbers("clips", 2)
+    return first, second

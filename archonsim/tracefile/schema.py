@@ -1,6 +1,6 @@
 """The workload file: HDF5, readable by any HDF5 tool with its built-in filters.
 
-Layout (version 1.3)::
+Layout (version 1.3, or 2.0 where a block has `clips`)::
 
     /                  filetype, version, created_by, network, dataset, flavour, mask_source, note,
                        images, test_images, norm_params, unexecuted_params, [test_accuracy], [seed],
@@ -18,13 +18,17 @@ Layout (version 1.3)::
                                                optional, for layers in no block
         values_sha256  (images,)               digest of each image's input_values
     /blocks/<name>     index, pw1, dw, pw2 (names of layers), order, residual, shuffle, predicted,
-                       [predictors_sha256]
+                       [predictors_sha256], since 2.0 [clips] (2,): upper ends of the two ReLUs, 0
+                       for one whose masks have two values
         predictor1/    ternary (O, C/G, R, S) int8, scale (O,), shift (O,); attributes step, low,
                        high
         predictor2/    likewise; see PredictorTensors for the arithmetic
         keep1, keep2   (images, M, bytes) uint8: predicted masks; attributes encoding, height,
                        width
         true1, true2   (images, M, bytes) uint8: signs of the real pre-activations
+        clip1, clip2   (images, M, bytes) uint8: which of keep1 and keep2 are clipped; since 2.0,
+                       for a ReLU with an upper end in `clips`
+        true_clip1, true_clip2   likewise: pre-activations above the upper end
         input, output  (images, C, H, W)       an input equal to the previous block's output is
                                                the same dataset
         sha256         (images,)               digest of each image's masks and maps
@@ -39,6 +43,10 @@ without masks (or predictors) lacks those datasets.
 they know unchanged; a file with `input_bits` has a second digest, over those, too, and one with
 `input_values` a third one over all. The last one is the workload's.
 
+Where an activation is clipped, the upper end of its ReLU stands for it, whatever is computed from
+the masks; a reader that does not know of it computes something else. So such a file has another
+major version. All other files are as they were before, to the byte.
+
 Masks and `input_bits` are packed as in :class:`~archonsim.trace.mask.Mask` (a channel's pixels in
 row-major order, most significant bit first). So that a file stays small, what is stored of a mask
 is ``mask XOR reference``; `encoding` names the reference:
@@ -46,7 +54,7 @@ is ``mask XOR reference``; `encoding` names the reference:
 ``packed``
     Nothing: the stored bits are the mask.
 ``xor-keep``
-    For true1 and true2: the predicted mask keep1 or keep2.
+    For true1, true2, true_clip1 and true_clip2: the predicted keep1, keep2, clip1 or clip2.
 ``xor-predictor``
     For keep1 and keep2: what the stored predictors say of the stored input,
     :func:`archonsim.trace.algebra.predict`.
@@ -71,6 +79,8 @@ from archonsim.network.workload import Flavour, MaskSource
 FILETYPE: Final = "archonsim-workload"
 #: Major: readers of the old one cannot read the new one. Minor: they can.
 VERSION: Final = (1, 3)
+#: Of a file whose masks know clipped activations.
+CLIP_VERSION: Final = (2, 0)
 #: Texts of the provenance that files from 1.1 on may have.
 EXPORT_TEXTS: Final = (
     "model",
@@ -89,14 +99,27 @@ MOST_IMAGES: Final = 1_500_000
 #: HDF5 file format: the first with checksums on all metadata; any HDF5 from 1.10 on reads it.
 LIBVER: Final = ("v110", "v110")
 
-MaskName = Literal["keep1", "keep2", "true1", "true2"]
+MaskName = Literal["keep1", "keep2", "true1", "true2", "clip1", "clip2", "true_clip1", "true_clip2"]
 Encoding = Literal["packed", "xor-keep", "xor-predictor", "xor-weights"]
 MASKS: Final[tuple[MaskName, ...]] = ("keep1", "keep2", "true1", "true2")
+#: Planes of clipped activations, and the mask that each belongs to.
+CLIPS: Final[dict[MaskName, MaskName]] = {
+    "clip1": "keep1",
+    "clip2": "keep2",
+    "true_clip1": "true1",
+    "true_clip2": "true2",
+}
+#: All planes, in an order in which each one's reference is known.
+PLANES: Final[tuple[MaskName, ...]] = (*MASKS[:2], "clip1", "clip2", *MASKS[2:], *list(CLIPS)[2:])
 ENCODINGS: Final[dict[MaskName, tuple[Encoding, ...]]] = {
     "keep1": ("packed", "xor-predictor"),
     "keep2": ("packed", "xor-predictor"),
     "true1": ("packed", "xor-keep", "xor-weights"),
     "true2": ("packed", "xor-keep", "xor-weights"),
+    "clip1": ("packed",),
+    "clip2": ("packed",),
+    "true_clip1": ("packed", "xor-keep"),
+    "true_clip2": ("packed", "xor-keep"),
 }
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)

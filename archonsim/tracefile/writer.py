@@ -113,7 +113,9 @@ def _write_structure(file: h5py.File, workload: Workload) -> None:
         f"{'blocks' if isinstance(item, Block) else 'layers'}/{schema.group_name(item.name)}"
         for item in workload.items
     ]
-    put_attributes(file, {"filetype": schema.FILETYPE, "version": schema.VERSION, "items": items})
+    clips = any(any(block.clips) for block in workload.blocks())
+    version = schema.CLIP_VERSION if clips else schema.VERSION
+    put_attributes(file, {"filetype": schema.FILETYPE, "version": version, "items": items})
     put_attributes(
         file, {"norm_params": workload.norm_params, "unexecuted_params": workload.unexecuted_params}
     )
@@ -143,6 +145,7 @@ def _write_structure(file: h5py.File, workload: Workload) -> None:
             },
         )
         put_attributes(group, {name: getattr(block, name).name for name in ("pw1", "dw", "pw2")})
+        put_attributes(group, {"clips": block.clips if any(block.clips) else None})
 
 
 def _write_trace(file: h5py.File, workload: Workload, trace: Trace, plain: bool) -> str:
@@ -245,7 +248,7 @@ def _write_block(
     tensors = BlockTensors(block, (first, second, third), predictors_of(trace, block))
     inputs = np.empty((trace.images, *block.input_shape), np.float32)
     outputs = np.empty((trace.images, *block.output_shape), np.float32)
-    encodings: dict[MaskName, Encoding] = dict.fromkeys(schema.MASKS, "packed")
+    encodings: dict[MaskName, Encoding] = dict.fromkeys(mask_layers(block), "packed")
     digests: list[str] = []
     for image in range(trace.images):
         one = block_of(trace, block, image)

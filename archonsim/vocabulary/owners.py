@@ -26,6 +26,8 @@ class Owner(Word):
         One letter, in bars of many owners; without one, the first of the name, in lower case.
     work : bool
         Whether it is work that must be done, and no loss.
+    rare : bool
+        Whether a waterfall names it only where it owns cycles.
 
     Notes
     -----
@@ -36,6 +38,7 @@ class Owner(Word):
     keys: tuple[tuple[str, str], ...] = ()
     letter: str = ""
     work: bool = False
+    rare: bool = False
 
     def __post_init__(self) -> None:
         """Fill in what is left out."""

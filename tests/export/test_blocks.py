@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
@@ -15,6 +17,7 @@ from archonsim.export.foreign import examine  # noqa: E402
 from archonsim.export.images import as_images  # noqa: E402
 from archonsim.export.listing import listing  # noqa: E402
 from archonsim.export.source import module_source  # noqa: E402
+from archonsim.show.terminal.export_list import render_listing  # noqa: E402
 from tests.export.nets import Excited, Inverted, MobileNetV2, conv, ready  # noqa: E402
 
 IMAGE = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
@@ -167,9 +170,10 @@ def test_relu6_is_measured_where_there_are_images() -> None:
     unknown = listing(examine(source))["candidates"]
     assert [row["clipped"] for row in unknown] == [None, None, None]
     loud = listing(examine(source, as_images(IMAGE * 50)))["candidates"]
-    assert any(
-        row["clipped"] and not row["fusable"] and "% of the activations of" in row["reason"]
-        for row in loud
-    )
+    assert all(row["fusable"] and any(row["clipped"]) for row in loud)
+    table = render_listing(listing(examine(source, as_images(IMAGE * 50))))
+    console = Console(record=True, width=300, file=io.StringIO())
+    console.print(table)
+    assert "of the activations, with masks of three values" in console.export_text()
     quiet = listing(examine(source, as_images(IMAGE / 50)))["candidates"]
     assert all(row["clipped"] == [0.0, 0.0] and row["fusable"] for row in quiet)

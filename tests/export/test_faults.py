@@ -360,7 +360,11 @@ def test_relus_are_found_however_they_are_written(case: str) -> None:
     module, images = seeded(Written()), pictures() / 10
     (found,) = examine(module_source(module, images[:1].numpy(), "")).candidates
     assert {unit.activation for unit in found.units[:2]} <= {kind}
-    assert found.fusable == (kind in ("relu", "relu6"))
+    assert found.fusable == (kind in ("relu", "relu6", "clamp(0, 5)"))
+    if found.fusable:
+        ended = export_module(module, images * 1000)
+        assert next(ended.blocks()).clips == ({"relu": 0, "relu6": 6}.get(kind, 5),) * 2
+        assert all(one.passed for one in verify(ended, images=[0, 1], fused=True))
     if kind == "relu6":
         loud = export_module(module, images * 1000, relu6="relu")
         assert blocks(loud) == 1

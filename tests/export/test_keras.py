@@ -194,7 +194,8 @@ def test_masks_and_values_are_those_of_the_same_network_in_pytorch(
 def test_relu6_becomes_relu_on_request(tmp_path: Path) -> None:
     path = saved(layers("relu6"), tmp_path, ".keras")
     large = IMAGES * 20
-    assert not list(export_model(path, large).blocks())
+    (block,) = export_model(path, large).blocks()
+    assert (block.clips, block.dw.activation) == ((6.0, 6.0), "relu6")
     (block,) = export_model(path, large, relu6="relu").blocks()
     assert (block.pw1.activation, block.dw.activation) == ("relu", "relu")
 

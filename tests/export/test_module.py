@@ -43,10 +43,15 @@ def pictures(count: int = IMAGES, size: int = 16, seed: int = 7) -> Tensor:
 
 
 def hooked_signs(module: nn.Module, kind: type[nn.Module], image: Tensor) -> list[np.ndarray]:
-    """Signs of what the module's own ReLUs make, in order, by hooks and nothing of ours."""
+    """Signs of what the module's own ReLUs make."""
+    return [made > 0 for made in hooked(module, kind, image)]
+
+
+def hooked(module: nn.Module, kind: type[nn.Module], image: Tensor) -> list[np.ndarray]:
+    """What the module's own ReLUs make, in order, by hooks and nothing of ours."""
     found: list[np.ndarray] = []
     handles = [
-        one.register_forward_hook(lambda _, __, made: found.append((made[0] > 0).numpy()))
+        one.register_forward_hook(lambda _, __, made: found.append(made[0].clone().numpy()))
         for one in module.modules()
         if isinstance(one, kind)
     ]
@@ -210,20 +215,62 @@ def shares(workload: Workload) -> int:
     return sum(1 for _ in workload.blocks())
 
 
-def test_relu6_fuses_where_nothing_reaches_6_and_else_not() -> None:
+def test_masks_say_what_relu6_clips(tmp_path: Path) -> None:
+    """Exactly the activations that the module's own ReLU6 makes 6, in blocks where it does."""
     module: Any = ready(MobileNetV2(nn.ReLU6))
     images = pictures()
-    assert shares(export_module(module, images / 100)) == 3
-    loud = nn.Sequential(module)
+    quiet = export_module(module, images / 100)
+    assert [block.clips for block in quiet.blocks()] == [(0.0, 0.0)] * 3
     module.one.branch[1].weight.data *= 8
-    workload = export_module(loud, images)
-    names = [layer.name for block in workload.blocks() for layer in block.layers]
-    assert "0.one.branch.0" not in names
-    assert "0.one.branch.0" in [layer.name for layer in workload.layers()]
-    replaced = export_module(loud, images, relu6="relu")
-    assert shares(replaced) == 3
+    workload = export_module(module, images)
+    write_workload(tmp_path / "w.h5", workload, workload.trace)
+    back = open_workload(tmp_path / "w.h5")
+    assert next(iter(back.blocks())).clips[0] == 6.0
+    assert back.trace is not None
+    clipped = 0
+    for number, image in enumerate(images):
+        values = hooked(module, nn.ReLU6, image)[1:-1]
+        for place, block in enumerate(back.blocks()):
+            trace = back.trace.block(block.name, number)
+            for relu, mask in enumerate((trace.keep1, trace.keep2)):
+                value = values[2 * place + relu]
+                np.testing.assert_array_equal(mask.unpack(), value > 0)
+                if block.clips[relu]:
+                    np.testing.assert_array_equal(mask.states() == 2, value == 6)
+                assert block.clips[relu] or not (value == 6).any()
+                clipped += mask.clipped()
+    assert clipped > 100
+    for fused in (False, True):
+        assert all(one.passed for one in verify(back, images=range(IMAGES), fused=fused))
+
+
+def test_relu6_becomes_relu_on_request() -> None:
+    module: Any = ready(MobileNetV2(nn.ReLU6))
+    module.one.branch[1].weight.data *= 8
+    replaced = export_module(module, pictures(), relu6="relu")
+    assert [block.clips for block in replaced.blocks()] == [(0.0, 0.0)] * 3
     assert {layer.activation for layer in replaced.layers()} <= {"none", "relu"}
     assert all(check.passed for check in verify(replaced, images=range(IMAGES)))
+
+
+def test_predictors_of_a_relu6_predict_what_it_clips(tmp_path: Path) -> None:
+    """Masks stand in the ReLUs' place, both ends of it, while the network runs."""
+    module: Any = ready(MobileNetV2(nn.ReLU6))
+    module.one.branch[1].weight.data *= 8
+    calibration = pictures(8, seed=1)
+    workload = export_module(module, pictures(), predictors="ternary", calibration=calibration)
+    write_workload(tmp_path / "w.h5", workload, workload.trace)
+    back = open_workload(tmp_path / "w.h5")
+    validate(back)
+    block = next(iter(back.blocks()))
+    assert back.trace is not None
+    one = back.trace.block(block.name, 0)
+    both = one.keep1.clip is not None and one.true1.clip is not None
+    assert both
+    assert 0 < one.keep1.clipped() != one.true1.clipped() > 0
+    agreed = (one.keep1.states() == one.true1.states()).mean()
+    assert agreed > 0.6  # three values at random: 0.33
+    assert all(check.passed for check in verify(back, images=range(IMAGES)))
 
 
 def test_layers_without_masks_export_and_say_so() -> None:

@@ -136,7 +136,9 @@ def test_clips_at_6_are_relu6(tmp_path: Path) -> None:
     path = saved(bottleneck("Clip"), tmp_path)
     quiet = export_onnx(path, IMAGES / 100 - 1)
     assert {layer.activation for layer in quiet.layers() if layer.kind == "depthwise"} == {"relu6"}
-    assert sum(1 for _ in export_onnx(path, IMAGES * 10).blocks()) == 0
+    exact = export_onnx(path, IMAGES * 10)
+    assert [max(block.clips) for block in exact.blocks()] == [6.0]
+    assert all(check.passed for check in verify(exact, images=[0, 1]))
     replaced = export_onnx(path, IMAGES * 10, relu6="relu")
     assert sum(1 for _ in replaced.blocks()) == 1
     assert all(check.passed for check in verify(replaced, images=[0, 1]))
@@ -356,7 +358,7 @@ MIDDLES: dict[str, tuple[Nodes, dict[str, Any], dict[str, Any], int, bool]] = {
     "two clamps": (
         [("Max", ["r", "zero"], "a", {}), ("Min", ["a", "top"], "m", {})],
         {"zero": np.array(0, np.float32), "top": np.array(3e38, np.float32)},
-        PAD, 18, False,
+        PAD, 18, True,
     ),
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from archonsim.export.tflite_file import read_tflite
 from archonsim.export.tflite_graph import tflite_program
 from archonsim.network.workload import Workload
 from archonsim.runs.verify import verify
+from archonsim.trace.algebra import preactivations
 from archonsim.tracefile.reader import open_workload
 from archonsim.tracefile.writer import write_workload
 from tests.export.tflite_files import RELU, RELU6, File, Spec, bottleneck
@@ -117,11 +118,19 @@ def test_a_grid_that_ends_at_zero_is_a_relu(tmp_path: Path) -> None:
     assert only_block(export_model(saved(unnamed, tmp_path), IMAGES)).pw1.activation == "relu"
 
 
-def test_relu6_fuses_on_request_alone(tmp_path: Path) -> None:
+def test_relu6_of_8_bits_clips_where_the_real_sum_is_above_6(tmp_path: Path) -> None:
+    """What is stored as the block's output is what the real weights make of those masks."""
     path = saved(bottleneck("int8", RELU6), tmp_path)
     exact = export_model(path, IMAGES * 5)
-    assert not list(exact.blocks())
-    assert [layer.activation for layer in exact.layers()][:2] == ["relu6", "relu6"]
+    block = only_block(exact)
+    assert (block.clips, block.pw1.activation, block.dw.activation) == ((6, 6), "relu6", "relu6")
+    assert exact.trace is not None
+    trace = exact.trace.block(block.name, 0)
+    tensors = tuple(exact.trace.layer(layer.name) for layer in block.layers)
+    pre1, _ = preactivations(block, tensors, trace.keep1, trace.input)
+    np.testing.assert_array_equal(trace.keep1.states() == 2, pre1 > 6)
+    assert min(trace.keep1.clipped(), trace.keep2.clipped()) > 0
+    assert all(check.passed for check in verify(exact, images=[0, 1], fused=True))
     assert only_block(export_model(path, IMAGES * 5, relu6="relu")).dw.activation == "relu"
 
 

@@ -22,21 +22,33 @@ from archonsim.network.workload import Provenance, Workload
 from archonsim.trace.algebra import shuffle
 from archonsim.trace.image import image_inputs
 from archonsim.trace.synthetic import synthesize
+from archonsim.trace.synthetic_clips import with_clips
 from archonsim.trace.what_if import MaskPolicy
 from tests.examples import examples
 from tests.strategies import UNLIMITED, archon, make_block, replace_spec
 
 
 def workload_of(
-    *blocks: Block, density: float = 0.5, weights: float = 0.4, seed: int = 0
+    *blocks: Block,
+    density: float = 0.5,
+    weights: float = 0.4,
+    seed: int = 0,
+    clipped: float = 0.0,
+    images: int = 1,
 ) -> Workload:
     """Blocks with synthetic weights and masks."""
     shapes = Workload(
         name="small", items=blocks, provenance=Provenance(network="small", dataset="none")
     )
-    return synthesize(
-        shapes, seed=seed, density1=density, density2=density, weight_density=(weights,) * 3
-    )[0]
+    made = synthesize(
+        shapes,
+        seed=seed,
+        density1=density,
+        density2=density,
+        weight_density=(weights,) * 3,
+        images=images,
+    )
+    return (with_clips(*made, clipped) if clipped else made)[0]
 
 
 @cache

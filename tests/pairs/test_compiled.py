@@ -111,9 +111,18 @@ SETTINGS_OF_ARCHON = st.tuples(
 
 
 @examples(120)
-@given(block=BLOCKS, density=st.floats(0, 1), settings=SETTINGS_OF_ARCHON, seed=st.integers(0, 99))
-def test_archon(block: Block, density: float, settings: tuple[str, ...], seed: int) -> None:
-    work, spec = workload_of(block, density=density, seed=seed), archon(*settings)
+@given(
+    block=BLOCKS,
+    density=st.floats(0, 1),
+    clipped=st.sampled_from([0.0, 0.4]),
+    settings=SETTINGS_OF_ARCHON,
+    seed=st.integers(0, 99),
+)
+def test_archon(
+    block: Block, density: float, clipped: float, settings: tuple[str, ...], seed: int
+) -> None:
+    work = workload_of(block, density=density, seed=seed, clipped=clipped)
+    spec = archon(*settings)
     image = image_inputs(work, MaskPolicy(), 0)
     simulation = MACHINE.prepare(work, spec)
     watched = simulation.run(image, lambda name: None, Observer())

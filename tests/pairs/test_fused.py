@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -13,10 +14,19 @@ from archonsim.network.layer import Layer
 from archonsim.pe.fused_kernel import AccumulatorUse, Lanes, accumulator_use, fused_output
 from archonsim.pe.survivor_kernel import Survivors
 from archonsim.trace.algebra import shuffle
+from archonsim.trace.factored import factored_output
 from archonsim.trace.fused_weight import NONE, FusedWeight, fuse_tensors
+from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import LayerTensors
 from tests.examples import examples
-from tests.strategies import TileCase, make_block, random_tensors, tile_cases, unpack_table
+from tests.strategies import (
+    TileCase,
+    make_block,
+    random_states,
+    random_tensors,
+    tile_cases,
+    unpack_table,
+)
 
 
 @examples(40)
@@ -49,9 +59,12 @@ def test_overflows_are_counted_sum_by_sum(
                 inside = (dw.padding[0] <= y < dw.padding[0] + dw.in_h) and (
                     dw.padding[2] <= x < dw.padding[2] + dw.in_w
                 )
-                alive = inside and second[fused.out[group], y, x] and (m < 0 or padded[m, y, x])
+                keep2 = inside * second[fused.out[group], y, x]
+                alone, keep1 = m < 0, padded[m, y, x]
             else:
-                alive = second[m, p, q] and (tap < 0 or padded[m, y, x])
+                alone, keep1, keep2 = tap < 0, padded[m, y, x], second[m, p, q]
+            wanted = case.wants[i]
+            alive = keep2 == wanted if alone else keep2 == 1 and keep1 == wanted
             if alive:
                 lane = i % adders  # dealt out round-robin over the whole stream
                 totals[lane] += int(fixed[i])
@@ -96,8 +109,13 @@ def test_survivor_table_is_what_each_pe_sees(case: TileCase, data: st.DataObject
             q * dw.stride_w + np.maximum(tap, 0) % dw.kernel_w,
         )
         second = padded2[(out, *at)] if late else case.keep2[mid, p, q]
-        first = np.where(mid == NONE if late else tap == NONE, 1, padded1[(mid, *at)])
-        assert (seen[row * cols + col] == (first & second)).all()
+        alone, wants = mid == NONE if late else tap == NONE, case.wants
+        both = (second == 1) & (padded1[(mid, *at)] == wants)
+        assert (seen[row * cols + col] == np.where(alone, second == wants, both)).all()
+
+
+#: Upper ends of the two ReLUs; 0 for none.
+CLIPS = st.sampled_from([(0.0, 0.0), (6.0, 6.0), (6.0, 0.0), (0.0, 1.5)])
 
 
 def _factors(one: LayerTensors) -> np.ndarray:
@@ -218,11 +236,17 @@ def test_a_shuffle_between_the_pointwise_layers_makes_every_output_depend_on_eve
     st.sampled_from([1, 3, 5]),
     st.sampled_from([1, 2]),
     st.tuples(st.integers(3, 9), st.integers(3, 9)),
+    CLIPS,
 )
 def test_masked_fused_sum_is_the_unfused_network(
-    seed: int, groups: int, kernel: int, stride: int, size: tuple[int, int]
+    seed: int,
+    groups: int,
+    kernel: int,
+    stride: int,
+    size: tuple[int, int],
+    clips: tuple[float, float],
 ) -> None:
-    """The masks stand in the ReLUs' place; what they keep passes, be it negative.
+    """The masks stand in the ReLUs' place; what they pass passes, be it negative.
 
     Padding contributes nothing.
     """
@@ -238,13 +262,21 @@ def test_masked_fused_sum_is_the_unfused_network(
     )
     one, two, three = (random_tensors(rng, layer, 0.5) for layer in block.layers)
     x = rng.normal(size=(2 * groups, *size)).astype(np.float32)
-    keep1 = rng.integers(0, 2, (6 * groups, *size)).astype(np.uint8)
-    keep2 = rng.integers(0, 2, (6 * groups, block.dw.out_h, block.dw.out_w)).astype(np.uint8)
-    h = _depthwise(block.dw, two, _pointwise(one, x, groups) * keep1) * keep2
-    y = _pointwise(three, h, groups)
-    np.testing.assert_allclose(
-        fused_output(block, fuse_tensors(block, (one, two, three)), x, keep1, keep2), y, atol=1e-4
+    block = dataclasses.replace(block, clips=clips)
+    keep1, keep2 = (
+        random_states(rng, layer, 0.5, 0.3 if end else 0.0)
+        for layer, end in zip(block.layers, clips, strict=False)
     )
+    h = _kept(_pointwise(one, x, groups), keep1, clips[0])
+    y = _pointwise(three, _kept(_depthwise(block.dw, two, h), keep2, clips[1]), groups)
+    found = fused_output(block, fuse_tensors(block, (one, two, three)), x, keep1, keep2)
+    np.testing.assert_allclose(found, y, atol=1e-4)
+    masks = (Mask.of(keep1, clips=clips[0] > 0), Mask.of(keep2, clips=clips[1] > 0))
+    np.testing.assert_allclose(factored_output(block, (one, two, three), x, masks), y, atol=1e-4)
+
+
+def _kept(pre: np.ndarray, states: np.ndarray, end: float) -> np.ndarray:
+    return np.choose(states, [0 * pre, pre, 0 * pre + end])
 
 
 @examples(40)
@@ -255,9 +287,16 @@ def test_masked_fused_sum_is_the_unfused_network(
     st.sampled_from([1, 2]),
     st.tuples(st.integers(3, 9), st.integers(3, 9)),
     st.sampled_from([0, *divisors(12)]),
+    CLIPS,
 )
 def test_masked_fused_sum_with_the_depthwise_layer_last(
-    seed: int, groups: int, kernel: int, stride: int, size: tuple[int, int], shuffled: int
+    seed: int,
+    groups: int,
+    kernel: int,
+    stride: int,
+    size: tuple[int, int],
+    shuffled: int,
+    clips: tuple[float, float],
 ) -> None:
     rng = np.random.default_rng(seed)
     block = make_block(
@@ -273,10 +312,14 @@ def test_masked_fused_sum_with_the_depthwise_layer_last(
     )
     one, two, three = (random_tensors(rng, layer, 0.5) for layer in block.layers)
     x = rng.normal(size=(2 * groups, *size)).astype(np.float32)
-    keep1 = rng.integers(0, 2, (12, *size)).astype(np.uint8)
-    keep2 = rng.integers(0, 2, (2 * groups, *size)).astype(np.uint8)
-    hidden = shuffle((_pointwise(one, x, groups) * keep1).astype(np.float32), shuffled)
-    y = _depthwise(block.dw, three, _pointwise(two, hidden, groups) * keep2)
+    block = dataclasses.replace(block, clips=clips)
+    keep1, keep2 = (
+        random_states(rng, layer, 0.5, 0.3 if end else 0.0)
+        for layer, end in zip(block.layers, clips, strict=False)
+    )
+    hidden = _kept(_pointwise(one, x, groups), keep1, clips[0]).astype(np.float32)
+    second = _pointwise(two, shuffle(hidden, shuffled), groups)
+    y = _depthwise(block.dw, three, _kept(second, keep2, clips[1]))
     np.testing.assert_allclose(
         fused_output(block, fuse_tensors(block, (one, two, three)), x, keep1, keep2), y, atol=1e-4
     )

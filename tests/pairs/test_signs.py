@@ -13,13 +13,14 @@ from archonsim.trace.tensors import LayerTensors, PredictorTensors
 from tests.workload.conftest import conv
 
 
-def _block(size: int, kernel: int, stride: int) -> Block:
+def _block(size: int, kernel: int, stride: int, clips: tuple[float, float]) -> Block:
     """Two groups of three input and four mid channels each."""
     return Block(
         index=1,
         pw1=conv("b1.pw1", (6, 8), size, groups=2, activation="relu"),
         dw=conv("b1.dw", (8, 8), size, kernel=kernel, stride=stride, groups=8, activation="relu"),
         pw2=conv("b1.pw2", (8, 4), -(-size // stride), groups=2),
+        clips=clips,
     )
 
 
@@ -46,31 +47,42 @@ drawn = {
     "size": st.integers(1, 7),
     "kernel": st.sampled_from([2, 3, 5]),
     "stride": st.sampled_from([1, 2]),
+    "clips": st.sampled_from([(0.0, 0.0), (0.5, 1.0), (0.0, 2.0)]),
 }
 
 
+def _states(pre: np.ndarray, end: float) -> np.ndarray:
+    return (pre > 0).astype(np.uint8) + (pre > np.float32(end or np.inf))
+
+
 @given(**drawn)
-def test_predicted_signs(seed: int, size: int, kernel: int, stride: int) -> None:
-    rng, block = np.random.default_rng(seed), _block(size, kernel, stride)
+def test_predicted_signs(
+    seed: int, size: int, kernel: int, stride: int, clips: tuple[float, float]
+) -> None:
+    rng, block = np.random.default_rng(seed), _block(size, kernel, stride, clips)
     first, second, _ = block.layers
     one, two = _predictor(first.weight_shape, rng), _predictor(second.weight_shape, rng)
     x = rng.standard_normal((6, size, size)).astype(np.float32)
     hidden = convolve(first, one, quantise(x, one))
-    behind = convolve(second, two, quantise(np.maximum(hidden, 0), two))
-    keep1, keep2 = predict(block, (one, two), x)
-    assert np.array_equal(keep1.packed, Mask.pack(hidden > 0).packed)
-    assert np.array_equal(keep2.packed, Mask.pack(behind > 0).packed)
+    relu = np.minimum(np.maximum(hidden, 0), np.float32(clips[0] or np.inf))
+    behind = convolve(second, two, quantise(relu, two))
+    for mask, pre, end in zip(predict(block, (one, two), x), (hidden, behind), clips, strict=True):
+        assert np.array_equal(mask.states(), _states(pre, end))
+        assert (mask.clip is not None) == (end > 0)
 
 
 @given(**drawn, loud=st.sampled_from([1.0, 1e37]))
-def test_real_signs(seed: int, size: int, kernel: int, stride: int, loud: float) -> None:
+def test_real_signs(
+    seed: int, size: int, kernel: int, stride: int, clips: tuple[float, float], loud: float
+) -> None:
     """Also where sums overflow, and what is added up is infinite or no number."""
-    rng, block = np.random.default_rng(seed), _block(size, kernel, stride)
+    rng, block = np.random.default_rng(seed), _block(size, kernel, stride, clips)
     tensors = tuple(_layer(one.weight_shape, rng, np.float32(loud)) for one in block.layers)
     x = rng.standard_normal((6, size, size)).astype(np.float32)
-    keep = Mask.pack(rng.random((8, size, size)) < 0.5)
+    states = rng.integers(0, 3 if clips[0] else 2, (8, size, size), np.uint8)
+    keep = Mask.of(states, clips=clips[0] > 0)
     with np.errstate(all="ignore"):
         wanted = preactivations(block, tensors, keep, x)  # type: ignore[arg-type]
         found = real_signs(block, tensors, keep, x)  # type: ignore[arg-type]
-    for one, two in zip(wanted, found, strict=True):
-        assert np.array_equal(Mask.pack(one > 0).packed, two.packed)
+    for one, two, end in zip(wanted, found, clips, strict=True):
+        assert np.array_equal(two.states(), _states(one, end))

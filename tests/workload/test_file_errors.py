@@ -66,8 +66,8 @@ EDITS: dict[str, tuple[Edit, str]] = {
         "'filetype' is 'openmc'; it must be 'archonsim-workload'",
     ),
     "newer version": (
-        attribute("/", "version", [2, 0]),
-        r"format version is 2\.0; this archonsim reads 1\.3: upgrade archonsim",
+        attribute("/", "version", [3, 0]),
+        r"format version is 3\.0; this archonsim reads 1\.3 and 2\.0: upgrade archonsim",
     ),
     "older version": (
         attribute("/", "version", [0, 9]),

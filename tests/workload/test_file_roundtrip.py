@@ -75,6 +75,7 @@ def test_every_field_is_stored() -> None:
         "residual",
         "shuffle",
         "predicted",
+        "clips",
     }
 
 

@@ -88,7 +88,7 @@ def test_what_blocks_read_is_evaluated(dense: Made) -> None:
         alive = [bits(trace.activations(layer.name, 1)) for layer in block.layers]
         pre1, pre2 = preactivations(block, tensors, one.keep1, one.input * alive[0])
         assert_array_equal(pre1, preactivations(block, tensors, one.keep1, one.input)[0])
-        kept = masked(pre2, one.keep2) * alive[2]
+        kept = masked(pre2, one.keep2, block.clips[1]) * alive[2]
         everything = Mask.pack(np.ones(kept.shape, np.bool_))
         assert_array_equal(
             branch_output(block, tensors[2], kept, everything),

@@ -114,7 +114,9 @@ def multiply_actions(stats: PhaseStats, block: Block, *, pixels: int, macs: int,
     stats.act("psum_spad", "read", "output", pixels * block.out_channels)
 
 
-def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, phase: str) -> None:
+def array_actions(
+    stats: PhaseStats, layer: Layer, spec: ArchonSpec, phase: str, *, clips: bool = False
+) -> None:
     """Count a prediction or a plain layer that has run: pads, adders or multipliers.
 
     What the GLB sends reaches all PEs that differ in nothing that indexes it. A partial sum is read
@@ -130,11 +132,13 @@ def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, phase: str)
     phase : str
         ``layer``; or a prediction: ternary weights, 2 bits each in their pad, times inputs of 4
         bits, where a plain layer has 16 bits of both.
+    clips : bool
+        Whether the ReLU that is predicted may clip.
     """
     predicted = phase != "layer"
     lanes = spec.pe.beat_candidates if predicted else 1
     if predicted:
-        mapping = prediction_mapping(layer, phase, spec)
+        mapping = prediction_mapping(layer, phase, spec, clips=clips)
     else:
         mapping = map_layer(layer, spec.pe.rows, spec.pe.cols, lanes)
     _, across_m, across_p, across_q = mapping.array(spec.pe.rows, spec.pe.cols, lanes)
@@ -167,7 +171,8 @@ def array_actions(stats: PhaseStats, layer: Layer, spec: ArchonSpec, phase: str)
     stats.act("psum_spad", "read", "output", outputs)
     if predicted:
         # A sum is normalised and made narrow by one multiplication, or compared with thresholds.
-        compared = compares(phase) * outputs if spec.requantise == "compare" else 0
+        each = compares(phase, clips=clips) if spec.requantise == "compare" else 0
+        compared = each * outputs
         stats.act("adders", "narrow_add", "compute", done + compared)
         stats.act("weight_spad", "read", "weight", compared)
         stats.act("mac", "multiply", "compute", 0 if compared else outputs)

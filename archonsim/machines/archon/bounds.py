@@ -12,7 +12,7 @@ from archonsim.stats.counts import PhaseStats
 
 
 def main_bounds(
-    stream: BeatStream, pe: PeSpec, tiles: int, pixels: int
+    stream: BeatStream, pe: PeSpec, tiles: int, pixels: int, clip_beats: int = 0
 ) -> Callable[[PhaseStats], dict[str, int]]:
     """Return the main phase's bounds as a function of what it did.
 
@@ -24,6 +24,8 @@ def main_bounds(
     tiles, pixels : int
         Tiles of the phase, and output pixels of all of them: a PE has one pixel of a tile, or none
         at an edge.
+    clip_beats : int
+        Beats of a tile that are there for clip terms alone.
     """
     of_group = np.bincount(stream.group, minlength=stream.groups)
     slots = int(np.count_nonzero(stream.is_mac))
@@ -33,10 +35,12 @@ def main_bounds(
         def if_all_were_busy(pe_cycles: int) -> int:
             return -(-pe_cycles // pe.count)
 
+        clips = {"clips": if_all_were_busy((slots + bias) * pixels)} if clip_beats else {}
         return {
             "adders": if_all_were_busy(-(-stats.adds // pe.adders)),
             "empty": if_all_were_busy(slots * pixels),
-            "bias": if_all_were_busy((slots + bias) * pixels),
+            "bias": if_all_were_busy((slots + bias - clip_beats) * pixels),
+            **clips,
             "beats": if_all_were_busy(stream.beats * pixels),
             "mapping": stream.beats * tiles,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from archonsim.machines.archon.actions import array_actions, memory_actions
+from archonsim.machines.archon.predicting import clipping
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.charge import charge
 from archonsim.machines.phases import PhaseResult
@@ -54,6 +55,7 @@ def with_energy(result: PhaseResult, item: Layer | Block, spec: ArchonSpec) -> P
     if isinstance(item, Layer):
         array_actions(result.stats, item, spec, "layer")
     elif result.phase != "main":
-        array_actions(result.stats, predicted_layer(item, result.phase), spec, result.phase)
+        layer, phase = predicted_layer(item, result.phase), result.phase
+        array_actions(result.stats, layer, spec, phase, clips=clipping(item, phase))
     memory_actions(result.stats)
     return charged(result, spec)

@@ -1,6 +1,7 @@
 """What a run on ARCHON will take: from shapes and numbers of non-zero weights, without fusing.
 
-Candidates are exact: each non-zero weight of PW2 times the non-zero weights and shifts behind it.
+Candidates are exact: each non-zero weight of PW2 times the non-zero weights, shifts and clip terms
+behind it.
 Beats take the mean number n of candidates of a group: ``max(1, n / width + 1/2)`` of them, as most
 groups do not fill their last beat. Events follow from tiles and chunks. The rest are constants,
 measured (own decision; docs/forecast.md says how well they do).
@@ -36,19 +37,20 @@ MASK_SECONDS = 2e-9
 
 
 def fused_candidates(block: Block, trace: Trace) -> int:
-    """Count the fused weights and bias terms of a block that are not zero."""
+    """Count the fused weights, bias and clip terms of a block that are not zero."""
     one, two, three = (trace.layer(layer.name) for layer in block.layers)
     late = block.order == "pw-pw-dw"
     dw, pw2 = (three, two) if late else (two, three)
     behind = np.count_nonzero(one.weight.reshape(len(one.weight), -1), axis=1)
-    behind = behind + (one.shift != 0)
+    end1, end2 = (end > 0 for end in block.clips)
+    behind = behind + (one.shift != 0) + end1
     taps = np.count_nonzero(dw.weight.reshape(len(dw.weight), -1), axis=1)
     if not late:
-        behind = behind * taps + (two.shift != 0)
+        behind = behind * taps + (two.shift != 0) + end2
     reads = np.array(block.pw2_reads)
     live = pw2.weight.reshape(block.groups, block.out_channels // block.groups, -1) != 0
     each = np.einsum("gom,gm->go", live, behind[reads].reshape(block.groups, -1)).ravel()
-    return int(((each + (two.shift != 0)) * taps).sum() if late else each.sum())
+    return int(((each + (two.shift != 0) + end2) * taps).sum() if late else each.sum())
 
 
 def block_groups(block: Block) -> int:

@@ -22,7 +22,7 @@ from archonsim.machines.archon.actions import (
 )
 from archonsim.machines.archon.bounds import main_bounds
 from archonsim.machines.archon.predicting import PAD_PORTS
-from archonsim.machines.archon.prediction_buffer import refetched_words
+from archonsim.machines.archon.prediction_buffer import mask_bits, refetched_words
 from archonsim.machines.archon.residency import Step, buffered_words, check_capacity
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import masks_on_chip, moved, words
@@ -54,6 +54,8 @@ class FusedBlock:
     chunk_words : (n,) int64
     times : (R,) int64
         How many candidates read each row of a tile's survivors.
+    clip_beats : int
+        Beats of a tile that are there for clip terms alone.
     """
 
     block: Block
@@ -63,11 +65,17 @@ class FusedBlock:
     first: NDArray[np.int32]
     chunk_words: tuple[int, ...]
     times: NDArray[np.int64]
+    clip_beats: int = 0
 
     @property
     def bytes(self) -> int:
         """Bytes of what is held, most of them the stream's."""
         return self.stream.bytes + self.fused.group_bytes + 40 * len(self.chunk_words)
+
+    def adds(self, table: NDArray[np.uint64]) -> tuple[int, int]:
+        """Count a tile's survivors, and those of them that stand for a clipped activation."""
+        first = len(self.fused.known.row_first)
+        return survivors(table, self.times), survivors(table[first:], self.times[first:])
 
 
 #: What a tile loads, and what it stores.
@@ -158,7 +166,7 @@ class RunningArray:
         counts = TileCounts(
             end, array.last_push, array.broadcast_stall, self._waits, array.macs, array.sums
         )
-        count_tile(shared, self._tile, counts, array.adds, stats)
+        count_tile(shared, self._tile, counts, shared.adds(array.table), stats)
         self._count_operands(stats)
         return end
 
@@ -186,10 +194,13 @@ def hand_over(shared: FusedBlock) -> int:
 
 
 def count_tile(
-    shared: FusedBlock, tile: Tile, counts: TileCounts, adds: int, stats: PhaseStats
+    shared: FusedBlock, tile: Tile, counts: TileCounts, found: tuple[int, int], stats: PhaseStats
 ) -> None:
-    """Count a tile's cycles and what its PEs did; `adds` are its survivors."""
+    """Count a tile's cycles and what its PEs did; `found` are its survivors, as `adds` counts."""
     stream, pixels = shared.stream, tile.pixels
+    adds, clips = found
+    if shared.fused.clipped is not None:
+        stats.activity["clip_terms.adds"] += clips
     stats.compute += stream.beats
     stats.wait("broadcast", counts.broadcast_stall)
     for cause, cycles in counts.waits.items():
@@ -215,12 +226,12 @@ class MainProgram:
         self.shared, self.stream, self.first = shared, shared.stream, shared.first
         self.depth, self.hand_over = shared.spec.pe.fifo_depth, hand_over(shared)
         self.stops = np.zeros((0, 6), np.int64)
-        self._adds = 0
+        self._adds = 0, 0
 
     def table(self, tile: MainTile) -> NDArray[np.uint64]:
         """Return a tile's survivors, and keep their number."""
         table = tile.table()
-        self._adds = survivors(table, self.shared.times)
+        self._adds = self.shared.adds(table)
         return table
 
     def count(self, tile: MainTile, counts: TileCounts, stats: PhaseStats) -> None:
@@ -257,10 +268,7 @@ def main_phase(step: Step, shared: FusedBlock, masks: tuple[Mask, Mask]) -> Phas
     mask_stays = masks_on_chip(block, spec)
     tiles: list[FusedTile] = []
     for tile in output_tiles(block.dw, pe.rows, pe.cols):
-        second = block.layers[1].out_channels * (
-            tile.halo if block.order == "pw-pw-dw" else tile.pixels
-        )
-        mask_words = words(tile.halo * block.mid_channels + second)
+        mask_words = words(tile_mask_bits(block, tile))
         loads = [
             *moved("read", "input", tile.halo * block.in_channels, on_chip=step.input_on_chip),
             *moved("read", "mask", mask_words, on_chip=mask_stays, buffer="prediction_glb"),
@@ -272,9 +280,15 @@ def main_phase(step: Step, shared: FusedBlock, masks: tuple[Mask, Mask]) -> Phas
     return phase_of(tiles, shared, step, FusedProgram(shared, tiles))
 
 
+def tile_mask_bits(block: Block, tile: Tile) -> int:
+    """Bits of both masks that a tile's PEs need, each once."""
+    window, own = mask_bits(block)
+    return tile.halo * window + tile.pixels * own
+
+
 def survivors_of(shared: FusedBlock, masks: tuple[Mask, Mask]) -> Survivors:
     """Make an image's masks ready to be cut into tiles."""
-    keep1, keep2 = (mask.unpack() for mask in masks)
+    keep1, keep2 = (mask.states() for mask in masks)
     pe = shared.spec.pe
     return Survivors(keep1, keep2, shared.block, shared.fused, (pe.rows, pe.cols))
 
@@ -301,7 +315,17 @@ def share(block: Block, spec: ArchonSpec, fused: FusedWeight) -> FusedBlock:
         first=first,
         chunk_words=tuple(sizes.tolist()),
         times=stream.readers(len(fused.row_first)),
+        clip_beats=clip_beats(fused, spec),
     )
+
+
+def clip_beats(fused: FusedWeight, spec: ArchonSpec) -> int:
+    """Beats that bias groups take for their clip terms, beyond those of their shifts."""
+    if fused.clipped is None or spec.bias_terms != "timed":
+        return 0
+    sizes, width = np.diff(fused.start)[fused.is_bias], spec.pe.beat_width
+    shifts = sizes - fused.clip_sizes()[fused.is_bias]
+    return int((-(-sizes // width) + shifts // -width).sum())
 
 
 def phase_of(
@@ -322,7 +346,9 @@ def phase_of(
         name="main",
         tiles=tiles,
         stream_from=["dram", *[again] * (len(tiles) - 1)],
-        bounds=main_bounds(shared.stream, spec.pe, len(tiles), dw.out_h * dw.out_w),
+        bounds=main_bounds(
+            shared.stream, spec.pe, len(tiles), dw.out_h * dw.out_w, shared.clip_beats
+        ),
         program=program,
     )
     check_capacity(phase, step, spec)

@@ -2,9 +2,9 @@
 
 The accesses of the authors' loop nests, under one set of rules (docs/energy.md).
 
-Bits are charged as they are stored: ternary weights 2, predicted maps 4, masks 1, fused weights
-value and index. A prediction is additions on the narrow adders, and one multiplication an output
-for its batch normalisation.
+Bits are charged as they are stored: ternary weights 2, predicted maps 4, masks 1 (2 where a ReLU6
+may clip), fused weights value and index. A prediction is additions on the narrow adders, and one
+multiplication an output for its batch normalisation.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def predict_actions(stats: PhaseStats, block: Block, layer: Layer, spec: ArchonS
     outputs = layer.out_channels * layer.out_h * layer.out_w
     stats.act("adders", "narrow_add", "compute", layer.macs)
     stats.act("mac", "multiply", "compute", outputs)
-    mask_actions(stats, block, spec, "write", outputs)
+    mask_actions(stats, block, spec, "write", outputs * block.planes[not first])
 
 
 def main_actions(stats: PhaseStats, block: Block, spec: ArchonSpec) -> None:

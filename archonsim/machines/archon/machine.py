@@ -38,6 +38,7 @@ from archonsim.trace.image import ImageInputs
 from archonsim.trace.kept import KEPT, Kept
 from archonsim.trace.what_if import no_masks
 from archonsim.vocabulary.components import Buffer
+from archonsim.vocabulary.owners import Owner
 from archonsim.vocabulary.stalls import Stall
 from archonsim.vocabulary.vocabulary import COMMON, Vocabulary
 
@@ -58,6 +59,21 @@ class ArchonMachine:
     spec_type = ArchonSpec
     preset = (resources.files("archonsim.machines.archon") / "preset.toml").read_text("utf-8")
     vocabulary = Vocabulary(
+        owners=(
+            Owner(
+                name="clips",
+                title="clip terms",
+                meaning=(
+                    "beats of what clipped activations add, the end of a ReLU6 times their weight,"
+                    " without a multiplication"
+                ),
+                order=45,
+                colour="#d98cb3",
+                letter="C",
+                rare=True,
+                keys=(("bias_terms", "untimed leaves them out, too"),),
+            ),
+        ),
         buffers=(Buffer(name="prediction_glb", title="pred. GLB", holds=("mask",), owner="masks"),),
         stalls=(
             Stall(
@@ -130,6 +146,12 @@ class ArchonMachine:
             links = ", passed on by links between PEs (a what-if)" * spec.pe.mask_links
             contained.append(
                 f"masks on their way to the PEs, in {spec.main_order} order of the weights{links}"
+            )
+        if any(any(block.clips) for block in blocks):
+            timed = "" if spec.bias_terms == "timed" else ", of which no term takes time"
+            contained.append(
+                "activations that a ReLU6 clips: a term each without a multiplication, masks of two"
+                f" bits, a comparison more{timed}"
             )
         if blocks and spec.main_order == "mapped" and spec.group_order == "profiled":
             alone = workload.images < 2

@@ -106,9 +106,11 @@ class Extents:
     channels : int
         Input channels of a group.
     mids : int
-        Mid channels of a group: keep1's bits of a pixel.
+        Mid channels of a group.
     late : bool
-        Whether DW comes last; keep2 then has a bit for each output channel, at the tap's pixel.
+        Whether DW comes last; keep2 then has bits for each output channel, at the tap's pixel.
+    planes : (int, int)
+        Bits that an activation takes in keep1 and keep2: two where it may be clipped.
     """
 
     groups: int
@@ -117,6 +119,7 @@ class Extents:
     channels: int
     mids: int
     late: bool
+    planes: tuple[int, int] = (1, 1)
 
     @staticmethod
     def of(block: Block) -> Extents:
@@ -130,6 +133,7 @@ class Extents:
             channels=block.in_channels // groups,
             mids=block.mid_channels // groups,
             late=block.order == "pw-pw-dw",
+            planes=block.planes,
         )
 
     def blocks(self, mapping: MainMapping) -> dict[Dimension, int]:
@@ -170,7 +174,11 @@ class Extents:
                 count *= self.outs if whole else min(mapping.out_block, self.outs)
             else:
                 count *= self.channels if whole else min(mapping.channel_block, self.channels)
-        return count * (self.mids if operand == "keep1" or self._wide(operand) else 1), window
+        if operand == "keep1" or self._wide(operand):
+            count *= self.mids
+        if operand in ("keep1", "keep2"):
+            count *= self.planes[operand == "keep2"]
+        return count, window
 
     def _wide(self, operand: Operand) -> bool:
         return operand == "keep2" and not self.late

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from archonsim.network.block import Block
 from archonsim.trace.fused_weight import FusedWeight
+from archonsim.trace.mask import CLIPPED, PASSED, Mask
 from archonsim.trace.tensors import Trace
 
 Shares = NDArray[np.float64]
@@ -38,15 +39,24 @@ def kept_shares(trace: Trace, block: Block, running: int) -> tuple[Shares, Share
     -------
     first : (M,) float64
     second : (M,) float64
-        (O,) where DW comes last.
+        (O,) where DW comes last. Where a ReLU clips, the shares that it passes, and behind them
+        those that it clips.
     """
     images = calibration_images(trace.images, running)
     found = [trace.block(block.name, image) for image in images]
     first, second = (
-        np.mean([mask.unpack().mean(axis=(1, 2)) for mask in masks], axis=0)
+        np.mean([_shares(mask) for mask in masks], axis=0)
         for masks in ([one.keep1 for one in found], [one.keep2 for one in found])
     )
     return first, second
+
+
+def _shares(mask: Mask) -> Shares:
+    if mask.clip is None:
+        kept: Shares = mask.unpack().mean(axis=(1, 2))
+        return kept
+    states = mask.states()
+    return np.concatenate([np.mean(states == one, axis=(1, 2)) for one in (PASSED, CLIPPED)])
 
 
 def expected_survivors(fused: FusedWeight, block: Block, shares: tuple[Shares, Shares]) -> Shares:
@@ -56,8 +66,13 @@ def expected_survivors(fused: FusedWeight, block: Block, shares: tuple[Shares, S
     for which, part in fused.parts():
         group, mid = np.repeat(np.arange(part.groups), np.diff(part.start)), part.mid
         if block.order == "pw-pw-dw":  # b2's candidates have no mid channel and need keep2 alone
-            survive = second[part.out[group]] * np.where(mid < 0, 1.0, first[mid])
+            alone, own = mid < 0, part.out[group]
         else:  # b2's groups have no tap, likewise
-            survive = second[mid] * np.where(part.tap[group] < 0, 1.0, first[mid])
+            alone, own = part.tap[group] < 0, mid
+        if part.clipped is not None:
+            clip = part.is_clip
+            own = own + (clip & alone) * block.layers[1].out_channels
+            mid = mid + (clip & ~alone) * block.mid_channels
+        survive = second[own] * np.where(alone, 1.0, first[mid])
         expected[which] = np.bincount(group, survive, part.groups)
     return expected

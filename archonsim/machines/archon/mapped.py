@@ -28,6 +28,7 @@ from archonsim.machines.archon.fused import (
     phase_of,
     share,
     survivors_of,
+    tile_mask_bits,
 )
 from archonsim.machines.archon.main_cache import choose
 from archonsim.machines.archon.main_mapping import OPERANDS, Operand
@@ -110,12 +111,9 @@ class MappedTile(MainTile):
         if plan.mask_stays or spec.mask_fetch == "once":
             return {}
         extents, room = plan.extents, spec.prediction_glb.words
-        first = words(self.tile.halo * extents.mids)
-        second = (
-            words(self.tile.halo * extents.outs)
-            if extents.late
-            else words(self.tile.pixels * extents.mids)
-        )
+        first = words(self.tile.halo * extents.mids * extents.planes[0])
+        wide = self.tile.halo * extents.outs if extents.late else self.tile.pixels * extents.mids
+        second = words(wide * extents.planes[1])
         found: dict[int, int] = {}
         masks: tuple[tuple[Operand, int], ...] = (("keep1", first), ("keep2", second))
         for name, whole in masks:
@@ -151,7 +149,7 @@ class MappedTile(MainTile):
         bits = pixels * sum(taken[name] * units[name] for name in ("keep1", "keep2"))
         if self.shared.spec.mask_fetch == "once":
             block = self.shared.block
-            bits = pixels * block.mid_channels * (block.taps + 1)
+            bits = pixels * block.mid_channels * (block.taps * block.planes[0] + block.planes[1])
         stats.act("prediction_buffer", "write", "mask", words(bits))
         stats.act("ifmap_spad", "write", "input", pixels * taken["input"] * units["input"])
         for direction in ("read", "write"):
@@ -321,13 +319,10 @@ def mapped_phase(step: Step, stream: MappedStream, masks: tuple[Mask, Mask]) -> 
         if not step.input_on_chip:
             loads.append(Transfer("dram", "read", "input", tile.halo * block.in_channels))
         if spec.mask_fetch == "once":
-            second = block.layers[1].out_channels * (
-                tile.halo if block.order == "pw-pw-dw" else tile.pixels
-            )
             loads += moved(
                 "read",
                 "mask",
-                words(tile.halo * block.mid_channels + second),
+                words(tile_mask_bits(block, tile)),
                 on_chip=stays,
                 buffer="prediction_glb",
             )

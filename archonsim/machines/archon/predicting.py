@@ -10,6 +10,7 @@ from __future__ import annotations
 from archonsim.dataflow.spatial import RunningSums, SpatialMapping, map_layer
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import INPUT_BITS
+from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.spec.parts import WORD_BITS
 
@@ -21,21 +22,27 @@ PAD_PORTS = 2
 #: and 1 times their distance are subtracted as in a division: two words a channel.
 CODE_COMPARES = INPUT_BITS
 KEEP_COMPARES = 1
+#: One more where a ReLU6 may clip: with the threshold above which it does.
+CLIP_COMPARES = 1
 
 
-def compares(phase: str) -> int:
-    """Comparisons of one sum of a prediction, by its phase."""
-    return CODE_COMPARES if phase == "predict_pw1" else KEEP_COMPARES
+def compares(phase: str, *, clips: bool) -> int:
+    """Comparisons of one sum of a prediction, by its phase and whether its ReLU may clip."""
+    own = CODE_COMPARES if phase == "predict_pw1" else KEEP_COMPARES
+    return own + CLIP_COMPARES * clips
 
 
-def parameter_words(phase: str, spec: ArchonSpec) -> int:
+def parameter_words(phase: str, spec: ArchonSpec, *, clips: bool) -> int:
     """16-bit words of a channel's requantisation, read from DRAM with its weights.
 
-    First threshold and distance, or scale and shift; for a keep bit one threshold.
+    First threshold and distance, or scale and shift; for a keep bit one threshold, and one more for
+    a bit that says clipped.
     """
     if spec.requantise == "free":
         return 0
-    return 1 if spec.requantise == "compare" and compares(phase) == KEEP_COMPARES else 2
+    if spec.requantise == "mac":  # what is in real units needs no threshold of its own
+        return 2
+    return (2 if phase == "predict_pw1" else 1) + clips
 
 
 def sum_bits(layer: Layer) -> int:
@@ -44,10 +51,17 @@ def sum_bits(layer: Layer) -> int:
     return (terms * ((1 << INPUT_BITS) - 1)).bit_length() + 1
 
 
-def prediction_mapping(layer: Layer, phase: str, spec: ArchonSpec) -> SpatialMapping:
+def clipping(block: Block, phase: str) -> bool:
+    """Whether the ReLU that a phase predicts may clip."""
+    return block.clips[phase != "predict_pw1"] > 0
+
+
+def prediction_mapping(
+    layer: Layer, phase: str, spec: ArchonSpec, *, clips: bool
+) -> SpatialMapping:
     """Map the layer whose ReLU `phase` predicts onto the narrow adders, for the fewest cycles."""
     pe = spec.pe
-    finish = compares(phase) if spec.requantise == "compare" else 0
+    finish = compares(phase, clips=clips) if spec.requantise == "compare" else 0
     each = 1 if spec.requantise == "mac" else 0
     free = spec.prediction_sums == "free"
     if free and spec.requantise == "free":

@@ -21,9 +21,10 @@ from archonsim.spec.parts import WORD_BITS
 
 def mask_bits(block: Block) -> tuple[int, int]:
     """Mask bits of all groups for a pixel of the window, and for the output pixel alone."""
-    if block.order == "pw-pw-dw":  # both masks lie before the depthwise layer
-        return block.mid_channels + block.layers[1].out_channels, 0
-    return block.mid_channels, block.mid_channels
+    first, second = block.planes
+    first, second = block.mid_channels * first, block.layers[1].out_channels * second
+    # Where DW comes last, both masks lie before it.
+    return (first + second, 0) if block.order == "pw-pw-dw" else (first, second)
 
 
 def kept_pixels(block: Block, buffer_words: int) -> int:

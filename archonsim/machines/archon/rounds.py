@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from archonsim.dataflow.even import edge
 from archonsim.dataflow.spatial import SpatialMapping, map_layer
 from archonsim.engine.contract import FixedTile, Phase
-from archonsim.machines.archon.predicting import parameter_words, prediction_mapping
+from archonsim.machines.archon.predicting import clipping, parameter_words, prediction_mapping
 from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import (
@@ -112,6 +112,7 @@ def predict_phase(
     *,
     name: str,
     nonzero: NDArray[np.int64],
+    clips: bool,
     input_transfers: Callable[[int, int, int], list[Transfer]],
     output_transfers: Callable[[int], list[Transfer]],
 ) -> Phase:
@@ -126,6 +127,8 @@ def predict_phase(
         Of the phase.
     nonzero : (M,) int
         Non-zero ternary weights of each output channel; used when the machine skips zeros.
+    clips : bool
+        Whether the ReLU may clip.
     input_transfers : function of (values, first channel, channels)
         What a tile loads, given the input values that it reads and the output channels that it
         makes.
@@ -133,7 +136,7 @@ def predict_phase(
         What a tile stores.
     """
     pe = spec.pe
-    mapping = prediction_mapping(layer, name, spec)
+    mapping = prediction_mapping(layer, name, spec, clips=clips)
     held = (
         mapping.rounds[2] * mapping.rounds[3] * layer.in_channels // layer.groups * INPUT_BITS
         <= pe.ifmap_words * 16
@@ -143,7 +146,7 @@ def predict_phase(
     for first, units, channels in _cuts(mapping, _per_group(layer)):
         reads = _input_reads(layer, mapping, first, units, channels, held=held)
         weights = words(channels * per_channel * TERNARY_BITS)
-        weights += channels * parameter_words(name, spec)
+        weights += channels * parameter_words(name, spec, clips=clips)
         loads = [Transfer("dram", "read", "weight", weights)]
         loads += input_transfers(reads, mapping.channels_before(first, _per_group(layer)), channels)
         cycles, adds = units * mapping.unit_cycles, channels * per_channel
@@ -194,7 +197,7 @@ def prediction_phases(
             *moved(
                 "write",
                 "mask",
-                words(channels * in_pixels),
+                words(channels * in_pixels * block.planes[0]),
                 on_chip=mask_stays,
                 buffer="prediction_glb",
             ),
@@ -216,7 +219,7 @@ def prediction_phases(
         return moved(
             "write",
             "mask",
-            words(channels * out_pixels),
+            words(channels * out_pixels * block.planes[1]),
             on_chip=mask_stays,
             buffer="prediction_glb",
         )
@@ -227,6 +230,7 @@ def prediction_phases(
             spec,
             name="predict_pw1",
             nonzero=nonzero[0],
+            clips=clipping(block, "predict_pw1"),
             input_transfers=block_input,
             output_transfers=map_and_mask,
         ),
@@ -235,6 +239,7 @@ def prediction_phases(
             spec,
             name=f"predict_{second.role}",
             nonzero=nonzero[1],
+            clips=clipping(block, f"predict_{second.role}"),
             input_transfers=predicted_map,
             output_transfers=mask,
         ),

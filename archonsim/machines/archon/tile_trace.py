@@ -90,8 +90,8 @@ def block_tile(
         block=found,
         fused=fused,
         stream=stream,
-        keep1=keep1.unpack(),
-        keep2=keep2.unpack(),
+        keep1=keep1.states(),
+        keep2=keep2.states(),
         x=source.block(block, image.number).input,
     )
     sizes = ArraySizes(

@@ -41,5 +41,8 @@ def masks_on_chip(block: Block, spec: ArchonSpec) -> bool:
 
     Otherwise they go through DRAM.
     """
-    bits = sum(layer.out_channels * layer.out_h * layer.out_w for layer in block.layers[:2])
+    bits = sum(
+        planes * layer.out_channels * layer.out_h * layer.out_w
+        for planes, layer in zip(block.planes, block.layers, strict=False)
+    )
     return words(bits) <= spec.prediction_glb.words

@@ -17,8 +17,8 @@ from archonsim.trace.trace_parts import block_of, layer_of, values_of
 RELUS = ("relu", "relu6")
 
 
-def _activated(layer: Layer, y: Floats) -> Floats:
-    return np.clip(y, 0, 6 if layer.activation == "relu6" else None)
+def _activated(layer: Layer, y: Floats, end: float) -> Floats:
+    return np.clip(y, 0, end or (6 if layer.activation == "relu6" else None))
 
 
 class ValueSource:
@@ -92,7 +92,7 @@ class ValueSource:
         if layer is first:
             return x
         if self._kept.get(block.index, (-1,))[0] != image:
-            made = _activated(first, convolve(first, layer_of(trace, first), x))
+            made = _activated(first, convolve(first, layer_of(trace, first), x), block.clips[0])
             self._kept = {block.index: (image, made)}
         made = self._kept[block.index][1]
         return shuffle(made, block.shuffle) if block.order == "pw-pw-dw" else made

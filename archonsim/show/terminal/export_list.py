@@ -58,11 +58,12 @@ def render_listing(tree: dict[str, Any]) -> RenderableType:
 def _condition(row: dict[str, Any]) -> str:
     if not row["relu6"]:
         return ""
-    return (
-        "ReLU6, and no activation reaches 6 on these images"
-        if row["clipped"]
-        else "if its ReLU6 clips nothing: give --images"
-    )
+    if row["clipped"] is None:
+        return "what its ReLU6 clips, if anything, --images tells"
+    if not any(row["clipped"]):
+        return "ReLU6, and no activation reaches 6 on these images"
+    shares = " and ".join(f"{100 * share:.2g} %" for share in row["clipped"])
+    return f"ReLU6 clips {shares} of the activations, with masks of three values"
 
 
 def listing_csv(tree: dict[str, Any]) -> str:

@@ -129,8 +129,11 @@ def _relus(inspection: Inspection) -> Table:
     synthetic = inspection.provenance.mask_source == "synthetic"
     source = f"{trust('synthetic').masks} masks, " if synthetic else ""
     numbers = ("activations", "predicted > 0", "truly > 0", "hits", "misses", "false alarms")
-    table = _table(f"Masks ({source}{of})", ("block", "mask"), numbers)
-    for name, mask, relu in _rows(inspection.blocks):
+    rows = list(_rows(inspection.blocks))
+    clips = any(relu.clipped is not None for _, _, relu in rows)
+    more = ("clipped", "truly clipped") * clips
+    table = _table(f"Masks ({source}{of})", ("block", "mask"), (*numbers, *more))
+    for name, mask, relu in rows:
         rates = (
             relu.predicted_density,
             relu.true_density,
@@ -138,7 +141,13 @@ def _relus(inspection: Inspection) -> Table:
             relu.miss_rate,
             relu.false_alarm_rate,
         )
-        table.add_row(name, mask, number(relu.activations), *map(_percent, rates))
+        clipped = [
+            _percent(None if count is None else count / relu.activations)
+            for count in (relu.clipped, relu.truly_clipped)
+        ]
+        table.add_row(
+            name, mask, number(relu.activations), *map(_percent, rates), *clipped[: 2 * clips]
+        )
     return table
 
 
