@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from archonsim.dataflow.mapper import divisors
 from archonsim.machines.archon import MACHINE
@@ -19,6 +20,7 @@ from archonsim.pe.beats import BeatStream, cut, sent_groups
 from archonsim.pe.survivor_kernel import Survivors
 from archonsim.trace.fused_weight import FusedWeight, fuse_tensors
 from archonsim.trace.image import ImageInputs
+from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import LayerTensors
 
 
@@ -210,7 +212,7 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
         draw(st.integers(0, block.dw.out_h - 1)) // rows * rows,
         draw(st.integers(0, block.dw.out_w - 1)) // cols * cols,
     )
-    table = Survivors(keep1, keep2, block, fused, (rows, cols)).table(at)
+    table = Survivors(masks_of(block, keep1, keep2), block, fused, (rows, cols)).table(at)
     return TileCase(
         block,
         fused,
@@ -225,6 +227,12 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
         cols,
         depth=per_lane + draw(st.integers(0, 5)),
     )
+
+
+def masks_of(block: Block, keep1: NDArray[np.uint8], keep2: NDArray[np.uint8]) -> tuple[Mask, Mask]:
+    """Return the masks of a block whose states are given, (M, H, W) each."""
+    first, second = block.clips
+    return Mask.of(keep1, clips=first > 0), Mask.of(keep2, clips=second > 0)
 
 
 def replace_spec(spec: ArchonSpec, part: str, **changes: Any) -> ArchonSpec:

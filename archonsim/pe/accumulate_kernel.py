@@ -375,4 +375,4 @@ class Accumulator:
 
 def survivors(table: Words, times: Ints) -> int:
     """Count the survivors of candidates that read each row of the table so many times."""
-    return int(np.bitwise_count(table).sum(axis=1, dtype=np.int64) @ times)
+    return int((times @ np.bitwise_count(table)).sum())

@@ -91,6 +91,12 @@ class Mask:
         """Return ``(M, H, W) uint8``: 0 where dropped, 1 where passed, 2 where clipped."""
         return self.unpack() if self.clip is None else self.unpack() + self._unpacked(self.clip)
 
+    def planes(self) -> tuple[Bits, Bits]:
+        """Return which activations pass and which are clipped, packed as `packed` is."""
+        if self.clip is None:
+            return self.packed, np.zeros_like(self.packed)
+        return self.packed & ~self.clip, self.clip
+
     def passing(self) -> Mask:
         """Return a mask that passes what this one clips, and else does as it does."""
         return Mask(self.packed, self.height, self.width)

@@ -112,14 +112,14 @@ def test_a_run_takes_few_events_and_kernel_calls(monkeypatch: pytest.MonkeyPatch
 
     count(Clock, "step")
     count(phase_kernel, "advance")
-    count(survivor_kernel, "_windows")
+    count(survivor_kernel, "fill")
     fixed, main = len(steps(WORK, 0)) + BLOCKS, BLOCKS  # two predictions a block, or a layer
     pe = machine_spec(machine("archon")).pe
     tiles = sum(len(list(output_tiles(block.dw, pe.rows, pe.cols))) for block in WORK.blocks())
     command(f"run -a archon -w {DIGITS}")
     assert counts["step"] <= 3 * (fixed + main) + 3
     assert counts["advance"] <= fixed + main + tiles
-    assert counts["_windows"] == 2 * tiles
+    assert counts["fill"] == tiles
     once = counts["advance"]
     command(f"run -a archon -w {DIGITS} --images 0,1")
     assert counts["advance"] - 2 * once <= main + tiles, "fixed phases are run for one image alone"

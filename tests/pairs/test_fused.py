@@ -22,6 +22,7 @@ from tests.examples import examples
 from tests.strategies import (
     TileCase,
     make_block,
+    masks_of,
     random_states,
     random_tensors,
     tile_cases,
@@ -92,7 +93,8 @@ def test_survivor_table_is_what_each_pe_sees(case: TileCase, data: st.DataObject
     dw, rows, cols, fused = case.block.dw, case.rows, case.cols, case.fused
     y0 = data.draw(st.integers(0, dw.out_h - 1))
     x0 = data.draw(st.integers(0, dw.out_w - 1))
-    table = Survivors(case.keep1, case.keep2, case.block, fused, (rows, cols)).table((y0, x0))
+    masks = masks_of(case.block, case.keep1, case.keep2)
+    table = Survivors(masks, case.block, fused, (rows, cols)).table((y0, x0))
     seen = unpack_table(table, rows * cols)[:, fused.row]
     group = np.repeat(np.arange(fused.groups), np.diff(fused.start))
     tap, mid, out = fused.tap[group], fused.mid, fused.out[group]

@@ -288,9 +288,8 @@ def tile_mask_bits(block: Block, tile: Tile) -> int:
 
 def survivors_of(shared: FusedBlock, masks: tuple[Mask, Mask]) -> Survivors:
     """Make an image's masks ready to be cut into tiles."""
-    keep1, keep2 = (mask.states() for mask in masks)
     pe = shared.spec.pe
-    return Survivors(keep1, keep2, shared.block, shared.fused, (pe.rows, pe.cols))
+    return Survivors(masks, shared.block, shared.fused, (pe.rows, pe.cols))
 
 
 def share(block: Block, spec: ArchonSpec, fused: FusedWeight) -> FusedBlock:
