@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from archonsim.cli.common import PLAIN_HELP, Format, emit
+from archonsim.cli.export_report import content, doing, report_hits, report_right
 from archonsim.cli.forecast import DryRun, Memory, told
 from archonsim.cli.progress import StepProgress, stderr
 from archonsim.errors import UserError
 from archonsim.network.layer import Layer
 from archonsim.network.networks import find_network
-from archonsim.network.workload import Workload
 from archonsim.result.files import to_json
-from archonsim.result.inspect import inspect_workload
 from archonsim.runs.forecast import forecast_export, parse_memory
 from archonsim.show.terminal.export_list import listing_csv, render_listing
 
 if TYPE_CHECKING:
     from archonsim.export.command import Request
+    from archonsim.export.prune import Pruning
 
 _YOURS = "Not with --network."
 _ONLY_YOURS = (
@@ -37,6 +37,9 @@ _ONLY_YOURS = (
     "--values",
     "--runtime",
     "--relu6",
+    "--prune",
+    "--prune-by",
+    "--labels",
     "--name",
     "--note",
     "--untrained",
@@ -61,6 +64,13 @@ class Predictors(StrEnum):
 
     none = "none"
     ternary = "ternary"
+
+
+class PruneBy(StrEnum):
+    """How weights are chosen, and what is done to those that stay."""
+
+    magnitude = "magnitude"
+    least_squares = "least-squares"
 
 
 class Relu6(StrEnum):
@@ -113,11 +123,26 @@ def export(
         Predictors, typer.Option(help=f"none: its own ReLUs; ternary: fit some. {_YOURS}")
     ] = Predictors.none,
     calibration: Annotated[
-        int, typer.Option(min=1, help="Images, behind those stored, that predictors are fitted to.")
+        int,
+        typer.Option(min=1, help="Images, behind those stored, to fit to."),
     ] = 32,
     relu6: Annotated[
         Relu6, typer.Option(help=f"exact: masks say what it clips; relu: run ReLUs. {_YOURS}")
     ] = Relu6.exact,
+    prune: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND=SHARE,...",
+            help=f"Prune first, not retrained: pointwise=0.8,depthwise=0.7, say. {_YOURS}",
+        ),
+    ] = "",
+    prune_by: Annotated[
+        PruneBy, typer.Option(help=f"Keep the largest weights, or fit those kept. {_YOURS}")
+    ] = PruneBy.magnitude,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help=f"Classes of the images from number 0 on, .npy or text. {_YOURS}"),
+    ] = None,
     name: Annotated[str, typer.Option(help=f"Name of the network in the file. {_YOURS}")] = "",
     note: Annotated[str, typer.Option(help=f"Shown wherever the workload is. {_YOURS}")] = "",
     untrained: Annotated[
@@ -182,6 +207,8 @@ def export(
             preprocessing=pixels,
             predictors=predictors.value,
             relu6=relu6.value,
+            pruning=_pruning(prune, prune_by, given),
+            labels=labels,
             name=name,
             note=note,
             untrained=untrained,
@@ -197,6 +224,27 @@ def export(
             f"archonsim export needs {error.name}, which is not installed: pip install"
             " 'archonsim[train]'"
         ) from error
+
+
+def _pruning(text: str, by: PruneBy, given: dict[str, Any]) -> Pruning | None:
+    """Read ``KIND=SHARE,...``."""
+    from archonsim.export.prune import KINDS, Pruning
+
+    if not text:
+        if "--prune-by" in given:
+            raise UserError("--prune-by says how to prune; add --prune, e.g. pointwise=0.8")
+        return None
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        kind, _, share = (one.strip() for one in part.partition("="))
+        try:
+            shares[kind] = float(share)
+        except ValueError:
+            raise UserError(
+                f"--prune is {text!r}; write KIND=SHARE,..., e.g. pointwise=0.8,depthwise=0.7;"
+                f" kinds are {', '.join(KINDS)}"
+            ) from None
+    return Pruning(shares=shares, method=by.value)
 
 
 def _sources(
@@ -241,8 +289,8 @@ def _export(request: Request, output: Path, plain: bool, asked: Limits) -> None:
         with stderr.status(f"exporting {request.network}"):
             work, digest = command.export_known(request, output, plain=plain)
     else:
-        with stderr.status("tracing"):
-            opened = command.open_request(request)
+        with stderr.status("tracing") as status:
+            opened = command.open_request(request, lambda name: status.update(doing(name)))
         images = sum(len(one) for one in (opened.stored, opened.fitted) if one is not None)
         found = [
             one if isinstance(one, Layer) else one.layer for one in opened.examined.layers.values()
@@ -260,9 +308,11 @@ def _export(request: Request, output: Path, plain: bool, asked: Limits) -> None:
         )
         if same:
             stderr.print(same)
-        _report_hits(work)
+        report_hits(work)
+        if opened.right is not None:
+            report_right(opened.right, pruned=request.pruning is not None)
     stderr.print(
-        f"wrote {output}: {_content(work, ours=bool(request.network))}, digest {digest[:16]}…"
+        f"wrote {output}: {content(work, ours=bool(request.network))}, digest {digest[:16]}…"
     )
 
 
@@ -270,38 +320,6 @@ def _told(layers: list[Layer], images: int, name: str, asked: Limits) -> bool:
     """Forecast an export; return whether that is all that is asked."""
     forecast = forecast_export(layers, name, images, asked.memory)
     return told(forecast, asked.form, dry_run=asked.dry_run)
-
-
-def _content(work: Workload, *, ours: bool) -> str:
-    """Say what a file holds, and why it holds no masks where it does not."""
-    if work.images:
-        return f"{work.images} image{'s' if work.images > 1 else ''}"
-    layers = sum(layer.is_compute for layer in work.layers())
-    if not any(work.blocks()):
-        why = "no block fuses"
-    elif ours:
-        why = f"the {work.provenance.flavour} flavour has no predictors"
-    else:
-        why = "no images were given"
-    return f"weights of {layers} layers, no masks ({why})"
-
-
-def _report_hits(work: Workload) -> None:
-    """Say how often fitted predictors are right, over all blocks."""
-    if work.provenance.flavour != "pred" or not work.images:
-        return
-    for place, name in ((1, "relu1"), (2, "relu2")):
-        relus = [
-            relu
-            for block in inspect_workload(work).blocks
-            if (relu := getattr(block, name)) is not None
-        ]
-        whole = sum(relus[1:], relus[0])
-        stderr.print(
-            f"ReLU {place}: {100 * whole.hit_rate:.1f} % of the positive activations predicted, "
-            f"{100 * whole.false_alarm_rate:.1f} % of the others kept"
-            " (by block: archonsim inspect --deep)"
-        )
 
 
 def _size(text: str, option: str, parts: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["export_model", "export_module", "export_onnx"]
+__all__ = ["Pruning", "export_model", "export_module", "export_onnx"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,15 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from archonsim.errors import WorkloadError
-from archonsim.export.foreign import (
-    Examined,
-    ExportOptions,
-    PredictorKind,
-    examine,
-    export_source,
-)
-from archonsim.export.images import Images, Preprocessing, load_images
+from archonsim.export.examine import Examined, examine
+from archonsim.export.foreign import ExportOptions, PredictorKind, export_source
+from archonsim.export.images import Images, Preprocessing, load_images, read_labels
 from archonsim.export.model_file import model_kind
+from archonsim.export.prune import Pruning, classifies
 from archonsim.export.runtime_check import compare_with_runtime
 from archonsim.export.source import (
     Relu6,
@@ -30,6 +26,9 @@ from archonsim.network.networks import network
 from archonsim.network.workload import Workload
 from archonsim.trace.tensors import Floats
 from archonsim.tracefile.writer import write_workload
+
+#: Labelled images that are in memory at once.
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +50,11 @@ class Request:
         Store which inputs of every layer are not zero.
     values : bool
         Store what layers outside of blocks read that have a ReLU behind them.
+    pruning : Pruning or None
+        What to prune first, on the calibration images.
+    labels : Path or None
+        The classes of the first images, from number 0 on: how many the network gets right is
+        stored, those apart that it was calibrated on.
     runtime : bool
         Compare the outputs with those of the file's own runtime, on the stored images.
     """
@@ -74,6 +78,8 @@ class Request:
     check: bool = True
     activations: bool = False
     values: bool = False
+    pruning: Pruning | None = None
+    labels: Path | None = None
     runtime: bool = False
     command: str = ""
 
@@ -99,12 +105,22 @@ def export_known(request: Request, out: Path, *, plain: bool = False) -> tuple[W
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Opened:
-    """A user's network, traced and examined, with the images to store and to calibrate on."""
+    """A user's network, traced and examined, with the images to store and to calibrate on.
+
+    Attributes
+    ----------
+    request : Request
+    examined : Examined
+    stored, fitted : Images or None
+    right : Right or None
+        Of labelled images.
+    """
 
     request: Request
     examined: Examined
     stored: Images | None
     fitted: Images | None
+    right: Right | None = None
 
     @property
     def steps(self) -> int:
@@ -113,6 +129,15 @@ class Opened:
         images = 0 if self.stored is None else len(self.stored)
         checked = len(self.examined.layers) if self.request.check else 0
         return checked + blocks * (images + (self.request.predictors == "ternary"))
+
+    @property
+    def _note(self) -> str:
+        """The user's note; of a pruned network also that, and what it was able to before."""
+        pruning, right = self.request.pruning, self.right
+        pruned = "" if pruning is None else pruning.text()
+        if pruned and right is not None:
+            pruned += f"; {100 * right.before / right.images:.2f} % right before"
+        return "; ".join(filter(None, (self.request.note, pruned)))
 
     def write(
         self, out: Path, *, plain: bool, on_step: Callable[[str], None]
@@ -125,8 +150,9 @@ class Opened:
             ExportOptions(
                 name=request.name,
                 predictors=request.predictors,
-                note=request.note,
+                note=self._note,
                 untrained=request.untrained,
+                accuracy=(self.right.after, self.right.images) if self.right else None,
                 command=request.command,
                 check=request.check,
                 activations=request.activations,
@@ -136,6 +162,15 @@ class Opened:
             on_step=on_step,
         )
         return workload, write_workload(out, workload, workload.trace, plain=plain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """How many of some labelled images a network classifies right, before and after pruning."""
+
+    before: int
+    after: int
+    images: int
 
 
 def compared(opened: Opened) -> str:
@@ -149,22 +184,65 @@ def compared(opened: Opened) -> str:
     return compare_with_runtime(request.model, suffix, source.graph, source.runner, pixels).text()
 
 
-def open_request(request: Request) -> Opened:
-    """Trace and examine a network."""
+def open_request(request: Request, on_step: Callable[[str], None] = lambda name: None) -> Opened:
+    """Trace and examine a network, prune it where that is asked for, and count what it gets right.
+
+    Parameters
+    ----------
+    request : Request
+    on_step : function of a name
+        Called for each layer that was pruned, and for each labelled image.
+    """
     stored, fitted = _load(request)
     image = stored.pixels[:1] if stored is not None else _noise(request)
-    return Opened(
-        request=request,
-        examined=examine(_source(request, image), stored),
-        stored=stored,
-        fitted=fitted,
-    )
+    source = _source(request, image)
+    examined = examine(source, stored, pruning=request.pruning, calibration=fitted, on_step=on_step)
+    right = None
+    if request.labels is not None:
+        right = _right(request, source, examined.source, on_step)
+    return Opened(request=request, examined=examined, stored=stored, fitted=fitted, right=right)
+
+
+def _right(
+    request: Request, before: Source, after: Source, on_step: Callable[[str], None]
+) -> Right:
+    """Count over all labelled images that nothing was calibrated on."""
+    assert request.labels is not None
+    if request.images is None:
+        raise WorkloadError(f"--labels {request.labels}: there are no images; give --images")
+    labels = read_labels(request.labels)
+    used = request.first + request.count
+    calibrated = range(used, used + _calibration(request))
+    numbers = [number for number in range(len(labels)) if number not in calibrated]
+    if not numbers:
+        raise WorkloadError(
+            f"--labels {request.labels}: all {len(labels)} images are calibrated on; label more"
+        )
+    sources = [before] if after is before else [before, after]
+    found = [0] * len(sources)
+    for start in range(0, len(labels), _AT_ONCE):
+        count = min(_AT_ONCE, len(labels) - start)
+        images = load_images(request.images, start, count, request.preprocessing)
+        for number, image in zip(images.indices, images.pixels, strict=True):
+            if number in calibrated:
+                continue
+            for place, source in enumerate(sources):
+                label = int(labels[number])
+                found[place] += classifies(source.graph, source.runner, image, label)
+            on_step(f"image {number}")
+    return Right(before=found[0], after=found[-1], images=len(numbers))
+
+
+def _calibration(request: Request) -> int:
+    """How many images predictors are fitted to, or normalisations estimated on."""
+    wanted = request.predictors == "ternary" or request.pruning is not None
+    return request.calibration if wanted else 0
 
 
 def _load(request: Request) -> tuple[Images | None, Images | None]:
     if request.images is None:
         return None, None
-    extra = request.calibration if request.predictors == "ternary" else 0
+    extra = _calibration(request)
     images = load_images(
         request.images, request.first, request.count + extra, request.preprocessing
     )

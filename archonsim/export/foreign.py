@@ -13,16 +13,16 @@ import numpy as np
 
 import archonsim
 from archonsim.errors import UserError, WorkloadError
-from archonsim.export.blocks import Candidate, find_blocks
+from archonsim.export.examine import Examined, examine
 from archonsim.export.images import Images, as_images, number_ranges
 from archonsim.export.input_bits import input_bits, input_values, units_of
 from archonsim.export.model_file import model_kind
+from archonsim.export.prune import Pruning
 from archonsim.export.self_check import check_block, check_layers
 from archonsim.export.source import Relu6, Source, module_source
-from archonsim.export.units import RELU_ENDS, Unit, find_layers
-from archonsim.export.walk import Tap, Walk, clipped_shares, trace_block
-from archonsim.network.layer import Layer
-from archonsim.network.workload import Flavour, Item, Provenance, Workload
+from archonsim.export.units import RELU_ENDS, Unit
+from archonsim.export.walk import Tap, Walk, trace_block
+from archonsim.network.workload import Flavour, Provenance, Workload
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, Floats, MemoryTrace
 
@@ -34,62 +34,6 @@ if TYPE_CHECKING:
 PredictorKind = Literal["ternary", "none"]
 #: Share of zeros from which on a network counts as pruned.
 _PRUNED = 0.1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Examined:
-    """A network and what was found in it.
-
-    Attributes
-    ----------
-    source : Source
-    layers : dict of node name to Unit or Layer
-    candidates : list of Candidate
-    """
-
-    source: Source
-    layers: dict[str, Unit | Layer]
-    candidates: list[Candidate]
-
-    def items(self) -> tuple[tuple[Item, ...], tuple[Tap, ...]]:
-        """Return layers and blocks in order, blocks numbered from 1, and the blocks' taps."""
-        fusable = {one.units[0].name: one for one in self.candidates if one.fusable}
-        absorbed = {name for one in fusable.values() for name in one.absorbed}
-        inner = {unit.name for one in fusable.values() for unit in one.units}
-        items: list[Item] = []
-        taps: list[Tap] = []
-        for node, found in self.layers.items():
-            layer = found.layer if isinstance(found, Unit) else found
-            if layer.name in fusable:
-                taps.append(Tap.of(fusable[layer.name], fusable[layer.name].block(len(taps) + 1)))
-                items.append(taps[-1].block)
-            elif layer.name not in inner and node not in absorbed:
-                items.append(layer)
-        return tuple(items), tuple(taps)
-
-
-def examine(source: Source, images: Images | None = None) -> Examined:
-    """Find layers and blocks.
-
-    Parameters
-    ----------
-    images : Images, optional
-        Where a ReLU6 or its like clips on any of them, its masks say which activations it does.
-    """
-    layers = find_layers(source.graph)
-    candidates = find_blocks(source.graph, layers)
-    clipping = [one for one in candidates if one.may_clip]
-    if images is None or not clipping or not len(images):
-        return Examined(source, layers, candidates)
-    measured = dict(
-        zip(
-            map(id, clipping),
-            clipped_shares(source.graph, source.runner, images.pixels, clipping),
-            strict=True,
-        )
-    )
-    whole = [replace(one, clipped=measured.get(id(one))) for one in candidates]
-    return Examined(source, layers, whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +58,8 @@ class ExportOptions:
     values : bool
         Store what layers outside of blocks read that have a ReLU behind them, where no value of it
         is negative.
+    accuracy : (right, images) or None
+        How many labelled images the network, as it is exported, classifies right, of how many.
     """
 
     name: str = ""
@@ -124,6 +70,7 @@ class ExportOptions:
     check: bool = True
     activations: bool = False
     values: bool = False
+    accuracy: tuple[int, int] | None = None
 
 
 def export_source(
@@ -190,6 +137,8 @@ def export_source(
         created_by=f"archonsim {archonsim.__version__}",
         note=_note(units, options.note, options.check),
         untrained=options.untrained,
+        test_accuracy=options.accuracy and options.accuracy[0] / options.accuracy[1],
+        test_images=options.accuracy[1] if options.accuracy else 0,
         model=source.model,
         model_sha256=source.sha256,
         split=images.split if images is not None else "",
@@ -308,6 +257,7 @@ def export_module(
     *,
     calibration: Any = None,
     relu6: Relu6 = "exact",
+    pruning: Pruning | None = None,
     name: str = "",
     **options: Any,
 ) -> Workload:
@@ -320,12 +270,12 @@ def export_module(
     images : (N, C, H, W) float32
         Preprocessed as the module expects; N of at least 1.
     calibration : (N, C, H, W) float32, optional
-        For ternary predictors.
+        For ternary predictors and pruning.
     relu6 : {"exact", "relu"}
         Keep ReLU6, whose masks then say what it clips, or run ReLUs in its place.
     **options
         As :class:`ExportOptions` has them: ``predictors``, ``note``, ``untrained``,
-        ``check``.
+        ``check``, ``accuracy``.
 
     Raises
     ------
@@ -336,12 +286,21 @@ def export_module(
     ready = _images(images)
     assert ready is not None
     source = module_source(module, ready.pixels[:1], name or type(module).__name__, relu6)
-    return export_source(
-        examine(source, ready),
-        ready,
-        ExportOptions(name=name, **options),
-        calibration=_images(calibration),
-    )
+    return _exported(source, ready, _images(calibration), pruning, {"name": name} | options)
+
+
+def _exported(
+    source: Source,
+    images: Images,
+    calibration: Images | None,
+    pruning: Pruning | None,
+    options: dict[str, Any],
+) -> Workload:
+    examined = examine(source, images, pruning=pruning, calibration=calibration)
+    if pruning is not None:
+        notes = (options.get("note", ""), pruning.text())
+        options = options | {"note": "; ".join(filter(None, notes))}
+    return export_source(examined, images, ExportOptions(**options), calibration=calibration)
 
 
 def export_onnx(
@@ -364,6 +323,7 @@ def export_model(
     *,
     calibration: Any = None,
     relu6: Relu6 = "exact",
+    pruning: Pruning | None = None,
     suffix: str = "",
     **options: Any,
 ) -> Workload:
@@ -377,9 +337,4 @@ def export_model(
     ready = _images(images)
     assert ready is not None
     source = model_kind(path, suffix).source(path, ready.pixels[:1], relu6)
-    return export_source(
-        examine(source, ready),
-        ready,
-        ExportOptions(**options),
-        calibration=_images(calibration),
-    )
+    return _exported(source, ready, _images(calibration), pruning, options)

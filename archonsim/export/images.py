@@ -199,6 +199,32 @@ def load_images(source: Path, first: int, count: int, preprocessing: Preprocessi
     )
 
 
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """Read the classes of images: a ``.npy`` of whole numbers, or a text with one a line.
+
+    Raises
+    ------
+    WorkloadError
+        It is missing, or holds something else.
+    """
+    check_regular(path, WorkloadError, "labels are a file")
+    try:
+        if path.suffix == ".npy":
+            found = np.load(path, allow_pickle=False)
+        else:
+            found = np.array([int(line) for line in path.read_text("utf-8").split()], np.int64)
+    except (ValueError, OSError, EOFError) as error:
+        raise WorkloadError(
+            f"{path}: not labels: a .npy of whole numbers, or a text with one a line ({error})"
+        ) from error
+    if found.ndim != 1 or found.dtype.kind not in "iu" or not len(found):
+        raise WorkloadError(
+            f"{path}: shape is {found.shape}, type {found.dtype}; it must be (N,) whole numbers"
+        )
+    labels: NDArray[np.int64] = found.astype(np.int64)
+    return labels
+
+
 def _check_count(source: Path, there: int, first: int, count: int) -> None:
     if first + count > there:
         raise WorkloadError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from archonsim.export.foreign import Examined
+from archonsim.export.examine import Examined
 from archonsim.export.units import Unit
 
 

@@ -43,12 +43,13 @@ def _sums(layer: Layer, weight: Floats, x: Floats) -> Floats:
     groups, pixels = layer.groups, layer.out_h * layer.out_w
     weight = weight.reshape(groups, layer.out_channels // groups, -1, *layer.weight_shape[2:])
     total = np.zeros((groups, layer.out_channels // groups, pixels), np.float32)
-    for r, s, patch in _taps(layer, x, 0.0):
+    for r, s, patch in taps(layer, x, 0.0):
         total += weight[..., r, s] @ patch.reshape(groups, -1, pixels)
     return total.reshape(layer.out_channels, layer.out_h, layer.out_w)
 
 
-def _taps(layer: Layer, x: Floats, fill: float) -> Sequence[tuple[int, int, Floats]]:
+def taps(layer: Layer, x: Floats, fill: float) -> Sequence[tuple[int, int, Floats]]:
+    """Return for each tap of a window what it meets of ``x : (C, H, W)``, (C, P, Q)."""
     top, bottom, left, right = layer.padding
     padded = np.pad(x, ((0, 0), (top, bottom), (left, right)), constant_values=fill)
     rows, columns = (layer.out_h - 1) * layer.stride_h + 1, (layer.out_w - 1) * layer.stride_w + 1
@@ -88,17 +89,16 @@ def pooled(layer: Layer, x: Floats, *, largest: bool, inner: Sequence[int]) -> l
         does of a pooling that rounds up.
     """
     if largest:
-        taps = [patch for _, _, patch in _taps(layer, x, -np.inf)]
-        return [np.max(taps, axis=0)]
-    total = np.sum([patch for _, _, patch in _taps(layer, x, 0.0)], axis=0, dtype=np.float32)
+        return [np.max([patch for _, _, patch in taps(layer, x, -np.inf)], axis=0)]
+    total = np.sum([patch for _, _, patch in taps(layer, x, 0.0)], axis=0, dtype=np.float32)
     inside = np.ones((1, *x.shape[1:]), np.float32)
     (top, bottom, left, right), (_, below, _, beside) = inner, layer.padding
     counted = np.pad(inside, ((0, 0), (top, bottom), (left, right)), constant_values=1)
     behind = ((0, 0), (0, below - bottom), (0, beside - right))
     counts: list[NDArray[np.floating]] = [
-        np.sum([patch for _, _, patch in _taps(layer, inside, 0.0)], axis=0),
+        np.sum([patch for _, _, patch in taps(layer, inside, 0.0)], axis=0),
         np.sum(
-            [patch for _, _, patch in _taps(_unpadded(layer), np.pad(counted, behind), 0.0)], axis=0
+            [patch for _, _, patch in taps(_unpadded(layer), np.pad(counted, behind), 0.0)], axis=0
         ),
         np.array(layer.kernel_h * layer.kernel_w, np.float32),
     ]

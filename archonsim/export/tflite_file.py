@@ -324,6 +324,9 @@ class _Reader:
             return {}
         name, fields = _OPTIONS[kind]
         if union is None:
+            # Without a stride or an axis there is no such operator; other options have defaults.
+            if {"StrideH", "Axis"} & set(fields):
+                raise _RefusedError(f"{kind}: its options are left out")
             return {"activation": "none"}
         table = getattr(tflite, name)()
         table.Init(union.Bytes, union.Pos)

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra 'trai
 
 from torch import Tensor, nn  # noqa: E402
 
-from archonsim.export.foreign import examine  # noqa: E402
+from archonsim.export.examine import examine  # noqa: E402
 from archonsim.export.images import as_images  # noqa: E402
 from archonsim.export.listing import listing  # noqa: E402
 from archonsim.export.source import module_source  # noqa: E402

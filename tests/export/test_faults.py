@@ -20,7 +20,7 @@ from torch.nn import functional  # noqa: E402
 
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_module  # noqa: E402
-from archonsim.export.foreign import examine  # noqa: E402
+from archonsim.export.examine import examine  # noqa: E402
 from archonsim.export.source import module_source  # noqa: E402
 from archonsim.network.workload import Workload  # noqa: E402
 from archonsim.runs.verify import verify  # noqa: E402

@@ -20,7 +20,7 @@ from torch.nn import functional  # noqa: E402
 from archonsim.cli.app import run_command  # noqa: E402
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_module, recompute, self_check  # noqa: E402
-from archonsim.export.foreign import examine  # noqa: E402
+from archonsim.export.examine import examine  # noqa: E402
 from archonsim.export.source import module_source  # noqa: E402
 from archonsim.network.layer import Layer  # noqa: E402
 from archonsim.trace.tensors import LayerTensors  # noqa: E402
