@@ -80,16 +80,6 @@ def _channelwise(block: Block) -> bool:
     return block.layers[0].kind != "depthwise" and block.layers[1].kind == "depthwise"
 
 
-def _sizes(block: Block) -> tuple[int, ...]:
-    """Sizes as :mod:`~archonsim.trace.sign_kernel` takes them."""
-    first, second, _ = block.layers
-    top, bottom, left, right = second.padding
-    height, width = first.out_h, first.out_w
-    padded = (top + height + bottom, left + width + right)
-    strides = (second.stride_h, second.stride_w)
-    return first.groups, height, width, top, left, *padded, second.out_h, second.out_w, *strides
-
-
 def _plain(tensors: LayerTensors | PredictorTensors, depthwise: bool) -> tuple[Floats, ...]:
     """Return weight, scale and shift as :mod:`~archonsim.trace.sign_kernel` takes them."""
     weight = tensors.ternary if isinstance(tensors, PredictorTensors) else tensors.weight
@@ -97,7 +87,31 @@ def _plain(tensors: LayerTensors | PredictorTensors, depthwise: bool) -> tuple[F
     return plain, tensors.scale, tensors.shift
 
 
-def _packed(block: Block, states: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> tuple[Mask, Mask]:
+def _signs(
+    block: Block, layers: tuple[tuple[Floats, ...], tuple[Floats, ...]], x: Floats, between: Any
+) -> tuple[Mask, Mask]:
+    """Run :mod:`~archonsim.trace.sign_kernel` on a block."""
+    first, second, _ = block.layers
+    (top, bottom, left, right), (rows, columns) = second.padding, (second.out_h, second.out_w)
+    height, width = first.out_h, first.out_w
+    down, over, wide = second.stride_h, second.stride_w, left + width + right
+    states = tuple(
+        np.empty((one.out_channels, one.out_h * one.out_w), np.uint8) for one in (first, second)
+    )
+    work = (
+        *states,
+        np.empty(height * width, np.float32),
+        np.zeros((top + height + bottom) * wide, np.float32),
+        np.empty((rows - 1) * down * wide + (columns - 1) * over + 1, np.float32),
+        np.empty(rows * columns, np.float32),
+    )
+    sizes = first.groups, height, width, top, left, wide, rows, columns, down, over
+    flat = np.ascontiguousarray(x.reshape(len(x), -1))
+    sign_kernel.signs(*layers, flat, between, sizes, work)
+    return _packed(block, states)
+
+
+def _packed(block: Block, states: tuple[NDArray[np.uint8], ...]) -> tuple[Mask, Mask]:
     first, second = (
         Mask(
             np.packbits(state, axis=1),
@@ -126,10 +140,8 @@ def predict(
     if _channelwise(block):
         one, two = predictors
         scale = tuple(np.float32(value) for value in (two.step, two.low, two.high))
-        flat = np.ascontiguousarray(levels.reshape(len(x), -1))
-        layers, nothing = (_plain(one, False), _plain(two, True)), np.empty((0, 0), np.uint8)
-        between = nothing, scale, ends
-        return _packed(block, sign_kernel.signs(*layers, flat, between, _sizes(block)))
+        between = np.empty((0, 0), np.uint8), scale, ends
+        return _signs(block, (_plain(one, False), _plain(two, True)), levels, between)
     first, second, _ = block.layers
     hidden = convolve(first, predictors[0], levels)
     keep1 = relu_mask(hidden, block.clips[0])
@@ -143,11 +155,10 @@ def real_signs(
 ) -> tuple[Mask, Mask]:
     """Return where :func:`preactivations` are positive, and above the upper ends if there are."""
     if _channelwise(block):
-        flat = np.ascontiguousarray(x.reshape(len(x), -1))
         keep = keep1.states().reshape(keep1.channels, -1)
         layers = _plain(tensors[0], False), _plain(tensors[1], True)
         between = keep, _NO_LEVELS, _ends(block)
-        return _packed(block, sign_kernel.signs(*layers, flat, between, _sizes(block)))
+        return _signs(block, layers, x, between)
     pre1, pre2 = preactivations(block, tensors, keep1, x)
     return relu_mask(pre1, block.clips[0]), relu_mask(pre2, block.clips[1])
 

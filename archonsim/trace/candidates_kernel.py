@@ -33,8 +33,8 @@ def _popcount(word):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def count(sets, alone, groups):  # type: ignore[no-untyped-def]
-    """Return the candidates of each group, (N,) int64.
+def count(sets, alone, groups, found):  # type: ignore[no-untyped-def]
+    """Write the candidates of each group to ``found : (N,) int64``, which is 0.
 
     Parameters
     ----------
@@ -49,7 +49,6 @@ def count(sets, alone, groups):  # type: ignore[no-untyped-def]
     before, taps, outs, alive = sets
     source, out, tap = groups
     each = len(outs) // before.shape[1]
-    found = np.zeros(len(out), np.int64)
     for i in range(len(out)):
         s, o, k = source[i], out[i], tap[i]
         if not alive[o, k]:
@@ -147,7 +146,8 @@ class Candidates:
 
     def count(self, groups: tuple[Ints, Ints, Ints]) -> NDArray[np.int64]:
         """Count the candidates of each group, given as `count` takes them."""
-        found: NDArray[np.int64] = count(self.sets, self.alone, groups)
+        found = np.zeros(len(groups[0]), np.int64)
+        count(self.sets, self.alone, groups, found)
         return found
 
     def mids(self, groups: tuple[Ints, Ints, Ints], starts: Ints, found: Ints) -> None:

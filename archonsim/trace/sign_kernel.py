@@ -8,7 +8,8 @@ map is padded with zeros, here likewise, in a line that all channels share.) A R
 or, behind an upper end, clips.
 
 A layer is a tuple of weight, scale and shift. `sizes` is (groups, H, W, rows and columns before the
-map, padded height, padded width, P, Q, row and column stride).
+map, padded width, P, Q, row and column stride). What a channel needs, and what is found, is passed
+in: a kernel that makes arrays needs a part of numba that takes longer to import than all of this.
 """
 
 from __future__ import annotations
@@ -20,54 +21,56 @@ import numpy as np
 from archonsim.kernels import njit
 
 
-@njit(cache=True)
-def _pointwise(layer: Any, m: Any, x: Any, groups: Any, line: Any) -> None:
-    """Compute channel `m` behind a 1x1 layer into ``line : (pixels,)``."""
-    weight, scale, shift = layer
-    channels, depth = weight.shape
-    first = m // (channels // groups) * depth
+@njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _pointwise(weight: Any, m: Any, x: Any, first: Any, line: Any) -> None:
+    """Add channel `m` of a 1x1 layer up into ``line : (pixels,)``."""
     for n in range(len(line)):
         line[n] = 0
-    for c in range(depth):
+    for c in range(weight.shape[1]):
         w = weight[m, c]
         if w != 0:
             row = x[first + c]
             for n in range(len(line)):
                 line[n] += w * row[n]
-    a, b = scale[m], shift[m]
-    for n in range(len(line)):
-        line[n] = line[n] * a + b
 
 
-@njit(cache=True)
-def _depthwise(layer: Any, m: Any, padded: Any, strides: Any, out: Any) -> None:
-    """Compute channel `m` behind a depthwise layer into ``out : (P, Q)``."""
-    weight, scale, shift = layer
-    _, height, width = weight.shape
-    rows, columns = out.shape
-    down, right = strides
-    for p in range(rows):
-        for q in range(columns):
-            out[p, q] = 0
-    for r in range(height):
-        for s in range(width):
+@njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _depthwise(weight: Any, m: Any, padded: Any, wide: Any, out: Any) -> None:
+    """Add channel `m` of a depthwise layer of stride 1 up into `out`.
+
+    `padded` and `out` are maps in lines of `wide` pixels, one behind the other. What a window that
+    leaves its line at the end adds up is nobody's.
+    """
+    for n in range(len(out)):
+        out[n] = 0
+    for r in range(weight.shape[1]):
+        for s in range(weight.shape[2]):
             w = weight[m, r, s]
             if w != 0:
-                for p in range(rows):
-                    source, line = padded[p * down + r], out[p]
-                    if right == 1:  # so that the compiler sees neighbours
-                        for q in range(columns):
-                            line[q] += w * source[q + s]
-                    else:
-                        for q in range(columns):
-                            line[q] += w * source[q * right + s]
-    a, b = scale[m], shift[m]
-    for p in range(rows):
-        for q in range(columns):
-            out[p, q] = out[p, q] * a + b
+                source = padded[r * wide + s :]
+                for n in range(len(out)):
+                    out[n] += w * source[n]
 
 
-@njit(cache=True)
+@njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _relu(line: Any, affine: Any, end: Any, sign: Any) -> None:
+    """Scale and shift sums in place, and write down what a ReLU does to them."""
+    a, b = affine
+    for n in range(len(line)):
+        line[n] = line[n] * a + b
+    for n in range(len(line)):
+        sign[n] = (line[n] > 0) + (line[n] > end)
+
+
+@njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _masked(line: Any, keep: Any, end: Any) -> None:
+    """Leave of a line what a mask keeps, in place."""
+    for n in range(len(line)):
+        kept = line[n] if keep[n] < 2 else end
+        line[n] = kept if keep[n] else np.float32(0)
+
+
+@njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _levelled(line: Any, levels: Any, end: Any) -> None:
     """Round what passes a ReLU to the levels of the next predictor, in place."""
     step, low, high = levels
@@ -81,8 +84,8 @@ def _levelled(line: Any, levels: Any, end: Any) -> None:
 
 
 @njit(cache=True)
-def signs(first: Any, second: Any, x: Any, between: Any, sizes: Any) -> Any:
-    """Return what the two ReLUs of a block do: 0 drops, 1 passes, 2 clips.
+def signs(first: Any, second: Any, x: Any, between: Any, sizes: Any, work: Any) -> None:
+    """Find what the two ReLUs of a block do: 0 drops, 1 passes, 2 clips.
 
     Parameters
     ----------
@@ -94,33 +97,28 @@ def signs(first: Any, second: Any, x: Any, between: Any, sizes: Any) -> Any:
         What happens between the two: of layers, a mask of what the first ReLU does; of predictors,
         a mask without a channel, and the levels of the second one. Last, the ReLUs' upper ends.
     sizes : tuple of int
-
-    Returns
-    -------
-    (M, H * W) uint8, (M, P * Q) uint8
+    work : (sign1, sign2, line, padded, out, picked)
+        What is found, (M, H * W) and (M, P * Q) uint8; float32 scratch of H * W, of all padded
+        pixels, 0, of so many as lie between the first and the last window's places, and of P * Q.
     """
-    groups, height, width, top, left, tall, wide, rows, columns, down, right = sizes
+    groups, height, width, top, left, wide, rows, columns, down, right = sizes
     keep, levels, (end1, end2) = between
-    mids = len(first[1])
-    sign1 = np.empty((mids, height * width), np.uint8)
-    sign2 = np.empty((mids, rows * columns), np.uint8)
-    line = np.empty(height * width, np.float32)
-    padded, out = np.zeros((tall, wide), np.float32), np.empty((rows, columns), np.float32)
+    sign1, sign2, line, padded, out, picked = work
+    (weight1, scale1, shift1), (weight2, scale2, shift2) = first, second
+    mids, depth = weight1.shape
     for m in range(mids):
-        _pointwise(first, m, x, groups, line)
-        for n in range(len(line)):
-            sign1[m, n] = (line[n] > 0) + (line[n] > end1)
+        _pointwise(weight1, m, x, m // (mids // groups) * depth, line)
+        _relu(line, (scale1[m], shift1[m]), end1, sign1[m])
         if len(keep):
-            for n in range(len(line)):
-                kept = line[n] if keep[m, n] < 2 else end1
-                line[n] = kept if keep[m, n] else np.float32(0)
+            _masked(line, keep[m], end1)
         else:
             _levelled(line, levels, end1)
         for h in range(height):
+            to = (top + h) * wide + left
             for w in range(width):
-                padded[top + h, left + w] = line[h * width + w]
-        _depthwise(second, m, padded, (down, right), out)
+                padded[to + w] = line[h * width + w]
+        _depthwise(weight2, m, padded, wide, out)
         for p in range(rows):
             for q in range(columns):
-                sign2[m, p * columns + q] = (out[p, q] > 0) + (out[p, q] > end2)
-    return sign1, sign2
+                picked[p * columns + q] = out[p * down * wide + q * right]
+        _relu(picked, (scale2[m], shift2[m]), end2, sign2[m])
