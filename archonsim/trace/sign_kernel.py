@@ -59,7 +59,8 @@ def _relu(line: Any, affine: Any, end: Any, sign: Any) -> None:
     for n in range(len(line)):
         line[n] = line[n] * a + b
     for n in range(len(line)):
-        sign[n] = (line[n] > 0) + (line[n] > end)
+        # Truths add up as numbers, which those of numpy do not without numba.
+        sign[n] = np.uint8(line[n] > 0) + np.uint8(line[n] > end)
 
 
 @njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
