@@ -60,14 +60,15 @@ def roomy() -> Hierarchy:
 @st.composite
 def mapped_problems(draw: st.DrawFn, largest: int = 6) -> tuple[Problem, Mapping]:
     """A small problem and a mapping in the loop order of the row-stationary template."""
-    bounds = []
+    bounds = [1] * len(TEMPLATE)
     sizes = dict.fromkeys("NCMPQRS", 1)
-    for _, dimension, _ in TEMPLATE:
+    # Any loop of a dimension may come first, or the inner ones would be left with 1.
+    for at in draw(st.permutations(range(len(TEMPLATE)))):
+        dimension = TEMPLATE[at][1]
         bound = 1 if dimension == "N" else draw(st.sampled_from([1, 1, 2, 3]))
-        if sizes[dimension] * bound > largest:
-            bound = 1
-        sizes[dimension] *= bound
-        bounds.append(bound)
+        if sizes[dimension] * bound <= largest:
+            sizes[dimension] *= bound
+            bounds[at] = bound
     strides = {"stride_w": draw(st.integers(1, 3)), "stride_h": draw(st.integers(1, 3))}
     return Problem(**{name.lower(): bound for name, bound in sizes.items()}, **strides), mapping_of(
         bounds

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from archonsim.pe.cartesian_kernel import CartesianPlan, cartesian_run
 from archonsim.pe.cartesian_reference import step_layer
@@ -54,3 +58,55 @@ def test_rounds_agree(data: st.DataObject) -> None:
     taps = row_taps(alive, kernel_w, stride_w, (top, 0, left, 0), out_w)
     counts = tap_counts(taps, kernel_h, stride_h, out_h)
     assert found.useful == useful == pairs(counts, nonzero, groups) <= found.products
+    assert [found.products, found.weight_reads, found.input_reads] == reads(nonzero, alive, plan)
+
+
+@pytest.mark.parametrize("banks", [3, 5, 7])
+def test_sums_of_strided_layers_wait_for_their_banks(banks: int) -> None:
+    """Vectors of few sums for a bank, whatever the stride: which bank is whose makes the time."""
+    plan = CartesianPlan(
+        **dict.fromkeys(("out_h", "out_w"), 4),
+        **dict.fromkeys(("stride_h", "stride_w"), 2),
+        **dict.fromkeys(("top", "left"), 1),
+        channels=3,
+        filters=4,
+        groups=1,
+        together=3,
+        tile_h=8,
+        tile_w=8,
+        rows=1,
+        cols=1,
+        inputs=2,
+        weights=3,
+        banks=banks,
+        queue=0,
+    )
+    rng = np.random.default_rng(banks)
+    nonzero = rng.random((4, 3, 3, 3)) < 0.7
+    alive = (rng.random((3, 8, 8)) < 0.7).astype(np.uint8)
+    steps, ends, useful = step_layer(nonzero, alive, plan)
+    found = cartesian_run(nonzero, alive, plan)
+    assert (found.steps.T.tolist(), found.ends.T.tolist()) == (steps, ends)
+    assert found.useful == useful
+
+
+def reads(nonzero: NDArray[np.bool_], alive: NDArray[np.uint8], plan: CartesianPlan) -> list[int]:
+    """Products, and reads of weights and inputs, of all PEs: each PE's own, round by round."""
+    high, wide = plan.tile_h, plan.tile_w
+    tiles = itertools.product(
+        range(0, alive.shape[1], high), range(0, alive.shape[2], wide), range(plan.channels)
+    )
+    made = [0, 0, 0]
+    for y, x, c in tiles:
+        for first in range(0, len(nonzero), plan.together):
+            run = range(len(nonzero))[first : first + plan.together]
+            for group in {m // plan.filters for m in run}:
+                inputs = int(
+                    alive[group * plan.channels + c, y : y + high, x : x + wide].astype(int).sum()
+                )
+                weights = sum(int(nonzero[m, c].sum()) for m in run if m // plan.filters == group)
+                if weights:
+                    made[0] += inputs * weights
+                    made[1] += -(-inputs // plan.inputs) * weights
+                    made[2] += inputs
+    return made

@@ -30,7 +30,7 @@ from archonsim.trace.what_if import MaskPolicy
 from tests.examples import examples
 from tests.laws.test_archon import BLOCKS, digits, workload_of
 from tests.pairs.test_pipeline import BUFFERS, CLOCK_MHZ, DMAS, DRAMS, transfers
-from tests.strategies import archon
+from tests.strategies import archon, make_block
 
 #: Several phases, one after the other: what a server remembers must be handed on.
 PHASES = st.lists(
@@ -91,23 +91,47 @@ def test_phases_of_fixed_tiles(
     assert few <= 3 + len(phases)  # a process, and the clock goes on once a phase
 
 
-SETTINGS_OF_ARCHON = st.tuples(
-    st.sampled_from(["main_order=mapped", "main_order=published"]),
-    st.sampled_from(["mask_fetch=charged", "mask_fetch=once"]),
-    st.sampled_from(["pe.rows=8", "pe.rows=3", "pe.rows=20"]),
-    st.sampled_from(["pe.fifo_depth=5", "pe.fifo_depth=4", "pe.fifo_depth=12"]),
-    st.sampled_from(["pe.adders=6", "pe.adders=1", "pe.adders=9"]),
-    st.sampled_from(["pe.psum_pads=double", "pe.psum_pads=single"]),
-    st.sampled_from(["weights=stream", "weights=cache"]),
-    st.sampled_from(["prediction_glb.words=48", "prediction_glb.words=4096"]),
-    st.sampled_from(["dram.model=fixed", "dram.model=banks", "dram.model=unlimited"]),
-    st.sampled_from(["glb.model=ports", "glb.model=banks", "prediction_glb.model=unlimited"]),
-    st.sampled_from(["dma.stream_chunks=1", "dma.stream_chunks=2", "dma.stream_chunks=5"]),
-    st.sampled_from(["dma.tile_buffers=2", "dma.tile_buffers=4"]),
-    st.sampled_from(["dma.chunk_words=16", "dma.chunk_words=256"]),
-    st.sampled_from(["pe.prediction_buffer_words=8", "pe.prediction_buffer_words=128"]),
-    st.sampled_from(["pe.psum_words=4", "pe.psum_words=32"]),
+OPTIONS = (
+    ["main_order=mapped", "main_order=published"],
+    ["mask_fetch=charged", "mask_fetch=once", "mask_fetch=charged"],
+    ["pe.rows=8", "pe.rows=3", "pe.rows=20"],
+    ["pe.fifo_depth=5", "pe.fifo_depth=4", "pe.fifo_depth=12"],
+    ["pe.adders=6", "pe.adders=1", "pe.adders=9"],
+    ["pe.psum_pads=double", "pe.psum_pads=single"],
+    ["weights=stream", "weights=cache"],
+    ["prediction_glb.words=48", "prediction_glb.words=4096"],
+    [
+        "dram.model=fixed",
+        "dram.model=banks",
+        "dram.model=unlimited",
+        "dram.free=['weight', 'mask']",
+    ],
+    ["glb.model=ports", "glb.model=banks", "prediction_glb.model=unlimited"],
+    ["dma.stream_chunks=1", "dma.stream_chunks=2", "dma.stream_chunks=5"],
+    ["dma.tile_buffers=2", "dma.tile_buffers=4"],
+    ["dma.chunk_words=16", "dma.chunk_words=256"],
+    ["pe.prediction_buffer_words=8", "pe.prediction_buffer_words=128"],
+    ["pe.psum_words=4", "pe.psum_words=32"],
 )
+SETTINGS_OF_ARCHON = st.tuples(*(st.sampled_from(some) for some in OPTIONS))
+
+
+def check_archon(block: Block, density: float, settings: Sequence[str], seed: int) -> None:
+    work, spec = workload_of(block, density=density, seed=seed), archon(*settings)
+    image = image_inputs(work, MaskPolicy(), 0)
+    simulation = MACHINE.prepare(work, spec)
+    watched = simulation.run(image, lambda name: None, Observer())
+    assert simulation.run(image, lambda name: None) == watched
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_archon_on_a_small_block(turn: int) -> None:
+    """Each option in turn, each with others."""
+    settings = [some[(turn + at // 4) % len(some)] for at, some in enumerate(OPTIONS)]
+    settings[2] = "pe.rows=3"
+    settings.append("pe.cols=3")
+    block = make_block(channels=2, mid=6, out=3, size=(6, 5), late=turn == 1, stride=1 + turn % 2)
+    check_archon(block, 0.6, settings, turn)
 
 
 @examples(120)
@@ -118,15 +142,8 @@ SETTINGS_OF_ARCHON = st.tuples(
     settings=SETTINGS_OF_ARCHON,
     seed=st.integers(0, 99),
 )
-def test_archon(
-    block: Block, density: float, clipped: float, settings: tuple[str, ...], seed: int
-) -> None:
-    work = workload_of(block, density=density, seed=seed, clipped=clipped)
-    spec = archon(*settings)
-    image = image_inputs(work, MaskPolicy(), 0)
-    simulation = MACHINE.prepare(work, spec)
-    watched = simulation.run(image, lambda name: None, Observer())
-    assert simulation.run(image, lambda name: None) == watched
+def test_archon(block: Block, density: float, settings: tuple[str, ...], seed: int) -> None:
+    check_archon(block, density, settings, seed)
 
 
 @pytest.mark.parametrize("name", machine_names())
@@ -153,3 +170,20 @@ def test_tiles_and_kinds_of_a_plugin_are_left_to_simpy() -> None:
     odd = FixedTile(cycles=3, loads=[Transfer("dram", "read", "halo", 8)])
     for tile, compiled in ((plain, True), (_Own(cycles=3), False), (odd, False)):
         assert can_compile(Phase(name="layer", tiles=[tile], stream_from=["dram"])) is compiled
+
+
+@pytest.mark.parametrize("latency", [0.0, 400.0])
+def test_what_is_remembered_of_a_phase_is_of_the_same_machine(latency: float) -> None:
+    """A phase of fixed time, again and again; on a slower memory, and with other buffers."""
+    tile = FixedTile(
+        cycles=3,
+        loads=[Transfer("dram", "read", "input", 64)],
+        stores=[Transfer("dram", "write", "output", 64)],
+    )
+    phase = Phase(name="layer", tiles=[tile] * 5, stream_from=["dram"] * 5)
+    dram = replace(archon().dram, latency_cycles=None, latency_ns=latency)
+    glb, dma = archon().glb, archon().dma
+    for one in (dram, dram, replace(dram, gigabytes_per_second=1.0), dram):
+        for other in (dma, replace(dma, tile_buffers=2), dma):
+            found = watched([phase, phase], (one, glb), other, SILENT)[0]
+            assert found == watched([phase, phase], (one, glb), other, Observer())[0]

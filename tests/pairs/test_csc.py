@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from archonsim.pe.csc_kernel import CscPlan, csc_run, filter_tiles
-from archonsim.pe.csc_reference import deliveries, step_layer
+from archonsim.pe.csc_reference import deliveries, step_counts, step_layer
 from archonsim.pe.taps_kernel import pairs, row_taps, tap_counts
 from tests.examples import examples
 
@@ -69,5 +69,11 @@ def test_passes_agree(case: Case, lanes: int) -> None:
     assert found.busiest.tolist() == passes
     assert found.totals["products"] == products
     assert found.network.tolist() == deliveries(nonzero, padded, plan)
+    busy = found.totals.pop("beats")
+    assert busy >= -(-products // lanes)
+    if plan.across_filters * plan.across_rows * plan.across_outputs == 1:
+        assert busy == sum(passes)
+    del found.totals["products"]
+    assert found.totals == step_counts(nonzero, padded, stride_w, plan)
     counts = tap_counts(taps, plan.kernel_h, plan.stride_h, plan.out_h)
     assert pairs(counts, nonzero, plan.groups) == products

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archonsim.pe import early_kernel
 from archonsim.pe.early_kernel import LanePlan, Windows, early_stops, lane_run
 from archonsim.pe.early_order import ordered, with_thresholds
 from archonsim.pe.early_reference import step_layer
@@ -66,3 +68,24 @@ def test_lanes_agree(data: st.DataObject, mode: str) -> None:
     ends = np.maximum(np.array(totals, np.float32), 0)
     assert np.array_equal(ends[whole], np.maximum(sums, 0)[whole])
     assert mode == "predictive" or whole.all()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_large_maps_are_run_some_positions_at_a_time(
+    stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = Windows(
+        out_h=7, out_w=9, kernel_h=2, kernel_w=3, stride_h=stride, stride_w=stride, groups=2
+    )
+    rng = np.random.default_rng(stride)
+    tensors = LayerTensors(
+        weight=rng.normal(size=(4, 3, 2, 3)).astype(np.float32),
+        scale=np.ones(4, np.float32),
+        shift=np.zeros(4, np.float32),
+    )
+    x = np.maximum(rng.normal(size=(6, 6 * stride + 2, 8 * stride + 3)), 0).astype(np.float32)
+    order = ordered(tensors, largest_first=True, keep_zeros=False, prefix_share=0.5)
+    whole = early_stops(order, x, windows)
+    monkeypatch.setattr(early_kernel, "_VALUES", 1)  # 32 positions, then the other 31
+    for one, other in zip(whole, early_stops(order, x, windows), strict=True):
+        assert np.array_equal(one, other)

@@ -6,10 +6,12 @@ import dataclasses
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.dataflow.mapper import divisors
+from archonsim.network.block import Block
 from archonsim.network.layer import Layer
 from archonsim.pe.fused_kernel import AccumulatorUse, Lanes, accumulator_use, fused_output
 from archonsim.pe.survivor_kernel import Survivors
@@ -86,21 +88,48 @@ def test_overflows_are_counted_sum_by_sum(
     assert found == AccumulatorUse(sums, sum(by_lane), farthest.bit_length() + 1, tuple(by_lane))
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("array", [(4, 5), (4, 31), (2, 63), (3, 64)])
+@pytest.mark.parametrize("corner", [(0, 0), (1, 59), (2, 128)])
+@pytest.mark.parametrize("late", [False, True])
+def test_survivors_of_wide_maps_and_arrays_pass_from_word_to_word(
+    stride: int, array: tuple[int, int], corner: tuple[int, int], late: bool
+) -> None:
+    rng = np.random.default_rng(array[1])
+    block = make_block(
+        channels=1, mid=2, out=1, size=(stride * 6, stride * 140), stride=stride, late=late
+    )
+    one, two, three = (random_tensors(rng, layer, 1.0) for layer in block.layers)
+    fused = fuse_tensors(block, (one, two, three))
+    keep1, keep2 = (random_states(rng, layer, 0.7, 0.0) for layer in block.layers[:2])
+    check_survivors(block, fused, (keep1, keep2), array, corner)
+
+
 @examples(80)
 @given(case=tile_cases(), data=st.data())
 def test_survivor_table_is_what_each_pe_sees(case: TileCase, data: st.DataObject) -> None:
+    y0 = data.draw(st.integers(0, case.block.dw.out_h - 1))
+    x0 = data.draw(st.integers(0, case.block.dw.out_w - 1))
+    keeps, array = (case.keep1, case.keep2), (case.rows, case.cols)
+    check_survivors(case.block, case.fused, keeps, array, (y0, x0))
+
+
+def check_survivors(
+    block: Block,
+    fused: FusedWeight,
+    keeps: tuple[np.ndarray, np.ndarray],
+    array: tuple[int, int],
+    corner: tuple[int, int],
+) -> None:
     """Each candidate, by its group and mid channel alone, against the masks."""
-    dw, rows, cols, fused = case.block.dw, case.rows, case.cols, case.fused
-    y0 = data.draw(st.integers(0, dw.out_h - 1))
-    x0 = data.draw(st.integers(0, dw.out_w - 1))
-    masks = masks_of(case.block, case.keep1, case.keep2)
-    table = Survivors(masks, case.block, fused, (rows, cols)).table((y0, x0))
+    dw, (rows, cols), (y0, x0) = block.dw, array, corner
+    table = Survivors(masks_of(block, *keeps), block, fused, array).table(corner)
     seen = unpack_table(table, rows * cols)[:, fused.row]
     group = np.repeat(np.arange(fused.groups), np.diff(fused.start))
     tap, mid, out = fused.tap[group], fused.mid, fused.out[group]
-    late = case.block.order == "pw-pw-dw"
+    late = block.order == "pw-pw-dw"
     margin = ((0, 0), (dw.padding[0], 99), (dw.padding[2], 99))
-    padded1, padded2 = np.pad(case.keep1, margin), np.pad(case.keep2, margin)
+    padded1, padded2 = np.pad(keeps[0], margin), np.pad(keeps[1], margin)
     for row, col in itertools.product(range(rows), range(cols)):
         p, q = y0 + row, x0 + col
         if not (p < dw.out_h and q < dw.out_w):
@@ -110,10 +139,31 @@ def test_survivor_table_is_what_each_pe_sees(case: TileCase, data: st.DataObject
             p * dw.stride_h + np.maximum(tap, 0) // dw.kernel_w,
             q * dw.stride_w + np.maximum(tap, 0) % dw.kernel_w,
         )
-        second = padded2[(out, *at)] if late else case.keep2[mid, p, q]
-        alone, wants = mid == NONE if late else tap == NONE, case.wants
+        second = padded2[(out, *at)] if late else keeps[1][mid, p, q]
+        alone, wants = mid == NONE if late else tap == NONE, 1 + fused.is_clip
         both = (second == 1) & (padded1[(mid, *at)] == wants)
         assert (seen[row * cols + col] == np.where(alone, second == wants, both)).all()
+
+
+@examples(20)
+@given(
+    case=tile_cases(),
+    count=st.integers(2, 5),
+    width=st.integers(1, 9),
+    before=st.integers(0, 99),
+    rotate=st.booleans(),
+)
+def test_candidates_are_dealt_out_to_lanes(
+    case: TileCase, count: int, width: int, before: int, rotate: bool
+) -> None:
+    """Over the whole stream, or from the first lane on in each beat of up to `width`."""
+    found = Lanes(count=count, width=width, rotate=rotate).of_candidates(case.fused, before)
+    expected = [
+        (before + at if rotate else (at - int(first)) % width) % count
+        for first, end in itertools.pairwise(case.fused.start)
+        for at in range(int(first), int(end))
+    ]
+    assert found.tolist() == expected
 
 
 #: Upper ends of the two ReLUs; 0 for none.

@@ -54,3 +54,5 @@ def test_clusters_agree(data: st.DataObject, depthwise: bool) -> None:
     cycles, products = step_layer(nonzero, alive, order, plan)
     assert found.cycles.tolist() == cycles
     assert found.products == products
+    joined = 1 if depthwise else kernel_h * -(-kernel_w * channels // plan.chunk)
+    assert found.chunks == plan.out_h * plan.out_w * len(order) * joined

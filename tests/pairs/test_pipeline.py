@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from archonsim.engine.clock import Clock
 from archonsim.engine.contract import Phase, RunningTile
 from archonsim.engine.feed import Feed
+from archonsim.engine.observer import Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.engine.pipeline_reference import FED_FROM, StepFetch, StepPhase, StepTile
+from archonsim.memory.server import Server
 from archonsim.memory.system import MemorySystem
 from archonsim.spec.parts import BufferSpec, DmaSpec, DramSpec
 from archonsim.stats.counts import PhaseStats, Transfer
@@ -145,6 +147,87 @@ def fed_tiles(draw: st.DrawFn) -> list[StepTile]:
 def phase_of(steps: list[StepTile]) -> Phase:
     return Phase(
         name="layer", tiles=[ChunkTile(step) for step in steps], stream_from=["dram"] * len(steps)
+    )
+
+
+class _Listener(Observer):
+    """Keeps what the engine says."""
+
+    def __init__(self) -> None:
+        self.phases: list[tuple[str, int, int]] = []
+        self.waits: Counter[str] = Counter()
+        self.dma: list[tuple[str, int, int]] = []
+        self.held: list[tuple[int, int]] = []
+        self.tiles: list[tuple[int, int, int]] = []
+        self.chunks: list[int] = []
+        self.moves: Counter[tuple[str, str, str]] = Counter()
+        self._begun = (0, 0)
+
+    def phase(self, name: str, start: int, end: int) -> None:
+        self.phases.append((name, start, end))
+
+    def tile_begins(self, index: int, at: int, stats: PhaseStats) -> None:
+        self._begun = (index, at)
+
+    def tile_ends(self, at: int, stats: PhaseStats) -> None:
+        self.tiles.append((*self._begun, at))
+
+    def array_waits(self, cause: str, start: int, end: int) -> None:
+        assert 0 <= start <= end
+        self.waits[cause] += end - start
+
+    def dma_waits(self, reason: str, start: int, end: int) -> None:
+        self.dma.append((reason, start, end))
+
+    def moved(self, transfer: Transfer, words: int, server: Server) -> None:
+        self.moves[transfer.component, transfer.direction, transfer.kind] += words
+
+    def chunk_ends(self, at: int, running: RunningTile) -> None:
+        self.chunks.append(at)
+
+    def stream_changes(self, at: int, by: int) -> None:
+        self.held.append((at, by))
+
+
+@examples(60)
+@given(TILES, DRAMS, BUFFERS, DMAS, st.integers(0, 9))
+def test_an_observer_hears_what_the_stats_say(
+    steps: list[StepTile], dram: DramSpec, glb: BufferSpec, dma: DmaSpec, start: int
+) -> None:
+    phase, heard = phase_of(steps), _Listener()
+    phase = replace(phase, bounds=lambda stats: {"port": stats.cycles})
+    # What comes with the first chunk, in time for it.
+    mask = Transfer("glb", "read", "mask", 3)
+    for tile in phase.tiles:
+        tile.along = tuple([mask] if at == 0 else [] for at in range(len(tile.chunks)))  # type: ignore[misc]
+    env, done = Clock(start), list[PhaseStats]()
+    memory = MemorySystem(dram, {"glb": glb, FED_FROM: glb}, CLOCK_MHZ)
+    env.process(run_phases(env, memory, dma, [phase], done, heard))
+    env.run()
+    stats = done[0]
+    assert heard.phases == [("layer", start, start + stats.cycles)]
+    assert stats.bounds == {"port": stats.cycles}
+    assert {cause: stats.stalls[cause] for cause in ("dram", "glb")} == {
+        cause: heard.waits[cause] for cause in ("dram", "glb")
+    }
+    streamed = sum(words > 0 for tile in phase.tiles for words in tile.chunks)
+    changes = [by for _, by in sorted(heard.held)]  # what goes, goes first
+    assert Counter(by for _, by in heard.held) == Counter({1: streamed, -1: streamed})
+    assert all(0 <= sum(changes[:at]) <= dma.stream_chunks for at in range(len(changes)))
+    assert [index for index, _, _ in heard.tiles] == list(range(len(steps)))
+    assert all(begin <= end for _, begin, end in heard.tiles)
+    assert len(heard.chunks) == sum(len(tile.chunks) for tile in phase.tiles)
+    assert all(start <= begin <= end for _, begin, end in heard.dma)
+    expected: Counter[tuple[str, str, str]] = Counter()
+    for tile in phase.tiles:
+        first = [mask] if tile.chunks[0] else []
+        chunks = [Transfer("dram", "read", "weight", words) for words in tile.chunks]
+        for one in (*tile.loads, *tile.stores, *chunks, *first):
+            expected[one.component, one.direction, one.kind] += one.words
+    assert +expected == stats.traffic == +heard.moves
+    assert stats.activity["simpy.events"] > 0
+    assert {name: count for name, count in stats.activity.items() if "." in name} == dict(
+        memory.counts + Counter({"simpy.events": stats.activity["simpy.events"]})
     )
 
 
