@@ -10,7 +10,7 @@ PARALLEL = --numprocesses auto --dist loadfile --no-loadscope-reorder
 STAMP   = $(VENV)/.installed
 comma  := ,
 
-.PHONY: compiled faults fuzz networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean claims dist wheels lowest pythons audit licences
+.PHONY: compiled faults fuzz mutants networks demo test test-full check lint types kernels coverage wheel bench studies rtl rtl-full rtl-area readme examples docs site tables digits clean claims dist wheels lowest pythons audit licences
 
 demo: $(STAMP)
 	$(BIN)/archonsim inspect workloads/fusionet_c10.h5
@@ -99,6 +99,14 @@ MINUTES ?= 10
 fuzz: $(STAMP)-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[fuzz]'
 	$(BIN)/python -m fuzz --minutes $(MINUTES)
+
+# Mutants of kernels, engine, mapper, memory and energy (docs/mutation.md): 30 of each module, all with SHARE=1. An hour; MODULES
+# names some.
+SHARE ?= 0
+MODULES ?=
+mutants: $(STAMP)-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[mutation]'
+	$(BIN)/python -m mutation $(MODULES) --share $(SHARE)
 
 # MACs and parameters of 50 networks of torchvision and timm against two other counts (minutes). torchvision must be built
 # for the torch that is installed: set TORCH='torch==... torchvision==...' where pip picks another.
