@@ -42,4 +42,5 @@ class PlainConsole(Console):
         """Render as rich does, then replace control characters in what is not rich's own."""
         for segment in super().render(renderable, options):
             text, style, control = segment
-            yield segment if control else Segment(visible(text), style)
+            shown = text if control else visible(text)
+            yield segment if shown is text else Segment(shown, style)

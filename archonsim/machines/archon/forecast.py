@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from archonsim.dataflow.tile import output_tiles
-from archonsim.machines.archon.residency import Step, fitting, steps
-from archonsim.machines.archon.rounds import layer_phase, prediction_phases
+from archonsim.machines.archon.fixed import fixed_phases
+from archonsim.machines.archon.residency import Step, steps
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.network.block import Block
 from archonsim.network.workload import Workload
@@ -73,11 +73,7 @@ def block_work(step: Step, block: Block, spec: ArchonSpec, trace: Trace) -> Work
     # A chunk is of whole groups.
     in_chunk = -(-spec.dma.chunk_words * WORD_BITS * groups // max(1, bits))
     chunks = -(-groups // max(1, in_chunk))
-    none = np.zeros(block.mid_channels, np.int64), np.zeros(block.layers[1].out_channels, np.int64)
-    fixed = [
-        len(fitting(phase, step, spec).tiles)
-        for phase in prediction_phases(step, block, spec, none)
-    ]
+    fixed = [len(phase.tiles) for phase in fixed_phases(step, spec, trace)]
     events = _events(tiles, tiles * chunks) + sum(_events(count, count) for count in fixed)
     words = -(-spec.pe.count // 64)
     of_tiles = tiles * words * (candidates * CANDIDATE_SECONDS + beats * BEAT_SECONDS)
@@ -109,7 +105,7 @@ def forecast(workload: Workload, spec: ArchonSpec) -> list[Work]:
         if isinstance(item, Block):
             found.append(block_work(step, item, spec, trace))
             continue
-        tiles = len(fitting(layer_phase(step, item, spec), step, spec).tiles)
+        tiles = sum(len(phase.tiles) for phase in fixed_phases(step, spec, trace))
         events = _events(tiles, tiles)
         seconds = PHASE_SECONDS + events * EVENT_SECONDS
         found.append(Work(name=item.name, events=events, seconds=seconds))

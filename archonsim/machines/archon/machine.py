@@ -6,8 +6,6 @@ from collections.abc import Generator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from simpy import Event
 
 from archonsim.engine.clock import Clock
@@ -16,13 +14,13 @@ from archonsim.engine.observer import SILENT, Observer
 from archonsim.engine.pipeline import run_phases
 from archonsim.errors import SpecError
 from archonsim.machines.archon.energy import with_energy
+from archonsim.machines.archon.fixed import fixed_phases
 from archonsim.machines.archon.forecast import forecast
 from archonsim.machines.archon.fused import FusedBlock, main_phase, published_block
 from archonsim.machines.archon.main_profile import Shares, kept_shares
 from archonsim.machines.archon.mapped import MappedStream, mapped_phase, mapped_stream
 from archonsim.machines.archon.overlap import hide, idle_adder_cycles
-from archonsim.machines.archon.residency import Step, fitting, steps
-from archonsim.machines.archon.rounds import layer_phase, prediction_phases
+from archonsim.machines.archon.residency import Step, steps
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.windows import check_window
 from archonsim.machines.phases import PhaseResult
@@ -243,7 +241,6 @@ class ArchonSimulation:
         self._trace, self._spec = workload.trace, spec
         self._steps = steps(workload, spec.glb.words)
         self._streams = Kept(KEPT.limit_bytes)
-        self._fixed_phases: dict[str, list[Phase]] = {}
 
     def run(
         self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT
@@ -307,13 +304,14 @@ class ArchonSimulation:
         """Return a step's phases, and the mapping of the main one if it has one."""
         item = step.item
         if not isinstance(item, Block):
-            return self._fixed(step), None
+            return fixed_phases(step, self._spec, self._trace), None
+        fixed = fixed_phases(step, self._spec, self._trace)
         masks = image.masks(item)
         stream = self._stream(step, item, image.number)
         if isinstance(stream, MappedStream):
             main = mapped_phase(step, stream, masks)
-            return [*self._fixed(step), main], stream.plan.mapping.to_dict()
-        return [*self._fixed(step), main_phase(step, stream, masks)], None
+            return [*fixed, main], stream.plan.mapping.to_dict()
+        return [*fixed, main_phase(step, stream, masks)], None
 
     def _stream(self, step: Step, block: Block, image: int) -> FusedBlock | MappedStream:
         """Return a block's weights as they are streamed.
@@ -334,34 +332,3 @@ class ArchonSimulation:
         if self._spec.main_order == "mapped":
             return mapped_stream(step, block, self._spec, fused, shares)
         return published_block(block, self._spec, fused)
-
-    def _fixed(self, step: Step) -> list[Phase]:
-        """Return a step's phases of fixed compute time; kept, where nothing is hidden in them."""
-        item, spec = step.item, self._spec
-        if item.name in self._fixed_phases:
-            return self._fixed_phases[item.name]
-        phases = (
-            prediction_phases(step, item, spec, self._nonzero(item))
-            if isinstance(item, Block)
-            else [layer_phase(step, item, spec)]
-        )
-        found = [fitting(phase, step, spec) for phase in phases]
-        if not spec.overlap_prediction:
-            self._fixed_phases[item.name] = found
-        return found
-
-    def _nonzero(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Non-zero ternary weights of each channel of the two predictors.
-
-        Only read where zeros are skipped.
-        """
-        if not self._spec.skip_zero_ternary:
-            none = np.zeros(0, np.int64)
-            return none, none
-        one, two = self._trace.predictors(block.name)
-        return _per_channel(one.ternary), _per_channel(two.ternary)
-
-
-def _per_channel(ternary: NDArray[np.int8]) -> NDArray[np.int64]:
-    nonzero: NDArray[np.int64] = np.count_nonzero(ternary.reshape(len(ternary), -1), axis=1)
-    return nonzero

@@ -1,0 +1,69 @@
+"""Phases whose time no mask makes a difference to, ready to run: predictions, and plain layers.
+
+A forecast looks at them, then the run takes them, and so does the next point of a sweep that leaves
+the machine as it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archonsim.engine.contract import Phase
+from archonsim.machines.archon.residency import Step, fitting
+from archonsim.machines.archon.rounds import layer_phase, prediction_phases
+from archonsim.machines.archon.spec import ArchonSpec
+from archonsim.network.block import Block
+from archonsim.trace.kept import Kept
+from archonsim.trace.tensors import Trace
+
+#: Bytes of a tile with its transfers (measured: 600 to 900).
+TILE_BYTES = 1 << 10
+
+_KEPT = Kept()
+
+
+def fixed_phases(step: Step, spec: ArchonSpec, trace: Trace) -> list[Phase]:
+    """Return a step's phases of fixed compute time, their tiles split until they fit the GLB.
+
+    Raises
+    ------
+    SpecError
+        They do not fit, however small.
+    """
+
+    def make() -> list[Phase]:
+        item = step.item
+        phases = (
+            prediction_phases(step, item, spec, _nonzero(item, spec, trace))
+            if isinstance(item, Block)
+            else [layer_phase(step, item, spec)]
+        )
+        return [fitting(phase, step, spec) for phase in phases]
+
+    if spec.overlap_prediction:  # what hides behind the phase before is taken off theirs
+        return make()
+    key = step, spec, trace if spec.skip_zero_ternary else None
+    found: list[Phase] = _KEPT.get(
+        key, make, lambda phases: TILE_BYTES * sum(len(one.tiles) for one in phases)
+    )
+    return found
+
+
+def _nonzero(
+    block: Block, spec: ArchonSpec, trace: Trace
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Non-zero ternary weights of each channel of the two predictors.
+
+    Only read where zeros are skipped.
+    """
+    if not spec.skip_zero_ternary:
+        none = np.zeros(0, np.int64)
+        return none, none
+    one, two = trace.predictors(block.name)
+    return _per_channel(one.ternary), _per_channel(two.ternary)
+
+
+def _per_channel(ternary: NDArray[np.int8]) -> NDArray[np.int64]:
+    nonzero: NDArray[np.int64] = np.count_nonzero(ternary.reshape(len(ternary), -1), axis=1)
+    return nonzero
