@@ -29,6 +29,7 @@ from archonsim.result.report import Report
 from archonsim.result.stored import read_any, read_waterfall
 from archonsim.sweeps.question import read_question
 from archonsim.trace.synthetic import synthesize
+from archonsim.trace.synthetic_clips import with_clips
 from archonsim.tracefile.check import read_images, read_weights
 from archonsim.tracefile.reader import open_workload
 from archonsim.tracefile.writer import write_workload
@@ -121,8 +122,10 @@ def _trace_seeds() -> Iterable[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "seed.h5"
         work = read_network(HERE / "seeds" / "network.toml")
-        write_workload(path, *synthesize(work, seed=1, images=1))
-        yield path.read_bytes()
+        made = synthesize(work, seed=1, images=1)
+        for one in (made, with_clips(*made, 0.2)):
+            write_workload(path, *one)
+            yield path.read_bytes()
 
 
 def _description(path: Path) -> None:

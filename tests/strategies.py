@@ -221,7 +221,7 @@ def tile_cases(draw: st.DrawFn) -> TileCase:
         at,
         keep1,
         keep2,
-        1 + fused.is_clip,
+        1 + np.repeat(fused.plane > 0, np.diff(fused.start)),
         table,
         rows,
         cols,

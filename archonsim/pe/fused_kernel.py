@@ -34,9 +34,9 @@ def _fused(  # type: ignore[no-untyped-def]
     """Compute `output`: survivors' weights of each pixel and group, then one multiplication.
 
     Each lane of a PE adds its own survivors of a group up; the lanes' sums are added when the group
-    is through. A candidate survives where its activations are passed, one of them clipped instead
-    where it `wants` 2. `sums` counts, for each lane, sums with survivors, those that leave the
-    range of +-`limit` on the way, and keeps the farthest that any goes.
+    is through. A group's candidates survive where their activations are passed, one of them clipped
+    instead where it `wants` 2. `sums` counts, for each lane, sums with survivors, those that leave
+    the range of +-`limit` on the way, and keeps the farthest that any goes.
     """
     lanes = len(sums)
     part, farthest = np.zeros(lanes), np.zeros(lanes)
@@ -60,9 +60,9 @@ def _fused(  # type: ignore[no-untyped-def]
                         continue
                     for i in range(start[g], start[g + 1]):
                         if (
-                            second == wants[i]
+                            second == wants[g]
                             if mid[i] < 0
-                            else second == 1 and keep1[mid[i], y, z] == wants[i]
+                            else second == 1 and keep1[mid[i], y, z] == wants[g]
                         ):
                             n = lane[i]
                             part[n] += value[i]
@@ -72,9 +72,9 @@ def _fused(  # type: ignore[no-untyped-def]
                         m = mid[i]
                         second = keep2[m, p, q]
                         if (
-                            second == wants[i]
+                            second == wants[g]
                             if k < 0
-                            else second == 1 and keep1[m, y, z] == wants[i]
+                            else second == 1 and keep1[m, y, z] == wants[g]
                         ):
                             n = lane[i]
                             part[n] += value[i]
@@ -242,16 +242,13 @@ def _run(
             own = value[before : before + part.candidates]
         else:
             own = np.rint(part.value / value) if value else part.value
-        wants = np.ones(part.candidates, np.uint8)
-        if part.clipped is not None:
-            wants += part.is_clip
         _fused(
             wide,
             *keeps,
             part.start,
             part.mid,
             own,
-            wants,
+            1 + (part.plane > 0),
             lanes.of_candidates(part, before),
             part.out,
             part.channel,

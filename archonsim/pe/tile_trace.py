@@ -307,7 +307,7 @@ def trace_tile(
     keep2 = (
         windows(given.keep2, block, tile, shape) if late else _own_pixels(given.keep2, tile, shape)
     ).astype(np.uint8)
-    clip = np.zeros(fused.candidates, bool) if fused.clipped is None else fused.is_clip
+    clip = np.repeat(fused.plane > 0, np.diff(fused.start))
     survives = _survivors(fused, keep1, keep2, clip)
     weight, unit = fixed_weights(fused, array.value_bits)
     fixed, fraction = fixed_inputs(given.x, array.input_bits)

@@ -12,10 +12,10 @@ keep2 is one bit for a whole (o, k). Its b2 is multiplied by Wd[o, k], too, and 
 b1's (o, k) as one more candidate, which needs keep2 alone (own decision).
 
 A clipped activation is the constant at which its ReLU ends (6 of a ReLU6), so what it adds is one
-more term whose input is the constant 1: of the first ReLU 6 W2 Wd in the group of b1's (o, k), of
-the second 6 W2 in that of b2's o (6 Wd in b1's (o, k) where DW comes last). These **clip terms**
-stand behind the shifts of their group. They need the bit that says clipped where a shift needs the
-one that says passed (own decision).
+more term whose input is the constant 1, as a shift is: of the first ReLU 6 W2 Wd for an (o, k), of
+the second 6 W2 for an o (6 Wd for an (o, k) where DW comes last). These **clip terms** are groups
+behind all others, those of the first ReLU before those of the second. They need the bit that says
+clipped where a shift needs the one that says passed (own decision).
 
 What is kept of a block are its groups and which mid channels stand behind them, as sets; the
 candidates themselves, hundreds of millions in a block that is not pruned, are made when and as far
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from archonsim.errors import WorkloadError
 from archonsim.network.block import Block
 from archonsim.trace.candidates_kernel import Candidates, candidates
+from archonsim.trace.clip_terms import clip_slots, clip_terms
 from archonsim.trace.kept import KEPT
 from archonsim.trace.tensors import LayerTensors, Trace
 
@@ -83,6 +84,8 @@ class FusedWeight:
         Input channel c; -1 for bias terms.
     tap : (N,) int32
         Tap k = r * K + s; -1 for b2's own groups.
+    plane : (N,) uint8
+        Which of the two ReLUs a group's clip terms are of, 1 or 2; 0 for all other groups.
     constant : (O,) float64
         b3.
     known : Candidates
@@ -98,6 +101,7 @@ class FusedWeight:
     out: Ints
     channel: Ints
     tap: Ints
+    plane: NDArray[np.uint8]
     constant: NDArray[np.float64]
     known: Candidates
     factors: _Factors
@@ -149,9 +153,8 @@ class FusedWeight:
         -1 where b2 stands without one. Kept: ask a part of a large block.
         """
         found = np.empty(self.candidates, np.int32)
-        self.known.mids(self._keys(), self.start[:-1], found)
-        if self.clipped is not None:
-            self.clipped.mids(*self._clip_places(), found)
+        for known, keys, starts in self._named():
+            known.mids(keys, starts, found)
         return found
 
     @cached_property
@@ -166,8 +169,9 @@ class FusedWeight:
         o, c, k = (np.repeat(column, sizes) for column in (self.out, self.channel, self.tap))
         shift1, shift2 = known.shifts[0][mid], known.shifts[1][o if known.late else mid]
         if self.clipped is not None:
-            shift1 = np.where(self.is_clip, known.clips[0], shift1)
-            shift2 = np.where(self.is_clip, known.clips[1], shift2)
+            clip = np.repeat(self.plane > 0, sizes)
+            shift1 = np.where(clip, known.clips[0], shift1)
+            shift2 = np.where(clip, known.clips[1], shift2)
         w1 = np.where(c == NONE, shift1, known.first[mid, c % known.first.shape[1]])
         w2 = known.pw2[o, known.place[mid]]
         if known.late:
@@ -176,26 +180,11 @@ class FusedWeight:
         # constant b1, or b2.
         return w2 * np.where(k == NONE, shift2, known.dw[mid, k] * w1)
 
-    @property
-    def is_clip(self) -> NDArray[np.bool_]:
-        """Which candidates stand for a clipped activation, (n,) bool."""
-        found: NDArray[np.bool_] = self.rows() >= len(self.known.row_first)
-        return found
-
-    def clip_sizes(self) -> NDArray[np.int64]:
-        """Clip terms of each group, (N,) int64."""
-        found = np.zeros(self.groups, np.int64)
-        if self.clipped is not None:
-            bias = self.is_bias
-            found[bias] = self.clipped.count(self._bias_keys())
-        return found
-
     def rows(self) -> Ints:
         """Return `row`, and keep nothing."""
         found = np.empty(self.candidates, np.int32)
-        self.known.rows(self._keys(), self.start[:-1], found)
-        if self.clipped is not None:
-            self.clipped.rows(*self._clip_places(), found)
+        for known, keys, starts in self._named():
+            known.rows(keys, starts, found)
         return found
 
     def in_order(self, groups: Ints) -> FusedWeight:
@@ -207,6 +196,7 @@ class FusedWeight:
             out=self.out[groups],
             channel=self.channel[groups],
             tap=self.tap[groups],
+            plane=self.plane[groups],
         )
 
     def parts(self, most: int = PART_CANDIDATES) -> Iterator[tuple[slice, FusedWeight]]:
@@ -231,30 +221,33 @@ class FusedWeight:
                     out=self.out[which],
                     channel=self.channel[which],
                     tap=self.tap[which],
+                    plane=self.plane[which],
                 ),
             )
             first = which.stop
 
-    def _keys(self) -> tuple[Ints, Ints, Ints]:
-        """Return the groups as `Candidates` numbers them."""
-        return _keys(self.out, self.channel, self.tap, self.known)
-
-    def _bias_keys(self) -> tuple[Ints, Ints, Ints]:
-        """Return the bias groups as the clip terms' `Candidates` numbers them."""
-        assert self.clipped is not None
-        bias = self.is_bias
-        return _keys(self.out[bias], self.channel[bias], self.tap[bias], self.clipped)
-
-    def _clip_places(self) -> tuple[tuple[Ints, Ints, Ints], Ints]:
-        """Return the bias groups, and where each one's clip terms begin."""
-        assert self.clipped is not None
-        keys = self._bias_keys()
-        return keys, (self.start[1:][self.is_bias] - self.clipped.count(keys)).astype(np.int32)
+    def _named(self) -> Iterator[tuple[Candidates, tuple[Ints, Ints, Ints], Ints]]:
+        """Yield who names the candidates of groups, these groups, and where each begins."""
+        if self.clipped is None:
+            yield self.known, _keys(self.out, self.channel, self.tap, self.known), self.start[:-1]
+            return
+        for known, which in ((self.known, self.plane == 0), (self.clipped, self.plane > 0)):
+            columns = self.out[which], self.channel[which], self.tap[which]
+            keys = _keys(*columns, known, self.plane[which])
+            yield known, keys, self.start[:-1][which]
 
 
-def _keys(out: Ints, channel: Ints, tap: Ints, known: Candidates) -> tuple[Ints, Ints, Ints]:
+def _keys(
+    out: Ints,
+    channel: Ints,
+    tap: Ints,
+    known: Candidates,
+    plane: NDArray[np.uint8] | int = 0,
+) -> tuple[Ints, Ints, Ints]:
+    """Return groups as `Candidates` numbers them; `plane` tells clip terms apart."""
     bias = np.equal(channel, NONE)
-    source = np.where(bias, known.channels + (bias & np.equal(tap, NONE)), channel)
+    second = np.where(plane, np.equal(plane, 2), bias & np.equal(tap, NONE))
+    source = np.where(bias, known.channels + second, channel)
     taps = known.row_base.shape[1] - 1
     return source.astype(np.int32), out, np.where(tap == NONE, taps, tap).astype(np.int32)
 
@@ -320,31 +313,6 @@ def _bias_slots(block: Block) -> tuple[Ints, Ints, Ints]:
     return out.astype(np.int32), np.full(len(out), NONE, np.int32), tap.astype(np.int32)
 
 
-def _clip_terms(
-    block: Block, live: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]], rows: int
-) -> Candidates | None:
-    """Return the clip terms of a block whose other candidates have so many rows."""
-    if not any(block.clips):
-        return None
-    late, taps, mids = block.order == "pw-pw-dw", block.taps, block.mid_channels
-    wide = block.layers[1].out_channels
-    found = candidates(
-        (live[0][:, :0], *live[1:]),
-        (np.full(mids, block.clips[0] > 0), np.full(wide, block.clips[1] > 0)),
-        np.array(block.pw2_reads, np.int32),
-        block.groups,
-        late=late,
-    )
-    first, second = found.row_first, found.row_second
-    alone = np.equal(first, NONE)
-    return replace(
-        found,
-        row_base=found.row_base + np.int32(rows),
-        row_first=np.where(alone, NONE, first + mids * taps).astype(np.int32),
-        row_second=(second + alone * (wide * taps if late else wide)).astype(np.int32),
-    )
-
-
 def fuse_tensors(
     block: Block, tensors: tuple[LayerTensors, LayerTensors, LayerTensors]
 ) -> FusedWeight:
@@ -356,17 +324,25 @@ def fuse_tensors(
     live = (_live(one), _live(dw), _live(pw2))
     shifts = (one.shift != 0, two.shift != 0)
     known = candidates(live, shifts, reads, block.groups, late=late)
-    clipped = _clip_terms(block, live, len(known.row_first))
+    clipped = clip_terms(block, live, len(known.row_first))
     slots, bias = _slots(block), _bias_slots(block)
     sizes, of_bias = (known.count(_keys(*columns, known)) for columns in (slots, bias))
-    if clipped is not None:
-        of_bias += clipped.count(_keys(*bias, clipped))
     # A fused convolution has a MAC slot even where no weight is left; a bias term has none.
     some = of_bias > 0
     out, channel, tap = (
         np.append(slot, other[some]) for slot, other in zip(slots, bias, strict=True)
     )
-    start = np.append(0, np.cumsum(np.append(sizes, of_bias[some])))
+    sizes, plane = np.append(sizes, of_bias[some]), np.zeros(len(out), np.uint8)
+    if clipped is not None:
+        more, planes = clip_slots(block)
+        of_clips = clipped.count(_keys(*more, clipped, planes))
+        some = of_clips > 0
+        out, channel, tap = (
+            np.append(one, other[some])
+            for one, other in zip((out, channel, tap), more, strict=True)
+        )
+        sizes, plane = np.append(sizes, of_clips[some]), np.append(plane, planes[some])
+    start = np.append(0, np.cumsum(sizes))
     if start[-1] > MOST_CANDIDATES:
         raise WorkloadError(
             f"block {block.name}: {start[-1]} fused weights are not zero, and at most"
@@ -377,6 +353,7 @@ def fuse_tensors(
         out=out,
         channel=channel,
         tap=tap,
+        plane=plane,
         constant=three.shift.astype(np.float64),
         known=known,
         factors=_Factors(

@@ -14,9 +14,13 @@ from archonsim.dataflow.tile import output_tiles
 from archonsim.explain.attribute import explain
 from archonsim.explain.ledger import keep_ledger
 from archonsim.machines.archon import MACHINE
-from archonsim.machines.archon.fused import clip_beats, tile_mask_bits
-from archonsim.machines.archon.main_mapping import OPERANDS, Extents, MainMapping
+from archonsim.machines.archon.forecast import block_groups, fused_candidates
+from archonsim.machines.archon.fused import clip_beats
+from archonsim.machines.archon.main_cache import group_beats
+from archonsim.machines.archon.main_mapping import GroupPlaces, MainMapping
 from archonsim.machines.archon.main_profile import expected_survivors, kept_shares
+from archonsim.machines.archon.main_schedule import schedule
+from archonsim.machines.archon.prediction_buffer import tile_mask_bits
 from archonsim.machines.archon.traffic import masks_on_chip
 from archonsim.machines.registry import machine, machine_names, machine_spec
 from archonsim.network.block import Block
@@ -28,6 +32,7 @@ from archonsim.trace.synthetic_inputs import with_inputs
 from archonsim.trace.tensors import MemoryTrace
 from tests.examples import examples
 from tests.laws.test_archon import BLOCKS, run, workload_of
+from tests.laws.test_main_mapping import NESTS
 from tests.strategies import archon, make_block
 
 SETTINGS = examples(25)
@@ -54,6 +59,10 @@ def test_adds_are_what_the_activations_ask_for(
     work = workload_of(block, density=density, seed=seed, clipped=clipped)
     block = only(work)
     stats = main_stats(work)
+    assert work.trace is not None
+    fused = fuse(block, work.trace)
+    assert fused_candidates(block, work.trace) == fused.candidates
+    assert block_groups(block) >= fused.groups
     terms, clips = counted(block, work)
     assert stats.adds == terms + clips
     assert stats.activity["clip_terms.adds"] == clips
@@ -161,8 +170,7 @@ def test_clip_terms_own_their_beats() -> None:
     block = only(work)
     assert work.trace is not None
     beats = clip_beats(fuse(block, work.trace), archon())
-    # 52 shifts of a group take 3 beats of 24, and with 52 clip terms 5.
-    assert beats == 12 * 9 * (5 - 3) + 12 * (5 - 3)
+    assert beats == (12 * 9 + 12) * 3  # 52 terms of a group take 3 beats of 24
     owners = explain(work, MACHINE, archon()).phases[-1].owners
     assert owners["clips"] == beats
 
@@ -170,33 +178,55 @@ def test_clip_terms_own_their_beats() -> None:
 @SETTINGS
 @given(block=BLOCKS)
 def test_masks_that_may_clip_take_two_bits_an_activation(block: Block) -> None:
-    """On chip, on their way, and in a PE's scratchpad; one bit where a ReLU has no upper end."""
+    """On chip, and on their way to a tile; one bit where a ReLU has no upper end."""
     tile = next(iter(output_tiles(block.dw, 8, 8)))
-    mapping = MainMapping(
-        order=("g", "o", "k", "c"),
-        out_block=2,
-        channel_block=1,
-        levels=(4, 4, 4, 4),
-        ahead=(0, 0, 0, 0),
+    none, first, second, both = (
+        tile_mask_bits(dataclasses.replace(block, clips=one), tile)
+        for one in ((0, 0), (6, 0), (0, 6), (6, 6))
     )
-
-    def bits(clips: tuple[float, float]) -> list[int]:
-        one = dataclasses.replace(block, clips=clips)
-        units = [Extents.of(one).tile_units(operand, mapping)[0] for operand in OPERANDS]
-        return [tile_mask_bits(one, tile), *units]
-
-    none, first, second, both = (bits(one) for one in ((0, 0), (6, 0), (0, 6), (6, 6)))
-    assert both[:3] == [2 * one for one in none[:3]]
-    assert (first[1], first[2]) == (2 * none[1], none[2])
-    assert (second[1], second[2]) == (none[1], 2 * none[2])
-    assert first[0] + second[0] == 3 * none[0]
-    assert none[3:] == first[3:] == second[3:] == both[3:]
+    assert both == 2 * none
+    assert first + second == 3 * none
+    assert none < first < both
     words = -(-sum(one.out_channels * one.out_h * one.out_w for one in block.layers[:2]) // 16)
     fits = archon(f"prediction_glb.words={2 * words}")
     ends = dataclasses.replace(block, clips=(6.0, 6.0))
     assert masks_on_chip(ends, fits)
     assert not masks_on_chip(ends, archon(f"prediction_glb.words={max(1, 2 * words - 2)}"))
     assert masks_on_chip(block, archon(f"prediction_glb.words={words}"))
+
+
+@SETTINGS
+@given(block=BLOCKS, mapping=NESTS, seed=st.integers(0, 99))
+def test_clip_terms_come_last_and_bring_their_own_bits(
+    block: Block, mapping: MainMapping, seed: int
+) -> None:
+    """The stream is that of two values, then theirs; nothing before them is fetched twice."""
+    work, spec = workload_of(block, seed=seed), archon()
+    assert work.trace is not None
+    fused = [
+        fuse(dataclasses.replace(block, clips=clips), work.trace)
+        for clips in ((0.0, 0.0), (6.0, 0.0), (6.0, 6.0))
+    ]
+    plans = []
+    for one in fused:
+        places, beats = GroupPlaces(block, one), group_beats(one, spec)
+        nest = places.nest(mapping)
+        assert (np.diff(one.plane[nest.groups].astype(int)) >= 0).all()
+        plans.append((nest, schedule(places, nest, mapping, beats, (False, False))))
+    plain, first, both = plans
+    for nest, plan in (first, both):
+        assert np.array_equal(nest.groups[: fused[0].groups], plain[0].groups)
+        before = int((nest.planes == 0).sum())
+        for operand in ("keep1", "keep2", "input", "psum"):
+            early = {s: n for s, n in plan.fetches[operand].items() if s < before}
+            assert early == plain[1].fetches[operand]
+        assert plan.fetches["input"] == plain[1].fetches["input"]
+    if (fused[1].plane == 1).any():
+        start = int((first[0].planes == 0).sum())
+        assert start in first[1].fetches["keep1"]  # what says clipped
+        assert both[1].fetches["keep1"] == first[1].fetches["keep1"]
+    if (fused[2].plane == 2).any():
+        assert int((both[0].planes < 2).sum()) in both[1].fetches["keep2"]
 
 
 def test_predictions_compare_once_more_for_each_sum() -> None:
@@ -237,8 +267,8 @@ def test_expectations_are_sums_of_products_of_shares(
     group = np.repeat(np.arange(fused.groups), np.diff(fused.start))
     late = block.order == "pw-pw-dw"
     expected = np.zeros(fused.groups)
-    for at, clip in enumerate(fused.is_clip.astype(int)):
-        m, number = int(fused.mid[at]), group[at]
+    for at, number in enumerate(group):
+        m, clip = int(fused.mid[at]), int(fused.plane[number] > 0)
         own = int(fused.out[number]) if late else m
         alone = m < 0 if late else fused.tap[number] < 0
         expected[number] += of[1][clip][own] if alone else of[1][0][own] * of[0][clip][m]

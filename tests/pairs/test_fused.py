@@ -140,7 +140,7 @@ def check_survivors(
             q * dw.stride_w + np.maximum(tap, 0) % dw.kernel_w,
         )
         second = padded2[(out, *at)] if late else keeps[1][mid, p, q]
-        alone, wants = mid == NONE if late else tap == NONE, 1 + fused.is_clip
+        alone, wants = mid == NONE if late else tap == NONE, 1 + (fused.plane[group] > 0)
         both = (second == 1) & (padded1[(mid, *at)] == wants)
         assert (seen[row * cols + col] == np.where(alone, second == wants, both)).all()
 

@@ -34,7 +34,7 @@ def test_costs_count_the_fetches_of_a_walk_through_the_groups(
     search = MainSearch(places, beats, spec, pixels)
     nest, words = places.nest(mapping), 0
     for operand in OPERANDS:
-        steps = tile_changes(nest.loops, places.extents, mapping, operand)
+        steps = tile_changes(nest, places.extents, mapping, operand)
         each = fetch_words(places.extents, mapping, operand, pixels, links=False)
         count = len(steps)
         if operand == "keep1" and places.extents.late:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from archonsim.dataflow.spatial import map_layer
 from archonsim.machines.archon.predicting import compares, prediction_mapping
-from archonsim.machines.archon.prediction_buffer import kept_pixels, mask_bits
+from archonsim.machines.archon.prediction_buffer import clip_bits, kept_pixels, mask_bits
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import INPUT_BITS, TERNARY_BITS, words
 from archonsim.network.block import Block
@@ -88,6 +88,7 @@ def buffer_writes(stats: PhaseStats, block: Block, spec: ArchonSpec, pixels: int
             // block.groups
             * (window * (kept + (block.taps - kept) * again) + own)
         )
+    bits += sum(clip_bits(block, block.taps, 1))
     stats.act("prediction_buffer", "write", "mask", pixels * words(bits))
 
 

@@ -25,7 +25,7 @@ def main_bounds(
         Tiles of the phase, and output pixels of all of them: a PE has one pixel of a tile, or none
         at an edge.
     clip_beats : int
-        Beats of a tile that are there for clip terms alone.
+        Beats of a tile's clip terms.
     """
     of_group = np.bincount(stream.group, minlength=stream.groups)
     slots = int(np.count_nonzero(stream.is_mac))

@@ -54,9 +54,11 @@ def fused_candidates(block: Block, trace: Trace) -> int:
 
 
 def block_groups(block: Block) -> int:
-    """Count a block's groups, those of bias terms as if none were empty."""
-    late = block.order == "pw-pw-dw"
-    return block.fused_inputs * block.taps + block.out_channels * (block.taps + (not late))
+    """Count a block's groups, those of bias and clip terms as if none were empty."""
+    late, taps = block.order == "pw-pw-dw", block.taps
+    first, second = (end > 0 for end in block.clips)
+    bias = taps + (not late) + taps * first + (taps if late else 1) * second
+    return block.fused_inputs * taps + block.out_channels * bias
 
 
 def _events(tiles: int, chunks: int) -> int:

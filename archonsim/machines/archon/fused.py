@@ -22,7 +22,7 @@ from archonsim.machines.archon.actions import (
 )
 from archonsim.machines.archon.bounds import main_bounds
 from archonsim.machines.archon.predicting import PAD_PORTS
-from archonsim.machines.archon.prediction_buffer import mask_bits, refetched_words
+from archonsim.machines.archon.prediction_buffer import refetched_words, tile_mask_bits
 from archonsim.machines.archon.residency import Step, buffered_words, check_capacity
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import masks_on_chip, moved, words
@@ -55,7 +55,7 @@ class FusedBlock:
     times : (R,) int64
         How many candidates read each row of a tile's survivors.
     clip_beats : int
-        Beats of a tile that are there for clip terms alone.
+        Beats of a tile's clip terms.
     """
 
     block: Block
@@ -280,12 +280,6 @@ def main_phase(step: Step, shared: FusedBlock, masks: tuple[Mask, Mask]) -> Phas
     return phase_of(tiles, shared, step, FusedProgram(shared, tiles))
 
 
-def tile_mask_bits(block: Block, tile: Tile) -> int:
-    """Bits of both masks that a tile's PEs need, each once."""
-    window, own = mask_bits(block)
-    return tile.halo * window + tile.pixels * own
-
-
 def survivors_of(shared: FusedBlock, masks: tuple[Mask, Mask]) -> Survivors:
     """Make an image's masks ready to be cut into tiles."""
     pe = shared.spec.pe
@@ -319,12 +313,11 @@ def share(block: Block, spec: ArchonSpec, fused: FusedWeight) -> FusedBlock:
 
 
 def clip_beats(fused: FusedWeight, spec: ArchonSpec) -> int:
-    """Beats that bias groups take for their clip terms, beyond those of their shifts."""
+    """Beats of clip terms."""
     if fused.clipped is None or spec.bias_terms != "timed":
         return 0
-    sizes, width = np.diff(fused.start)[fused.is_bias], spec.pe.beat_width
-    shifts = sizes - fused.clip_sizes()[fused.is_bias]
-    return int((-(-sizes // width) + shifts // -width).sum())
+    sizes = np.diff(fused.start)[fused.plane > 0]
+    return int((-(-sizes // spec.pe.beat_width)).sum())
 
 
 def phase_of(

@@ -13,7 +13,7 @@ from archonsim.dataflow.tile import output_tiles
 from archonsim.machines.archon.actions import accumulate_actions, buffer_writes
 from archonsim.machines.archon.energy import memory_sizes
 from archonsim.machines.archon.nests import hierarchy, layer_nest, main_nest
-from archonsim.machines.archon.prediction_buffer import mask_bits
+from archonsim.machines.archon.prediction_buffer import tile_mask_bits
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import INPUT_BITS, TERNARY_BITS, masks_on_chip, moved, words
 from archonsim.machines.row_stationary.nest_actions import nest_actions
@@ -93,9 +93,8 @@ def main_actions(stats: PhaseStats, block: Block, spec: ArchonSpec) -> None:
     candidates = round(dense * spec.fused_density)
     pixels = last.out_h * last.out_w
     tiles = list(output_tiles(block.dw, spec.pe.rows, spec.pe.cols))
-    window, own = mask_bits(block)
     for tile in tiles:
-        mask_actions(stats, block, spec, "read", tile.halo * window + tile.pixels * own)
+        mask_actions(stats, block, spec, "read", tile_mask_bits(block, tile))
     stats.act(
         "dram",
         "read",

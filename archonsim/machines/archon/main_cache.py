@@ -52,8 +52,6 @@ def _key(places: GroupPlaces, beats: Ints, spec: ArchonSpec, pixels: TilePixels)
             extents.channels,
             extents.mids,
             extents.late,
-            # Left out where masks have two values, so that what was found before still counts.
-            *(extents.planes if extents.planes != (1, 1) else ()),
         ],
         "pixels": [pixels.own, pixels.halo, pixels.tiles],
         "pads": [pe.prediction_buffer_words, pe.main_ifmap_words, pe.psum_words, pe.mask_links],

@@ -106,11 +106,9 @@ class Extents:
     channels : int
         Input channels of a group.
     mids : int
-        Mid channels of a group.
+        Mid channels of a group: keep1's bits of a pixel.
     late : bool
-        Whether DW comes last; keep2 then has bits for each output channel, at the tap's pixel.
-    planes : (int, int)
-        Bits that an activation takes in keep1 and keep2: two where it may be clipped.
+        Whether DW comes last; keep2 then has a bit for each output channel, at the tap's pixel.
     """
 
     groups: int
@@ -119,7 +117,6 @@ class Extents:
     channels: int
     mids: int
     late: bool
-    planes: tuple[int, int] = (1, 1)
 
     @staticmethod
     def of(block: Block) -> Extents:
@@ -133,7 +130,6 @@ class Extents:
             channels=block.in_channels // groups,
             mids=block.mid_channels // groups,
             late=block.order == "pw-pw-dw",
-            planes=block.planes,
         )
 
     def blocks(self, mapping: MainMapping) -> dict[Dimension, int]:
@@ -174,11 +170,7 @@ class Extents:
                 count *= self.outs if whole else min(mapping.out_block, self.outs)
             else:
                 count *= self.channels if whole else min(mapping.channel_block, self.channels)
-        if operand == "keep1" or self._wide(operand):
-            count *= self.mids
-        if operand in ("keep1", "keep2"):
-            count *= self.planes[operand == "keep2"]
-        return count, window
+        return count * (self.mids if operand == "keep1" or self._wide(operand) else 1), window
 
     def _wide(self, operand: Operand) -> bool:
         return operand == "keep2" and not self.late
@@ -198,11 +190,14 @@ class Nest:
         Iteration of each loop at each step; -1 where a step needs no tap (b2's bias groups) or no
         input (bias groups); the number of groups where it needs all groups' masks (bias groups of
         blocks where DW comes last).
+    planes : (S,) uint8
+        Which ReLU's clip terms a step adds, 1 or 2; 0 of all other steps, which come before.
     """
 
     groups: Ints
     step_first: Ints
     loops: dict[Dimension, Ints]
+    planes: NDArray[np.uint8]
 
     @property
     def steps(self) -> int:
@@ -275,8 +270,9 @@ class GroupPlaces:
         }
         outer = [iteration[name] for name in mapping.order]
         # Bias groups of one tap follow its products; np.lexsort sorts by its last key first.
-        order = np.lexsort((self.o, self.c, *reversed(outer)))
-        keys = np.stack([column[order] for column in outer])
+        plane: Ints = self._fused.plane.astype(np.int64)
+        order = np.lexsort((self.o, self.c, *reversed(outer), plane))
+        keys = np.stack([column[order] for column in (*outer, plane)])
         new = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(axis=0))
         first = np.append(np.flatnonzero(new), len(order))
         if balanced:
@@ -285,7 +281,7 @@ class GroupPlaces:
         loops = {name: iteration[name][at] for name in DIMENSIONS}
         loops["c"] = np.where(loops["c"] == last, NONE, loops["c"])
         loops["k"] = np.where(loops["k"] == self.extents.taps, NONE, loops["k"])
-        return Nest(order, first, loops)
+        return Nest(order, first, loops, self._fused.plane[at])
 
     @staticmethod
     def _alternating(order: Ints, first: Ints, loads: NDArray[Any]) -> Ints:
@@ -298,37 +294,38 @@ class GroupPlaces:
         return alternating
 
 
-def tile_changes(
-    loops: dict[Dimension, Ints], extents: Extents, mapping: MainMapping, operand: Operand
-) -> Ints:
+def tile_changes(nest: Nest, extents: Extents, mapping: MainMapping, operand: Operand) -> Ints:
     """Return the steps at which an operand is fetched: its tile is another one than before.
 
-    Steps that do not need the operand keep what is there.
+    Steps that do not need the operand keep what is there. Masks have another tile where bits that
+    say clipped take the place of those that say passed.
 
     Parameters
     ----------
-    loops : dict of dimension to (S,) int64
-        As in :class:`Nest`.
+    nest : Nest
     extents : Extents
     mapping : MainMapping
     operand : {"keep1", "keep2", "input", "psum"}
     """
+    loops, plane = nest.loops, np.zeros(len(nest.planes), np.int64)
     outer = [
         name
         for name in mapping.order
         if name in extents.relevant(operand) and not mapping.spans(operand, name)
     ]
     needed = np.ones(len(loops["g"]), bool)
+    if operand in ("keep1", "keep2"):
+        plane = (nest.planes == (1 if operand == "keep1" else 2)).astype(np.int64)
     if operand == "input":
         needed = loops["c"] != NONE
     elif operand == "keep1" or "k" in extents.relevant(operand):
         needed = loops["k"] != NONE
+    if operand == "keep1":
+        needed = needed & (nest.planes < 2)
     steps = np.flatnonzero(needed)
     if not len(steps) or mapping.streamed[OPERANDS.index(operand)]:
         return steps
-    if not outer:
-        return steps[:1]
-    tiles = np.stack([loops[name][steps] for name in outer])
+    tiles = np.stack([*(loops[name][steps] for name in outer), plane[steps]])
     moved = np.append(True, (tiles[:, 1:] != tiles[:, :-1]).any(axis=0))
     fetches: Ints = steps[moved]
     return fetches

@@ -70,7 +70,7 @@ def expected_survivors(fused: FusedWeight, block: Block, shares: tuple[Shares, S
         else:  # b2's groups have no tap, likewise
             alone, own = part.tap[group] < 0, mid
         if part.clipped is not None:
-            clip = part.is_clip
+            clip = part.plane[group] > 0
             own = own + (clip & alone) * block.layers[1].out_channels
             mid = mid + (clip & ~alone) * block.mid_channels
         survive = second[own] * np.where(alone, 1.0, first[mid])

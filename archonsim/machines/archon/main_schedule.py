@@ -56,8 +56,9 @@ class Schedule:
         Tiles of partial sums that leave their pad to come back later.
     stops : tuple of Stop
         Steps at which anything is fetched or spilled, in order.
-    new_group : frozenset of int
-        Steps at which the stream comes to another channel group.
+    new_group : dict of step to int
+        Steps at which the stream comes to another channel group, or to clip terms: of which ReLU,
+        0 for none.
     mask_stays, input_stays : bool
         Whether masks and inputs are on chip before the phase starts.
     """
@@ -68,7 +69,7 @@ class Schedule:
     fetches: Mapping[Operand, Mapping[int, int]]
     spills: int
     stops: tuple[Stop, ...]
-    new_group: frozenset[int]
+    new_group: Mapping[int, int]
     mask_stays: bool
     input_stays: bool
 
@@ -109,11 +110,11 @@ def schedule(
     of_step = np.add.reduceat(beats[nest.groups], nest.step_first[:-1])
     sent = of_step > 0
     loops = {name: column[sent] for name, column in nest.loops.items()}
-    kept = Nest(nest.groups, np.append(0, np.cumsum(of_step[sent])), loops)
+    kept = Nest(nest.groups, np.append(0, np.cumsum(of_step[sent])), loops, nest.planes[sent])
     fetches: dict[Operand, dict[int, int]] = {}
     spills: frozenset[int] = frozenset()
     for operand in OPERANDS:
-        steps = tile_changes(loops, extents, mapping, operand)
+        steps = tile_changes(kept, extents, mapping, operand)
         if operand == "psum":
             steps, spills = _revisits(kept, mapping, steps)
         fetches[operand] = dict.fromkeys(steps.tolist(), 1)
@@ -122,6 +123,7 @@ def schedule(
             if loops["g"][at] == extents.groups:
                 fetches["keep1"][at] = extents.groups
     moved_on = np.diff(loops["g"], prepend=-1) != 0
+    moved_on |= np.diff(kept.planes, prepend=0) != 0
     steps_at = sorted(set().union(*fetches.values(), spills, np.flatnonzero(moved_on).tolist()))
     first_beat = kept.step_first[:-1]
     stops = [
@@ -140,7 +142,7 @@ def schedule(
         fetches=fetches,
         spills=len(spills),
         stops=tuple(stops),
-        new_group=frozenset(np.flatnonzero(moved_on).tolist()),
+        new_group={step: int(kept.planes[step]) for step in np.flatnonzero(moved_on).tolist()},
         mask_stays=stays[0],
         input_stays=stays[1],
     )

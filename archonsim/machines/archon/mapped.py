@@ -28,13 +28,13 @@ from archonsim.machines.archon.fused import (
     phase_of,
     share,
     survivors_of,
-    tile_mask_bits,
 )
 from archonsim.machines.archon.main_cache import choose
 from archonsim.machines.archon.main_mapping import OPERANDS, Operand
 from archonsim.machines.archon.main_profile import Shares
 from archonsim.machines.archon.main_schedule import Schedule, Stop, schedule
 from archonsim.machines.archon.main_search import TilePixels, fetch_words
+from archonsim.machines.archon.prediction_buffer import tile_mask_bits
 from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import masks_on_chip, moved, words
@@ -111,16 +111,18 @@ class MappedTile(MainTile):
         if plan.mask_stays or spec.mask_fetch == "once":
             return {}
         extents, room = plan.extents, spec.prediction_glb.words
-        first = words(self.tile.halo * extents.mids * extents.planes[0])
-        wide = self.tile.halo * extents.outs if extents.late else self.tile.pixels * extents.mids
-        second = words(wide * extents.planes[1])
+        first = words(self.tile.halo * extents.mids)
+        second = words(
+            self.tile.halo * extents.outs if extents.late else self.tile.pixels * extents.mids
+        )
         found: dict[int, int] = {}
         masks: tuple[tuple[Operand, int], ...] = (("keep1", first), ("keep2", second))
         for name, whole in masks:
             if whole <= room:  # the rest of the prediction GLB is the next operand's
                 room -= whole
-                for step in plan.new_group:
-                    found[step] = found.get(step, 0) + whole
+                for step, plane in plan.new_group.items():
+                    if name == "keep2" or plane < 2:  # clip terms of the second ReLU need its bits
+                        found[step] = found.get(step, 0) + whole
             else:
                 for step, times in plan.fetches[name].items():
                     found[step] = found.get(step, 0) + times * self.words[name]

@@ -29,7 +29,7 @@ def window_passes(block: Block, pad_words: int) -> int:
 def in_window_order(fused: FusedWeight, block: Block, pad_words: int) -> FusedWeight:
     """Put the groups of a block into the order in which they are streamed.
 
-    Channel, round, output channel, tap.
+    Channel, round, output channel, tap; clip terms last.
     """
     if window_passes(block, pad_words) == 1:
         return fused
@@ -44,7 +44,7 @@ def in_window_order(fused: FusedWeight, block: Block, pad_words: int) -> FusedWe
     )
     channel = np.where(fused.channel == NONE, last, turn)
     tap = np.where(fused.tap == NONE, last, fused.tap)
-    order = np.lexsort((tap, fused.out, tap // taps, channel))
+    order = np.lexsort((tap, fused.out, tap // taps, channel, fused.plane))
     return fused.in_order(order.astype(np.int32))
 
 
