@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ class PhaseResult:
     @property
     def energy_pj(self) -> float | None:
         """All energy of the phase."""
-        return None if self.energy is None else sum(self.energy.values())
+        return None if self.energy is None else math.fsum(self.energy.values())
 
     @property
     def utilization(self) -> float:

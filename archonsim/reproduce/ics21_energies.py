@@ -35,9 +35,8 @@ def _overhead(run: Run, cell: str) -> float:
     block = next(one for one in network(run.workload).blocks() if one.name == name)
     spec = machine_spec(machine(run.arch), None, run.overrides)
     constants = constants_of(run.workload, spec.pe.adders)
-    return (
-        sum(overhead_energy(block, spec, constants, run.published[f"{name}.main"]).values()) / 1e6
-    )
+    parts = overhead_energy(block, spec, constants, run.published[f"{name}.main"])
+    return math.fsum(parts.values()) / 1e6
 
 
 def _tolerance(run: Run, cell: str) -> float:

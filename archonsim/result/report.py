@@ -6,6 +6,7 @@ A frozen tree with everything that is shown, and what each figure includes.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -158,7 +159,7 @@ class Report:
     def energy_uj(self) -> float | None:
         """Energy of an image; None unless it is known of every phase."""
         known = [layer.energy_pj for layer in self.layers if layer.energy_pj is not None]
-        return sum(known) / 1e6 if len(known) == len(self.layers) else None
+        return math.fsum(known) / 1e6 if len(known) == len(self.layers) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -236,7 +237,7 @@ def _summed(energy: Mapping[str, float], part: int) -> dict[str, float]:
 
 def _mean(values: Sequence[Number]) -> Number:
     """Return the mean; of one value, the value itself."""
-    return values[0] if len(values) == 1 else sum(values) / len(values)
+    return values[0] if len(values) == 1 else math.fsum(values) / len(values)
 
 
 def layer_report(result: PhaseResult) -> LayerReport:
@@ -285,7 +286,7 @@ def mean_layers(images: Sequence[Sequence[LayerReport]]) -> tuple[LayerReport, .
             key: _mean([getattr(one, key) for one in same])
             for key in ("cycles", "compute", "macs", "adds", "adds_possible")
         }
-        utilization = sum(one.utilization * one.cycles for one in same) / max(
+        utilization = math.fsum(one.utilization * one.cycles for one in same) / max(
             1, sum(one.cycles for one in same)
         )
         merged.append(
@@ -304,7 +305,7 @@ def mean_layers(images: Sequence[Sequence[LayerReport]]) -> tuple[LayerReport, .
                 energy_pj=(
                     None
                     if same[0].energy_pj is None
-                    else sum(one.energy_pj or 0.0 for one in same) / len(same)
+                    else math.fsum(one.energy_pj or 0.0 for one in same) / len(same)
                 ),
                 actions=_mean_dict([one.actions for one in same]),
             )

@@ -6,6 +6,8 @@ result stay within 64 bits and floating point.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -55,3 +57,12 @@ else:
         | dict[str, "Plain"]
         | None,
     )
+
+
+def added(values: Iterable[Number]) -> Number:
+    """Return a sum: whole of whole numbers, of others rounded once.
+
+    From Python 3.12 on, `sum` of floats is another one than before.
+    """
+    found = list(values)
+    return sum(found) if all(isinstance(one, int) for one in found) else math.fsum(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,17 +72,19 @@ class Resources:
         """Area as the published total counts it; None where nothing is published."""
         if not self.parts:
             return None
-        return sum(part.all_um2 for part in self.parts if part.counted and not part.estimate)
+        return math.fsum(part.all_um2 for part in self.parts if part.counted and not part.estimate)
 
     @property
     def extra_area_um2(self) -> float:
         """Area that the published total leaves out (ARCHON's prediction GLB)."""
-        return sum(part.all_um2 for part in self.parts if not part.counted and not part.estimate)
+        return math.fsum(
+            part.all_um2 for part in self.parts if not part.counted and not part.estimate
+        )
 
     @property
     def estimated_area_um2(self) -> float:
         """Area of the parts that only we estimate."""
-        return sum(part.all_um2 for part in self.parts if part.estimate)
+        return math.fsum(part.all_um2 for part in self.parts if part.estimate)
 
     @property
     def whole_area_um2(self) -> float | None:
@@ -91,7 +94,7 @@ class Resources:
     @property
     def pe_area_um2(self) -> float:
         """Area of one PE."""
-        return sum(part.area_um2 for part in self.parts if part.in_pe and not part.estimate)
+        return math.fsum(part.area_um2 for part in self.parts if part.in_pe and not part.estimate)
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 from archonsim.errors import UserError, WorkloadError
 from archonsim.network.workload import Workload
 from archonsim.result.report import Report, stall_causes
-from archonsim.result.values import Number
+from archonsim.result.values import Number, added
 from archonsim.runs.scenario import Scenario
 from archonsim.trace.digest import PartDigests, combine
 from archonsim.trace.kept_trace import keeping
@@ -112,7 +112,7 @@ def _figures(report: Report) -> Figures:
     layers = report.layers
 
     def total(*values: Number) -> Number:
-        return sum(values)
+        return added(values)
 
     dram = [
         words for layer in layers for key, words in layer.traffic.items() if key.startswith("dram.")

@@ -7,6 +7,7 @@ is first read by a process of its own, which can be ended.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import sys
@@ -14,14 +15,16 @@ from typing import Final
 
 import h5py
 
-#: Seconds that reading all of a file may take, of the processor or waiting.
-MOST_SECONDS: Final = 5.0
+#: Seconds of the processor that reading all of a file may take; and seconds in all, on a machine
+#: that others keep busy, or that cannot limit the former.
+MOST_SECONDS: Final = 5
+_MOST_WAITING: Final = 60.0
 #: Bytes of one dataset that are read; a larger one is refused by whoever asks for it.
 _MOST_BYTES: Final = 1 << 28
 
 
 def ends(content: bytes) -> bool:
-    """Return whether reading all attributes and datasets ends, well or in an error.
+    """Return whether reading all attributes and datasets ends, well or in an error of Python's.
 
     Parameters
     ----------
@@ -29,17 +32,17 @@ def ends(content: bytes) -> bool:
         Of the file.
     """
     try:
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", __name__],
             input=content,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=MOST_SECONDS,
+            timeout=_MOST_WAITING,
             check=False,
         )
     except subprocess.TimeoutExpired:
         return False
-    return True
+    return done.returncode >= 0  # else a signal ended it: that of its limit, or of a crash
 
 
 def _read_all(file: h5py.File) -> None:
@@ -54,5 +57,9 @@ def _read_all(file: h5py.File) -> None:
 
 
 if __name__ == "__main__":
+    with contextlib.suppress(ImportError):  # not on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
     with h5py.File(io.BytesIO(sys.stdin.buffer.read()), "r") as opened:
         _read_all(opened)

@@ -122,7 +122,7 @@ def test_a_dry_run_forecasts_and_runs_nothing(
     assert tree["seconds"] > 0
     assert tree["bytes"] > 10**8
     assert tree["parts"][0]["steps"]
-    assert ("archon" in line) == (tree["beats"] > 0)
+    assert ("archon" in line.replace(str(DIGITS), "")) == (tree["beats"] > 0)
     assert run_command([*line.split(), "--dry-run"]) == 0
     assert "nothing is run" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())

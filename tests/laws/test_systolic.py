@@ -167,7 +167,11 @@ def test_tiles_fit_half_of_every_buffer_and_leave_nothing_out(
     demand = group_demand(layer, gemm, fold(gemm, rows, cols, flow, "drained"), buffers).repeat(
         gemm.groups
     )
-    tiles = cut(layer, demand, buffers, most)
+    try:
+        tiles = cut(layer, demand, buffers, most)
+    except WorkloadError as error:
+        assert "cut it into more than 20000 tiles" in str(error)  # noqa: PT017
+        return
     assert [first for first, _ in tiles] == [0, *(last for _, last in tiles[:-1])]
     assert tiles[-1][1] == len(demand.cycles)
     for first, last in tiles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from rich.console import RenderableType
@@ -42,7 +43,7 @@ def render_energy(report: Report) -> RenderableType:
         names = in_order(sort, {name for one in sums.values() for name in one})
         for name in names:
             values = [one.get(name, 0.0) for one in sums.values()]
-            whole = sum(values)
+            whole = math.fsum(values)
             table.add_row(
                 name,
                 *map(_microjoules, (*values, whole)),
@@ -52,7 +53,7 @@ def render_energy(report: Report) -> RenderableType:
 
     section(by_component, "components")
     section(by_kind, "kinds")
-    values = [sum(energy.values()) for energy in phases.values()]
+    values = [math.fsum(energy.values()) for energy in phases.values()]
     table.add_row("total", *map(_microjoules, (*values, total)), share(total, total), style="bold")
     return table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -103,11 +104,13 @@ def _merge(name: str, layers: Iterable[LayerReport]) -> LayerReport:
         adds_possible=sum(layer.adds_possible for layer in group),
         stalls=dict(stalls),
         utilization=(
-            sum(layer.utilization * layer.cycles for layer in group) / cycles if cycles else 0.0
+            math.fsum(layer.utilization * layer.cycles for layer in group) / cycles
+            if cycles
+            else 0.0
         ),
         traffic={},
         activity={},
-        energy_pj=sum(energies) if len(energies) == len(group) else None,
+        energy_pj=math.fsum(energies) if len(energies) == len(group) else None,
     )
 
 
