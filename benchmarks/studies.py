@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 from honest import PUBLISHED, buildable, group_order, main_order
+from real_networks import real_networks
 from rich.console import Console
 from skipping import skipping
 
@@ -107,7 +108,18 @@ def dram() -> plots.Chart:
     )
 
 
-_ALL = (speedups, array, adders, fifo, dram, buildable, main_order, group_order, skipping)
+_ALL = (
+    speedups,
+    array,
+    adders,
+    fifo,
+    dram,
+    buildable,
+    main_order,
+    group_order,
+    skipping,
+    real_networks,
+)
 STUDIES: dict[str, Callable[[], plots.Chart]] = {one.__name__: one for one in _ALL}
 
 

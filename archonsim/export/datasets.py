@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.errors import WorkloadError
-from archonsim.export.nodes import first_line
+from archonsim.export.calls import first_line
 from archonsim.export.plain_pickle import load_plain
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 import archonsim
 from archonsim.errors import WorkloadError
+from archonsim.export.calls import first_line
 from archonsim.export.datasets import NORMALISATION, load_dataset
 from archonsim.export.images import Images, as_images, number_ranges
-from archonsim.export.nodes import first_line
 from archonsim.export.source import load_state, state_sha256
 from archonsim.export.tap import check_network, trace_network
 from archonsim.network.networks import network as table_network

@@ -14,6 +14,7 @@ import numpy as np
 import archonsim
 from archonsim.errors import UserError, WorkloadError
 from archonsim.export.examine import Examined, examine
+from archonsim.export.graph import Graph
 from archonsim.export.images import Images, as_images, number_ranges
 from archonsim.export.input_bits import input_bits, input_values, units_of
 from archonsim.export.model_file import model_kind
@@ -135,7 +136,7 @@ def export_source(
         flavour=_flavour(units, bool(pairs)),
         mask_source="trained" if count else "none",
         created_by=f"archonsim {archonsim.__version__}",
-        note=_note(units, options.note, options.check),
+        note=_note(units, unmodelled(source.graph), options),
         untrained=options.untrained,
         test_accuracy=options.accuracy and options.accuracy[0] / options.accuracy[1],
         test_images=options.accuracy[1] if options.accuracy else 0,
@@ -233,16 +234,27 @@ def _check_blocks(
         check_block(tap.block, tap.tensors, trace)
 
 
-def _note(units: Sequence[Unit], note: str, checked: bool) -> str:
-    """Add to a note which activations have no masks, and that the export was not checked."""
+def unmodelled(graph: Graph) -> str:
+    """Say which operators multiply and are no layers, with their MACs; empty where there are none.
+
+    They ran as the network's framework runs them, so that masks behind them are right; no machine
+    takes time for them.
+    """
+    found = [node for node in graph.nodes if node.op == "unmodelled"]
+    return ", ".join(f"{node.kind} {node.label} ({node.macs} MACs)" for node in found)
+
+
+def _note(units: Sequence[Unit], missing: str, options: ExportOptions) -> str:
+    """Add to a note what is not modelled or has no masks, and that the export was not checked."""
     counts = Counter(
         unit.activation for unit in units if unit.activation != "none" and not unit.end
     )
     without = ", ".join(f"{kind} ({count} layers)" for kind, count in counts.items())
     parts = (
-        note,
+        options.note,
+        missing and f"NOT MODELLED, no machine takes time for it: {missing}",
         without and f"no masks for {without}",
-        "" if checked else "NOT CHECKED against the network",
+        "" if options.check else "NOT CHECKED against the network",
     )
     return "; ".join(part for part in parts if part)
 

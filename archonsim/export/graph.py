@@ -54,6 +54,8 @@ class Node:
         Of an activation that is a clamp: a ReLU is one from 0 to infinity.
     step : float
         Of the grid to which an activation rounds, in a network of 8 bits; 0 in real numbers.
+    macs : int
+        Multiplications of one that is not modelled.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Node:
     tensors: Mapping[str, Floats] = field(default_factory=dict)
     limits: tuple[float, float] | None = None
     step: float = 0.0
+    macs: int = 0
 
     @property
     def map(self) -> tuple[int, int, int]:

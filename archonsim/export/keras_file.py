@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from archonsim.errors import WorkloadError
-from archonsim.export.nodes import first_line
+from archonsim.export.calls import first_line
 from archonsim.trace.tensors import Floats
 from archonsim.tracefile.hdf5_probe import MOST_SECONDS, ends
 from archonsim.user_files import check_regular

@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 
 from archonsim.errors import UserError, WorkloadError
+from archonsim.export.calls import first_line
 from archonsim.export.graph import simplify
 from archonsim.export.keras_graph import keras_program
-from archonsim.export.nodes import first_line
 from archonsim.export.program import Program, trace_program
 from archonsim.export.source import Relu6, Source, module_source, onnx_input, onnx_source
 from archonsim.trace.tensors import Floats

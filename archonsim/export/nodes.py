@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from archonsim.errors import WorkloadError
+from archonsim.export.calls import Call
 from archonsim.export.graph import Node, Window
 from archonsim.export.operators import (
     Op,
@@ -30,45 +31,6 @@ from archonsim.visible import one_line
 Pair = tuple[int, int]
 #: Kind of a ``norm`` that is a batch normalisation, and not a constant factor or offset.
 NORMALISATION: Final = "normalisation"
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text that says something, or its type."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line), type(error).__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Call:
-    """One call of an operator as a frontend found it.
-
-    Attributes
-    ----------
-    name, label : str
-    operator : str
-        As the framework calls it.
-    inputs : tuple of str
-        Values that it reads, constants apart.
-    shape : tuple of int
-        Of its result.
-    arguments : mapping
-        Constant arguments: arrays, numbers, tuples; ``padding`` as (top, bottom, left, right), a
-        number, a pair or a word; ``pad`` as PyTorch writes it, (before, after) of the last axis
-        first.
-    unchanged : bool
-        Its result was, to the bit, the one value that it reads, in a type no narrower than float32.
-    hidden : bool
-        It reads values that are no floating-point numbers and depend on the image.
-    """
-
-    name: str
-    label: str
-    operator: str
-    inputs: tuple[str, ...]
-    shape: tuple[int, ...]
-    arguments: Mapping[str, Any]
-    unchanged: bool = False
-    hidden: bool = False
 
 
 def make_node(call: Call, made: Mapping[str, Node]) -> Node:
@@ -182,7 +144,8 @@ def _conv(op: Op, call: Call, sources: list[Node]) -> Node:
         gap != 1 and size != 1
         for gap, size in zip(_pair(call.arguments.get("dilation", 1)), kernel, strict=True)
     ):
-        raise unsupported(call, f"dilation is {call.arguments['dilation']}; layers have none")
+        pixels = math.prod(call.shape[2:])
+        return _node("unmodelled", call, kind="dilated convolution", macs=weight.size * pixels)
     if call.arguments.get("padding_mode", "zeros") != "zeros":
         raise unsupported(
             call, f"padding mode is {call.arguments['padding_mode']}; layers pad with zeros"
@@ -196,6 +159,15 @@ def _conv(op: Op, call: Call, sources: list[Node]) -> Node:
     )
     tensors = {"weight": weight, "bias": _floats(call.arguments.get("bias"), weight.shape[0], 0.0)}
     return _node(op, call, window=window, tensors=tensors)
+
+
+def _transposed(op: Op, call: Call, sources: list[Node]) -> Node:
+    """Return a transposed convolution: each input pixel meets every weight of its channel."""
+    weight = call.arguments.get("weight")
+    if weight is None or len(sources) != 1 or weight.ndim != 4 or not sources[0].is_map:
+        raise unsupported(call, "its weights are not constant, or it reads no map (1, C, H, W)")
+    pixels = math.prod(sources[0].map[1:])
+    return _node(op, call, kind="transposed convolution", macs=weight.size * pixels)
 
 
 def _linear(op: Op, call: Call, sources: list[Node]) -> Node:
@@ -396,4 +368,5 @@ _MAKERS: Final[dict[Op, Callable[[Op, Call, list[Node]], Node]]] = {
     "multiply": _with_constant,
     "free": _other,
     "pass": _pass,
+    "unmodelled": _transposed,
 }

@@ -150,6 +150,7 @@ def _other(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str
 
 _ARGUMENTS = {
     "Conv": _conv,
+    "ConvTranspose": _conv,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "BatchNormalization": _norm,

@@ -16,8 +16,9 @@ from onnx import helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
 from archonsim.errors import WorkloadError
+from archonsim.export.calls import Call, first_line
 from archonsim.export.graph import Graph, Node, merge_clamps
-from archonsim.export.nodes import Call, first_line, make_node
+from archonsim.export.nodes import make_node
 from archonsim.export.onnx_arguments import arguments_of
 from archonsim.export.onnx_prepare import Prepared, prepare, rounding_arguments
 from archonsim.export.operators import operator, rounded_kind
@@ -219,8 +220,7 @@ def input_size(model: onnx.ModelProto, path: Path) -> tuple[str, tuple[int | Non
     )
     if len(size) != 4 or size[0] not in (1, None):
         raise WorkloadError(
-            f"{path}: input {inputs[0].name} is {size}; it must be (1, C, H, W), or leave the batch"
-            " open"
+            f"{path}: input {inputs[0].name} is {size}; it must be (1, C, H, W), batch open or not"
         )
     return inputs[0].name, size
 

@@ -88,9 +88,29 @@ def prepare(model: onnx.ModelProto, path: Path) -> Prepared:
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
+    _leave_open(changed)
     _widen(changed)
     _take_floats(changed)
     return _Rewriting(changed, path).prepared()
+
+
+def _leave_open(model: onnx.ModelProto) -> None:
+    """Leave batch, height and width open where the input is a batch of several images.
+
+    Such a shape is that of the example that the model was exported with, and says nothing of the
+    images that it takes; where it is written into the model, too (a constant shape of a Reshape),
+    onnxruntime refuses to run it.
+    """
+    constants = {one.name for one in model.graph.initializer}
+    inputs = [one for one in model.graph.input if one.name not in constants]
+    dims = inputs[0].type.tensor_type.shape.dim if len(inputs) == 1 else []
+    if len(dims) != 4 or dims[0].dim_value < 2:
+        return
+    for place, name in ((0, "n"), (2, "h"), (3, "w")):
+        dims[place].dim_param = name  # of the two, a dimension has one
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
 
 
 def _widen(model: onnx.ModelProto) -> None:

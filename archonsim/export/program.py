@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from archonsim.errors import WorkloadError
+from archonsim.export.calls import Call
 from archonsim.export.graph import Graph, Node
-from archonsim.export.nodes import Call, make_node
+from archonsim.export.nodes import make_node
 from archonsim.trace.tensors import Floats
 
 #: Values of the largest tensor that is read or computed (own decision): 256 MB of float32.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from archonsim.errors import UserError, WorkloadError
+from archonsim.export.calls import first_line
 from archonsim.export.graph import Graph, Runner, simplify
-from archonsim.export.nodes import first_line
 from archonsim.trace.tensors import Floats
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from archonsim.errors import WorkloadError
+from archonsim.export.calls import Call, first_line
 from archonsim.export.graph import Graph, Node, merge_clamps
-from archonsim.export.nodes import Call, first_line, make_node
+from archonsim.export.nodes import make_node
 from archonsim.export.operators import operator
 from archonsim.export.torch_module import order_in_place, own_copy
 from archonsim.export.torch_record import Record, operator_name, record_run

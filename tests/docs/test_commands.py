@@ -18,6 +18,7 @@ SHORT = ["docs/cycle.md", *(page for page in pages() if page.startswith("docs/tu
 #: Pages whose code is a test elsewhere.
 ELSEWHERE = {
     "docs/tutorial-your-own-network.md": "tests/export/test_tutorial.py",
+    "docs/tutorial-packages.md": "tests/export/test_packages.py",
     "docs/networks.md": "tests/workload/test_network_tables.py",
     "docs/add-a-machine.md": "tests/conformance/test_page.py",
     "docs/add-a-figure.md": "tests/conformance/test_figures.py",

@@ -190,10 +190,33 @@ def test_damaged_and_unfit_files_are_refused_in_one_line(tmp_path: Path) -> None
     model.graph.initializer[2].CopyFrom(numpy_helper.from_array(spoiled, "dw.weight"))
     with pytest.raises(WorkloadError, match=r"dw.weight: value at \(3, 0, 1, 2\) is nan"):
         export_onnx(saved(model, tmp_path), IMAGES)
-    with pytest.raises(WorkloadError, match="Conv is not supported here: dilation is"):
-        export_onnx(saved(bottleneck(dilation=2), tmp_path), IMAGES)
-    with pytest.raises(WorkloadError, match="leave the batch open"):
-        export_onnx(saved(bottleneck(batch=4), tmp_path), IMAGES)
+
+
+def test_a_batch_of_several_is_an_examples_shape(tmp_path: Path) -> None:
+    """Batch, height and width are then left open; a Reshape that knows them is refused."""
+    model = bottleneck(batch=1)
+    one = export_onnx(saved(model, tmp_path), IMAGES)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    several = export_onnx(saved(model, tmp_path), IMAGES)
+    (mine,), (other,) = one.blocks(), several.blocks()
+    assert one.trace is not None
+    assert several.trace is not None
+    masks = [trace.block(mine.name, 1).keep1.unpack() for trace in (one.trace, several.trace)]
+    np.testing.assert_array_equal(masks[0], masks[1])
+    assert (mine.pw1.in_h, other.pw1.in_h) == (9, 9)
+    wide = RNG.standard_normal((1, 4, 12, 7)).astype(np.float32)
+    (block,) = export_onnx(saved(model, tmp_path), wide).blocks()
+    assert (block.pw1.in_h, block.pw1.in_w) == (12, 7)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([4, 12]), "shape"))
+    model.graph.node[-2].CopyFrom(helper.make_node("Reshape", ["pooled", "shape"], ["flat"]))
+    with pytest.raises(WorkloadError, match=r"net\.onnx: onnxruntime does not run it on images"):
+        export_onnx(saved(model, tmp_path), IMAGES)
+
+
+def test_a_dilated_convolution_is_named_as_not_modelled(tmp_path: Path) -> None:
+    work = export_onnx(saved(bottleneck(dilation=2), tmp_path), IMAGES)
+    assert not list(work.blocks())
+    assert "NOT MODELLED, no machine takes time for it: dilated convolution" in work.provenance.note
 
 
 def test_the_hash_follows_weights_in_a_file_beside(tmp_path: Path) -> None:

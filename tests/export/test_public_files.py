@@ -65,7 +65,7 @@ FILES = [
     Public("shufflenet-v2-12-int8.onnx"),
     Public("pretrainedResnet.tflite", 12_501_632, 77_706),
     Public("mcunet-320kb-1mb_imagenet.pth", refused="weights without their network"),
-    Public("version-RFB-320_without_postprocessing.onnx", refused="dilation is [2, 2]"),
+    Public("version-RFB-320_without_postprocessing.onnx"),
     Public("yunet_n_320_320.onnx"),
     Public("vww_96.h5", 7_489_664, 221_794),
     Public("vww_96_float.onnx", 7_489_664),
