@@ -6,6 +6,8 @@ The definition is ``PhaseRun._move`` of :mod:`~archonsim.engine.pipeline`, with 
 
 from __future__ import annotations
 
+import numpy as np
+
 from archonsim.kernels import njit
 from archonsim.memory.server_kernel import READ, WRITE, reserve
 
@@ -34,13 +36,14 @@ PLACES = 32
 #: the next tile may follow.
 TILES, BUFFERS, ROOM, LAG, PIECES, BURST, QUEUE_WORDS, FED, DEPTH, GROUPS, HAND_OVER = range(11)
 
-#: Events.
-START_DMA, START_ARRAY, LOADING, LOADED, STORING, STORED, DONE, OVER, FINISH, WAKE = range(10)
-DMA_ENDS, PHASE_ENDS = 10, 11
+#: Events, and what one without a value has. These, requests and sleepers have a type: whatever
+#: takes a plain int that numba knows is compiled once more for that int.
+START_DMA, START_ARRAY, LOADING, LOADED, STORING, STORED, DONE, OVER, FINISH, WAKE = np.arange(10)
+DMA_ENDS, PHASE_ENDS, NO_VALUE = np.int64(10), np.int64(11), np.int64(0)
 #: What the DMA waits for.
 NOTHING, SLEEPS, PLACE, TILE_DONE, NO_MORE = range(5)
 #: Requests of its list.
-A_CHUNK, LOADS, STORES = range(3)
+A_CHUNK, LOADS, STORES = np.arange(3)
 #: Columns of a transfer.
 WORDS, SERVER, STREAM, TO, IN_DRAM = range(5)
 #: Columns of a tile: first and last of its loads and stores, first of its chunks, their number,
@@ -51,7 +54,7 @@ TILE_COLUMNS = 11
 #: What has happened to a tile: loads and stores are there, and when DRAM was done with them.
 IS_LOADED, LOADED_DRAM, IS_STORED, STORED_DRAM, IS_DONE = range(5)
 #: Who sleeps.
-NOBODY, THE_DMA, THE_ARRAY = range(3)
+NOBODY, THE_DMA, THE_ARRAY = np.arange(3)
 
 
 @njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -211,7 +214,7 @@ def move(state, given, memory):  # type: ignore[no-untyped-def]
     while True:
         if at[DMA] == NOTHING and not _next_request(at, constants, tiles):
             at[DMA] = NO_MORE
-            schedule(at, queue, now, DMA_ENDS, 0)
+            schedule(at, queue, now, DMA_ENDS, NO_VALUE)
             return
         tile, piece, last = at[R_TILE], at[PIECE], at[PIECE] + 1 == at[OF]
         if at[WHAT] == A_CHUNK:

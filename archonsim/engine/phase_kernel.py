@@ -11,6 +11,8 @@ on when it is called again.
 
 from __future__ import annotations
 
+import numpy as np
+
 from archonsim.engine import dma_kernel as d
 from archonsim.engine.dma_kernel import move, schedule
 from archonsim.kernels import njit
@@ -78,7 +80,7 @@ def _fed_chunk(at, constants, program, chunk, stream, memory):  # type: ignore[n
     """
     beats, first_beat, stops, masks, operands, table, fifos, totals, waits, deep = program
     arrival, cause = stream
-    first, last = first_beat[chunk], first_beat[chunk + 1]
+    first, last = np.int64(first_beat[chunk]), np.int64(first_beat[chunk + 1])
     ready, stall = 0, -1
     while True:
         stop = at[d.STOP]
@@ -127,7 +129,7 @@ def _next_chunk(state, given, program, causes, memory):  # type: ignore[no-untyp
             last = max(totals[NOW], totals[RETIRE] + constants[d.GROUPS] - 1)
             at[d.END] = last + 1 + constants[d.HAND_OVER]
         at[d.ARRAY] = FINISHED
-        schedule(at, queue, at[d.END], d.FINISH, 0)
+        schedule(at, queue, at[d.END], d.FINISH, d.NO_VALUE)
         return
     streamed = words[tiles[tile, d.FIRST] + chunk] > 0
     if streamed and at[d.TAKEN] == at[d.SENT]:
@@ -180,7 +182,7 @@ def _compute(state, given, program, causes, memory):  # type: ignore[no-untyped-
         if at[d.ARRAY] == LAST_STORES:
             if _waits_no_more(at, happened, at[d.TILE] - 1, d.IS_STORED, d.STORED_DRAM):
                 at[d.ARRAY] = END
-                schedule(at, queue, now, d.PHASE_ENDS, 0)
+                schedule(at, queue, now, d.PHASE_ENDS, d.NO_VALUE)
             return False
 
 

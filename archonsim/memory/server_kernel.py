@@ -7,6 +7,8 @@ them back.
 
 from __future__ import annotations
 
+import numpy as np
+
 from archonsim.kernels import njit
 
 #: What a server is.
@@ -19,7 +21,8 @@ COLUMNS = 25
 #: Columns of a bank: the open row (-1: none), when it was opened, when it may be closed; of a
 #: port's bank only the last is used.
 OPEN, OPENED, CLOSE_FROM = 0, 1, 2
-READ, WRITE = 0, 1
+#: With a type: whatever takes a plain int that numba knows is compiled once more for that int.
+READ, WRITE = np.int64(0), np.int64(1)
 
 
 @njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)

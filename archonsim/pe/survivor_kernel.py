@@ -101,7 +101,7 @@ def _windows(bits, window, tile, array, tall, found):  # type: ignore[no-untyped
     kernel_h, kernel_w, stride_h, stride_w, _, _, out_h, out_w = window
     (y0, x0), (rows, cols) = tile, array
     live_rows, live_cols = min(rows, out_h - y0), min(cols, out_w - x0)
-    taps, words, most = kernel_h * kernel_w, found.shape[1], np.uint64(64)
+    taps, words, most, one = kernel_h * kernel_w, found.shape[1], np.uint64(64), np.int64(1)
     for s in range(kernel_w):
         for phase in range(min(stride_h, kernel_h)):
             for to in range(len(tall)):
@@ -113,7 +113,7 @@ def _windows(bits, window, tile, array, tall, found):  # type: ignore[no-untyped
                     _lay(row, x, live_cols, tall, i * cols)
                 else:
                     for col in range(live_cols):
-                        _lay(row, x + col * stride_w, 1, tall, i * cols + col)
+                        _lay(row, x + col * stride_w, one, tall, i * cols + col)
             for r in range(phase, kernel_h, stride_h):
                 k, gone = r * kernel_w + s, r // stride_h * cols
                 for w in range(words):
