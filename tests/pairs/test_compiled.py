@@ -116,8 +116,11 @@ OPTIONS = (
 SETTINGS_OF_ARCHON = st.tuples(*(st.sampled_from(some) for some in OPTIONS))
 
 
-def check_archon(block: Block, density: float, settings: Sequence[str], seed: int) -> None:
-    work, spec = workload_of(block, density=density, seed=seed), archon(*settings)
+def check_archon(
+    block: Block, density: float, settings: Sequence[str], seed: int, clipped: float = 0.0
+) -> None:
+    work = workload_of(block, density=density, seed=seed, clipped=clipped)
+    spec = archon(*settings)
     image = image_inputs(work, MaskPolicy(), 0)
     simulation = MACHINE.prepare(work, spec)
     watched = simulation.run(image, lambda name: None, Observer())
@@ -142,8 +145,10 @@ def test_archon_on_a_small_block(turn: int) -> None:
     settings=SETTINGS_OF_ARCHON,
     seed=st.integers(0, 99),
 )
-def test_archon(block: Block, density: float, settings: tuple[str, ...], seed: int) -> None:
-    check_archon(block, density, settings, seed)
+def test_archon(
+    block: Block, density: float, clipped: float, settings: tuple[str, ...], seed: int
+) -> None:
+    check_archon(block, density, settings, seed, clipped)
 
 
 @pytest.mark.parametrize("name", machine_names())
