@@ -1,6 +1,6 @@
 """What commands import: the part of their start-up that can be counted, so that it cannot flake.
 
-``benchmarks/bench_startup.py`` measures the seconds.
+``benchmarks/bench_run.py`` measures the seconds.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ HEAVY = frozenset(
 #: Each command, the heavy libraries that it may import, and modules in all, at most. The numbers
 #: are those of today and about a tenth; whoever exceeds one looks at what has been added.
 ALLOWED: dict[str, tuple[frozenset[str], int]] = {
-    "--version": (frozenset(), 260),
-    "--help": (frozenset(), 260),
-    "nonsense": (frozenset({"pydantic"}), 320),
+    "--version": (frozenset(), 190),
+    "--help": (frozenset(), 190),
+    "nonsense": (frozenset({"pydantic"}), 305),
     "networks": (frozenset({"pydantic", "rich"}), 400),
     "archs": (frozenset({"numpy", "pydantic", "rich", "simpy"}), 640),
     "run --help": (frozenset({"h5py", "numpy", "pydantic", "rich"}), 620),
@@ -43,11 +43,35 @@ ALLOWED: dict[str, tuple[frozenset[str], int]] = {
 }
 
 
-def imported(arguments: list[str]) -> list[str]:
-    """Run a command line in a process of its own; return the names of all modules in the end."""
+#: What a process says when it ends: all modules, and kernels that it loaded from numba's cache.
+REPORT = """
+import atexit, json, sys
+
+def report():
+    loaded = {}
+    for name, module in list(sys.modules.items()):
+        for one in vars(module).values() if name.startswith("archonsim") else ():
+            hits = getattr(getattr(one, "stats", None), "cache_hits", None)
+            if hits:
+                loaded[f"{one.py_func.__module__}.{one.py_func.__name__}"] = sum(hits.values())
+    sys.stderr.write("\\n" + json.dumps([sorted(sys.modules), loaded]))
+
+atexit.register(report)
+"""
+
+
+def imported(arguments: list[str]) -> tuple[list[str], dict[str, int]]:
+    """Run a command line in a process of its own.
+
+    Returns
+    -------
+    names : list of str
+        All modules in the end.
+    kernels : dict of name to number
+        Those that numba's cache had, and for how many types each.
+    """
     code = (
-        "import atexit, json, sys\n"
-        "atexit.register(lambda: sys.stderr.write('\\n' + json.dumps(sorted(sys.modules))))\n"
+        f"{REPORT}\n"
         f"sys.argv = ['archonsim', *{arguments!r}]\n"
         "from archonsim.cli.entry import main\n"
         "main()"
@@ -60,17 +84,32 @@ def imported(arguments: list[str]) -> list[str]:
         text=True,
         check=False,
     )
-    names: list[str] = json.loads(done.stderr.splitlines()[-1])
-    return names
+    names: list[str]
+    kernels: dict[str, int]
+    names, kernels = json.loads(done.stderr.splitlines()[-1])
+    return names, kernels
 
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("line", ALLOWED)
 def test_a_command_imports_what_it_needs(line: str) -> None:
     allowed, most = ALLOWED[line]
-    names = imported(line.split())
+    names, kernels = imported(line.split())
     assert not (set(names) & HEAVY) - allowed
     assert len(names) <= most
+    assert "numba.np.arrayobj" not in names, "a kernel makes arrays: pass in what it writes to"
+    assert not kernels or line.startswith("run -a")
+
+
+@pytest.mark.skipif(bool(int(os.environ.get("NUMBA_DISABLE_JIT", "0"))), reason="without kernels")
+def test_a_run_loads_few_kernels() -> None:
+    """Each takes milliseconds to load, even from the cache, and once for each of its types."""
+    line = f"run -a archon -w {DIGITS}".split()
+    imported(line)  # compiles what is not compiled
+    names, kernels = imported(line)
+    assert set(kernels.values()) == {1}
+    assert len(kernels) <= 7
+    assert "numba.np.arrayobj" not in names
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from h5py import h5f
+from h5py import h5f, h5o
 
 from archonsim.cli.app import run_command
 from archonsim.dataflow.tile import output_tiles
@@ -49,6 +49,7 @@ def count(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
 
     counted(hdf5_in.Dataset, "raw")
     counted(h5f, "open_file_image")
+    counted(h5o, "open")
     counted(codec, "predict")
     counted(codec, "real_signs")
     hdf5_in._whole.cache_clear()
@@ -72,6 +73,18 @@ def test_a_run_reads_each_part_once(count: Counter[str]) -> None:
 def test_a_second_image_reads_no_weights(count: Counter[str]) -> None:
     command(f"run -a archon -w {DIGITS} --images 0,1")
     assert count["raw"] <= WEIGHTS + BLOCKS + 2 * IMAGE * BLOCKS
+
+
+def test_groups_and_datasets_are_opened_once(count: Counter[str]) -> None:
+    """Opening one takes as long as reading a small one: another image opens nothing."""
+    command(f"run -a archon -w {DIGITS} --images 0,1")
+    both = count["open"]
+    # The groups of all layers and of all blocks, one for each, and two predictors a block.
+    groups = 2 + len(list(WORK.layers())) + BLOCKS + 2 * BLOCKS
+    assert both <= groups + WEIGHTS + IMAGE * BLOCKS
+    hdf5_in._whole.cache_clear()
+    command(f"run -a archon -w {DIGITS}")
+    assert count["open"] - both == both
 
 
 def test_inspect_decodes_nothing_unless_it_is_asked_to(count: Counter[str]) -> None:
