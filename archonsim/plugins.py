@@ -1,6 +1,6 @@
-"""Machines, kinds of figures, and networks of others, are found through entry points.
+"""Machines, kinds of figures, predictors, and networks of others, are entry points.
 
-The built-in machines and figures take the same path as a plug-in's.
+The built-in ones take the same path as a plug-in's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from archonsim.errors import SpecError
 
 #: Entry-point group of machines.
 MACHINES = "archonsim.machines"
+#: Entry-point group of ReLU predictors.
+PREDICTORS = "archonsim.predictors"
 #: Entry-point group of kinds of figures.
 FIGURES = "archonsim.figures"
 

@@ -59,13 +59,6 @@ class Limits(NamedTuple):
     form: Format
 
 
-class Predictors(StrEnum):
-    """Where the masks come from."""
-
-    none = "none"
-    ternary = "ternary"
-
-
 class PruneBy(StrEnum):
     """How weights are chosen, and what is done to those that stay."""
 
@@ -120,8 +113,12 @@ def export(
     ] = "0",
     std: Annotated[str, typer.Option(help=f"What they are then divided by. {_YOURS}")] = "1",
     predictors: Annotated[
-        Predictors, typer.Option(help=f"none: its own ReLUs; ternary: fit some. {_YOURS}")
-    ] = Predictors.none,
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"none: its own ReLUs; ternary, msb4, snapea, ...: fit some. {_YOURS}",
+        ),
+    ] = "none",
     calibration: Annotated[
         int,
         typer.Option(min=1, help="Images, behind those stored, to fit to."),
@@ -205,7 +202,7 @@ def export(
             calibration=calibration,
             size=_size(input_, "--input", 3),
             preprocessing=pixels,
-            predictors=predictors.value,
+            predictors=predictors,
             relu6=relu6.value,
             pruning=_pruning(prune, prune_by, given),
             labels=labels,

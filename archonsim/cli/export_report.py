@@ -30,6 +30,7 @@ def report_hits(work: Workload) -> None:
     """Say how often fitted predictors are right, over all blocks."""
     if work.provenance.flavour != "pred" or not work.images:
         return
+    stderr.print(work.provenance.note)
     for place, name in ((1, "relu1"), (2, "relu2")):
         relus = [
             relu

@@ -164,7 +164,12 @@ def _sum_cycles(sums: RunningSums, inside: Extents) -> tuple[Extents, Extents]:
 
 @lru_cache(maxsize=KEPT_MAPPINGS)
 def map_layer(
-    layer: Layer, rows: int, cols: int, adders: int, sums: RunningSums | None = None
+    layer: Layer,
+    rows: int,
+    cols: int,
+    adders: int,
+    sums: RunningSums | None = None,
+    steps: int = 1,
 ) -> SpatialMapping:
     """Return the mapping of minimum cycles.
 
@@ -183,6 +188,8 @@ def map_layer(
         Operations of a PE in one cycle: narrow adders in prediction, 1 for MACs.
     sums : RunningSums or None
         What running sums cost; None: nothing.
+    steps : int
+        Operations of each product, one after the other; they count as so many taps.
     """
     sizes = np.array(
         [
@@ -198,7 +205,7 @@ def map_layer(
         layer.kind == "depthwise"
     ):  # channels do not mix: they are as good as output channels of one group
         sizes, groups = np.array([1, layer.out_channels, layer.out_h, layer.out_w], np.int64), 1
-    taps = layer.kernel_h * layer.kernel_w
+    taps = layer.kernel_h * layer.kernel_w * steps
     shares = _shares(adders)
     step, finish = (1, 0) if sums is None else _sum_cycles(sums, shares)
     # Some choices of axes at a time: all of them at once would take the memory of millions of

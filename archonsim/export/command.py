@@ -10,9 +10,10 @@ import numpy as np
 
 from archonsim.errors import WorkloadError
 from archonsim.export.examine import Examined, examine
-from archonsim.export.foreign import ExportOptions, PredictorKind, export_source
+from archonsim.export.foreign import ExportOptions, export_source
 from archonsim.export.images import Images, Preprocessing, load_images, read_labels
 from archonsim.export.model_file import model_kind
+from archonsim.export.predictors.registry import NONE, check_name
 from archonsim.export.prune import Pruning, classifies
 from archonsim.export.runtime_check import compare_with_runtime
 from archonsim.export.source import (
@@ -70,7 +71,7 @@ class Request:
     calibration: int = 32
     size: tuple[int, int, int] | None = None
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    predictors: PredictorKind = "none"
+    predictors: str = NONE
     relu6: Relu6 = "exact"
     name: str = ""
     note: str = ""
@@ -128,7 +129,7 @@ class Opened:
         blocks = sum(one.fusable for one in self.examined.candidates)
         images = 0 if self.stored is None else len(self.stored)
         checked = len(self.examined.layers) if self.request.check else 0
-        return checked + blocks * (images + (self.request.predictors == "ternary"))
+        return checked + blocks * (images + (self.request.predictors != NONE))
 
     @property
     def _note(self) -> str:
@@ -193,6 +194,7 @@ def open_request(request: Request, on_step: Callable[[str], None] = lambda name:
     on_step : function of a name
         Called for each layer that was pruned, and for each labelled image.
     """
+    check_name(request.predictors)
     stored, fitted = _load(request)
     image = stored.pixels[:1] if stored is not None else _noise(request)
     source = _source(request, image)
@@ -235,7 +237,7 @@ def _right(
 
 def _calibration(request: Request) -> int:
     """How many images predictors are fitted to, or normalisations estimated on."""
-    wanted = request.predictors == "ternary" or request.pruning is not None
+    wanted = request.predictors != NONE or request.pruning is not None
     return request.calibration if wanted else 0
 
 

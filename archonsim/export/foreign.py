@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import archonsim
-from archonsim.errors import UserError, WorkloadError
+from archonsim.errors import WorkloadError
+from archonsim.export.agreement import Agreement
 from archonsim.export.examine import Examined, examine
 from archonsim.export.graph import Graph
 from archonsim.export.images import Images, as_images, number_ranges
-from archonsim.export.input_bits import input_bits, input_values, units_of
 from archonsim.export.model_file import model_kind
+from archonsim.export.predictors.protocol import FittedPair
+from archonsim.export.predictors.registry import NONE, check_name, predictor
 from archonsim.export.prune import Pruning
 from archonsim.export.self_check import check_block, check_layers
 from archonsim.export.source import Relu6, Source, module_source
-from archonsim.export.units import RELU_ENDS, Unit
+from archonsim.export.traced_images import trace_images
+from archonsim.export.units import Unit
 from archonsim.export.walk import Tap, Walk, trace_block
-from archonsim.network.workload import Flavour, Provenance, Workload
-from archonsim.trace.mask import Mask
-from archonsim.trace.tensors import BlockTrace, Floats, MemoryTrace
+from archonsim.network.block import Block
+from archonsim.network.workload import Flavour, Item, Provenance, Workload
+from archonsim.trace.tensors import BlockTrace, MemoryTrace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: Ternary copies of the network's own weights, or none: the masks are then those of its own ReLUs,
-#: as an oracle's would be.
-PredictorKind = Literal["ternary", "none"]
 #: Share of zeros from which on a network counts as pruned.
 _PRUNED = 0.1
 
@@ -45,7 +44,8 @@ class ExportOptions:
     ----------
     name : str
         Of the network; the model's where empty.
-    predictors : {"none", "ternary"}
+    predictors : str
+        ``none``, or a registered predictor.
     note : str
     untrained : bool
         Its weights are random.
@@ -64,7 +64,7 @@ class ExportOptions:
     """
 
     name: str = ""
-    predictors: PredictorKind = "none"
+    predictors: str = NONE
     note: str = ""
     untrained: bool = False
     command: str = ""
@@ -91,7 +91,7 @@ def export_source(
         None exports weights alone.
     options : ExportOptions
     calibration : Images, optional
-        What ternary predictors are fitted to.
+        What predictors are fitted to.
     on_step : function of a name
         Called once for each layer that is checked, for each image and block, and for each block
         whose predictors are fitted.
@@ -107,36 +107,35 @@ def export_source(
     images = images if taps or options.activations or options.values else None
     if options.check:
         check_layers(source.graph, source.runner, examined.layers, source.image, on_step)
-    pairs = {}
-    if options.predictors == "ternary" and taps and images is not None:
-        if calibration is None or not len(calibration):
-            raise WorkloadError(
-                "ternary predictors are fitted to images of their own: give at least one for"
-                " calibration"
-            )
-        pairs = _fit(source, taps, calibration.pixels, on_step)
+    check_name(options.predictors)
+    pairs: dict[str, FittedPair] = {}
+    if options.predictors != NONE and taps and images is not None:
+        pairs = _fit(source, taps, options.predictors, calibration, on_step)
     units = [unit for unit in examined.layers.values() if isinstance(unit, Unit)]
     pixels = images.pixels if images is not None else ()
     wanted = units if options.activations else (), units if options.values else ()
-    traces, bits, maps = _run(source, taps, pixels, pairs, wanted, on_step)
+    traced = trace_images(source, taps, pixels, pairs, wanted, on_step)
     if options.check:
-        _check_blocks(source, taps, traces)
+        _check_blocks(source, taps, traced.blocks)
     count = len(images) if images is not None else 0
     trace = MemoryTrace(
         layers={unit.name: unit.tensors for unit in units},
-        predictor_pairs=pairs,
-        blocks=traces,
+        predictor_pairs={
+            block: pair.tensors for block, pair in pairs.items() if pair.tensors is not None
+        },
+        blocks=traced.blocks,
         images=count,
-        inputs=bits,
-        maps=maps,
+        inputs=traced.bits,
+        maps=traced.maps,
     )
+    said = _predicted(options.predictors, len(calibration or ()), traced.agreement)
     about = Provenance(
         network=options.name or source.model,
         dataset=images.dataset if images is not None else "",
         flavour=_flavour(units, bool(pairs)),
         mask_source="trained" if count else "none",
         created_by=f"archonsim {archonsim.__version__}",
-        note=_note(units, unmodelled(source.graph), options),
+        note="; ".join(filter(None, (_note(units, unmodelled(source.graph), options), said))),
         untrained=options.untrained,
         test_accuracy=options.accuracy and options.accuracy[0] / options.accuracy[1],
         test_images=options.accuracy[1] if options.accuracy else 0,
@@ -150,7 +149,7 @@ def export_source(
     )
     made = Workload(
         name=about.network,
-        items=items,
+        items=tuple(_declared(item, pairs) for item in items),
         provenance=about,
         trace=trace,
         norm_params=source.norm_params,
@@ -158,59 +157,40 @@ def export_source(
     return replace(made, unexecuted_params=source.params - made.params)
 
 
-def _run(
+def _fit(
     source: Source,
     taps: Sequence[Tap],
-    pixels: Iterable[Floats],
-    pairs: dict[str, Any],
-    wanted: tuple[Sequence[Unit], Sequence[Unit]],
+    name: str,
+    calibration: Images | None,
     on_step: Callable[[str], None],
-) -> tuple[
-    dict[tuple[str, int], BlockTrace],
-    dict[tuple[str, int], Mask],
-    dict[tuple[str, int], Floats],
-]:
-    """Run all images; return the blocks' traces, and what `wanted` layers read.
+) -> dict[str, FittedPair]:
+    """Fit predictors to images of their own."""
+    from archonsim.export.calibrate import fit_predictors
 
-    Of the first ones the non-zero bits; of the second ones, as far as they stand outside of blocks
-    and before a ReLU, the values.
-    """
-    units, readers = wanted
-    traces: dict[tuple[str, int], BlockTrace] = {}
-    bits: dict[tuple[str, int], Mask] = {}
-    read: list[dict[str, Floats]] = []
-    within = {layer.name for tap in taps for layer in tap.block.layers}
-    plain = [unit for unit in units if unit.name not in within]
-    behind = [one for one in readers if one.name not in within and one.activation in RELU_ENDS]
-    for number, image in enumerate(pixels):
-        walk = Walk(source.graph, source.runner, image[None])
-
-        def keep(some: Sequence[Unit], walk: Walk = walk, number: int = number) -> None:
-            found = input_bits(walk, some)
-            bits.update({(name, number): mask for name, mask in found.items()})
-
-        for tap in taps:
-            pair, own = pairs.get(tap.block.name), units_of(tap, units)
-            traces[tap.block.name, number] = trace_block(walk, tap, pair, partial(keep, own))
-            on_step(tap.block.name)
-        keep(plain)
-        read.append(input_values(walk, behind))
-    names = set.intersection(*map(set, read)) if read else set()
-    maps = {(name, at): one[name] for at, one in enumerate(read) for name in sorted(names)}
-    return traces, bits, maps
+    if calibration is None or not len(calibration):
+        raise WorkloadError(
+            f"{name} predictors are fitted to images of their own: give at least one for"
+            " calibration"
+        )
+    found = predictor(name)
+    return fit_predictors(source.graph, source.runner, taps, calibration.pixels, found, on_step)
 
 
-def _fit(
-    source: Source, taps: Sequence[Tap], images: Floats, on_step: Callable[[str], None]
-) -> dict[str, Any]:
-    try:
-        from archonsim.export.calibrate import fit_predictors
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"ternary predictors need PyTorch, and {error.name} is not installed: pip install"
-            " 'archonsim[train]'"
-        ) from error
-    return fit_predictors(source.graph, source.runner, taps, images, on_step)
+def _predicted(name: str, count: int, agreement: Agreement | None) -> str:
+    """Say where predicted masks come from; `count` images were fitted to."""
+    if agreement is None:
+        return ""
+    return (
+        f"masks of {name} predictors, fitted to {count} image{'s' * (count != 1)}; the network was"
+        f" not trained with them ({agreement.text()})"
+    )
+
+
+def _declared(item: Item, pairs: Mapping[str, FittedPair]) -> Item:
+    """Return a block with what its predictors declare."""
+    if isinstance(item, Block) and item.name in pairs:
+        return replace(item, prediction=pairs[item.name].prediction)
+    return item
 
 
 def _flavour(units: Sequence[Unit], predicted: bool) -> Flavour:
@@ -282,7 +262,7 @@ def export_module(
     images : (N, C, H, W) float32
         Preprocessed as the module expects; N of at least 1.
     calibration : (N, C, H, W) float32, optional
-        For ternary predictors and pruning.
+        For predictors and pruning.
     relu6 : {"exact", "relu"}
         Keep ReLU6, whose masks then say what it clips, or run ReLUs in its place.
     **options

@@ -9,19 +9,11 @@ import numpy as np
 
 from archonsim.export.blocks import Candidate
 from archonsim.export.graph import Graph, Runner
+from archonsim.export.predictors.protocol import FittedPair
 from archonsim.network.block import Block
-from archonsim.trace.algebra import (
-    branch_output,
-    joined,
-    masked,
-    preactivations,
-    predict,
-    relu_mask,
-)
+from archonsim.trace.algebra import branch_output, joined, masked, preactivations, relu_mask
 from archonsim.trace.mask import Mask
-from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors
-
-Predictors = tuple[PredictorTensors, PredictorTensors]
+from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +94,7 @@ class Walk:
 def trace_block(
     walk: Walk,
     tap: Tap,
-    pair: Predictors | None,
+    pair: FittedPair | None,
     look: Callable[[], None] = lambda: None,
 ) -> BlockTrace:
     """Run one block and return its trace; `look` is called while its wide maps are still at hand.
@@ -118,7 +110,7 @@ def trace_block(
         _, _, output, *_ = walk.values(tap.post1, tap.post2, tap.end, *befores)
         true1, true2 = keep1, keep2 = _own_mask(walk, tap, 0), _own_mask(walk, tap, 1)
     else:
-        keep1, keep2 = predict(tap.block, pair, x)
+        keep1, keep2 = pair.masks(x)
         (pre1,) = walk.values(tap.pre1)
         walk.put(tap.post1, masked(pre1, keep1, end1))
         (pre2,) = walk.values(tap.pre2)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from archonsim.errors import WorkloadError
 from archonsim.network.layer import Layer
+from archonsim.network.prediction import TERNARY, Prediction
 
 Order = Literal["pw-dw-pw", "pw-pw-dw"]
 Residual = Literal["none", "add", "concat"]
@@ -40,6 +41,8 @@ class Block:
     clips : (float, float)
         Upper ends of its two ReLUs, 6 of a ReLU6, where its masks tell which activations are
         clipped; 0 where they do not, since nothing reaches the end or there is none.
+    prediction : Prediction
+        What predicting takes, as the predictor declares it.
     """
 
     index: int
@@ -51,6 +54,7 @@ class Block:
     shuffle: int = 0
     predicted: bool = True
     clips: tuple[float, float] = (0.0, 0.0)
+    prediction: Prediction = TERNARY
 
     def __post_init__(self) -> None:
         layers = self.layers

@@ -12,6 +12,7 @@ import numpy as np
 
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
+from archonsim.network.prediction import TERNARY
 from archonsim.network.workload import Provenance, Workload
 from archonsim.result.read import check_schema, from_tree
 from archonsim.result.values import Whole
@@ -144,6 +145,8 @@ class BlockContent:
         Of the fused weight F[o, m, k, c]: how many are not zero, how many there are.
     relu1, relu2 : ReluContent or None
         None without masks.
+    predictor : str
+        Whose predictions are charged; ``ternary`` also where the masks are the network's own.
     """
 
     name: str
@@ -159,6 +162,7 @@ class BlockContent:
     fused_nonzero: Whole | None
     relu1: ReluContent | None
     relu2: ReluContent | None
+    predictor: str = TERNARY.predictor
 
     @property
     def fused_density(self) -> float | None:
@@ -325,6 +329,7 @@ def _block(
         ),
         relu1=relus[0],
         relu2=relus[1],
+        predictor=block.prediction.predictor,
     )
 
 

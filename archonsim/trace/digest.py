@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
+from archonsim.network.prediction import Prediction
 from archonsim.network.workload import Workload
 from archonsim.trace.mask import Mask
 from archonsim.trace.tensors import BlockTrace, Floats, LayerTensors, PredictorTensors, Trace
@@ -128,8 +129,14 @@ def _described(item: Layer | Block) -> dict[str, Any]:
     for one in fields(item):
         value = getattr(item, one.name)
         if value != one.default:
-            described[one.name] = _described(value) if isinstance(value, Layer) else value
+            described[one.name] = _plain(value)
     return described
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Layer):
+        return _described(value)
+    return asdict(value) if isinstance(value, Prediction) else value
 
 
 def combine(workload: Workload, images: int, parts: PartDigests) -> str:

@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from archonsim.errors import WorkloadError
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer, Padding
+from archonsim.network.prediction import TERNARY, Prediction
 from archonsim.network.workload import Item, Provenance, Workload
 from archonsim.trace.digest import combine
 from archonsim.tracefile import schema
@@ -174,6 +176,15 @@ def _sparsity(node: Node) -> tuple[int, int] | None:
     return kept, run
 
 
+def _prediction(node: Node) -> Prediction:
+    if not node.has("prediction"):
+        return TERNARY
+    try:
+        return Prediction.from_text(node.text("prediction"))
+    except WorkloadError as error:
+        raise node.error(str(error)) from None
+
+
 def _block(node: Node, layers: Node) -> Block:
     pw1, dw, pw2 = (
         _layer(layers.group(schema.group_name(node.text(role)))) for role in ("pw1", "dw", "pw2")
@@ -188,6 +199,7 @@ def _block(node: Node, layers: Node) -> Block:
         shuffle=node.integer("shuffle"),
         predicted=node.boolean("predicted"),
         clips=_clips(node),
+        prediction=_prediction(node),
     )
 
 

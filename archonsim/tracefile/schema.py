@@ -1,6 +1,6 @@
 """The workload file: HDF5, readable by any HDF5 tool with its built-in filters.
 
-Layout (version 1.3, or 2.0 where a block has `clips`)::
+Layout (version 1.3, or 2.0 where a block has `clips` or `prediction`)::
 
     /                  filetype, version, created_by, network, dataset, flavour, mask_source, note,
                        images, test_images, norm_params, unexecuted_params, [test_accuracy], [seed],
@@ -18,8 +18,9 @@ Layout (version 1.3, or 2.0 where a block has `clips`)::
                                                optional, for layers in no block
         values_sha256  (images,)               digest of each image's input_values
     /blocks/<name>     index, pw1, dw, pw2 (names of layers), order, residual, shuffle, predicted,
-                       [predictors_sha256], since 2.0 [clips] (2,): upper ends of the two ReLUs, 0
-                       for one whose masks have two values
+                       [predictors_sha256]; since 2.0 [clips] (2,): upper ends of the two ReLUs, 0
+                       for one whose masks have two values, and [prediction]: JSON, what a
+                       predictor that is not ternary declares (archonsim.network.prediction)
         predictor1/    ternary (O, C/G, R, S) int8, scale (O,), shift (O,); attributes step, low,
                        high
         predictor2/    likewise; see PredictorTensors for the arithmetic
@@ -45,7 +46,8 @@ they know unchanged; a file with `input_bits` has a second digest, over those, t
 
 Where an activation is clipped, the upper end of its ReLU stands for it, whatever is computed from
 the masks; a reader that does not know of it computes something else. So such a file has another
-major version. All other files are as they were before, to the byte.
+major version, and so has one whose blocks have another `prediction` than ternary ones, which costs
+something else. All other files are as they were before, to the byte.
 
 Masks and `input_bits` are packed as in :class:`~archonsim.trace.mask.Mask` (a channel's pixels in
 row-major order, most significant bit first). So that a file stays small, what is stored of a mask
@@ -79,7 +81,7 @@ from archonsim.network.workload import Flavour, MaskSource
 FILETYPE: Final = "archonsim-workload"
 #: Major: readers of the old one cannot read the new one. Minor: they can.
 VERSION: Final = (1, 3)
-#: Of a file whose masks know clipped activations.
+#: Of a file whose masks know clipped activations, or are not predicted by ternary weights.
 CLIP_VERSION: Final = (2, 0)
 #: Texts of the provenance that files from 1.1 on may have.
 EXPORT_TEXTS: Final = (

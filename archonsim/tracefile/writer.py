@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from archonsim.atomic import replacing
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
+from archonsim.network.prediction import TERNARY
 from archonsim.network.workload import Workload
 from archonsim.trace.digest import (
     PartDigests,
@@ -113,8 +114,8 @@ def _write_structure(file: h5py.File, workload: Workload) -> None:
         f"{'blocks' if isinstance(item, Block) else 'layers'}/{schema.group_name(item.name)}"
         for item in workload.items
     ]
-    clips = any(any(block.clips) for block in workload.blocks())
-    version = schema.CLIP_VERSION if clips else schema.VERSION
+    newer = any(any(one.clips) or one.prediction != TERNARY for one in workload.blocks())
+    version = schema.CLIP_VERSION if newer else schema.VERSION
     put_attributes(file, {"filetype": schema.FILETYPE, "version": version, "items": items})
     put_attributes(
         file, {"norm_params": workload.norm_params, "unexecuted_params": workload.unexecuted_params}
@@ -146,6 +147,8 @@ def _write_structure(file: h5py.File, workload: Workload) -> None:
         )
         put_attributes(group, {name: getattr(block, name).name for name in ("pw1", "dw", "pw2")})
         put_attributes(group, {"clips": block.clips if any(block.clips) else None})
+        if block.prediction != TERNARY:
+            put_attributes(group, {"prediction": block.prediction.to_text()})
 
 
 def _write_trace(file: h5py.File, workload: Workload, trace: Trace, plain: bool) -> str:

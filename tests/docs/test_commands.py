@@ -22,6 +22,7 @@ ELSEWHERE = {
     "docs/networks.md": "tests/workload/test_network_tables.py",
     "docs/add-a-machine.md": "tests/conformance/test_page.py",
     "docs/add-a-figure.md": "tests/conformance/test_figures.py",
+    "docs/add-a-predictor.md": "tests/export/test_predictors.py",
     "docs/api.md": "tests/docs/test_api_page.py",
 }
 #: Commands that name what the reader has to bring.

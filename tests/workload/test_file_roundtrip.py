@@ -76,6 +76,7 @@ def test_every_field_is_stored() -> None:
         "shuffle",
         "predicted",
         "clips",
+        "prediction",
     }
 
 

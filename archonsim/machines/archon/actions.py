@@ -9,14 +9,18 @@ full lanes at a fixed rate, and the FIFO between them, which the authors leave o
 from __future__ import annotations
 
 from archonsim.dataflow.spatial import map_layer
-from archonsim.machines.archon.predicting import compares, prediction_mapping
+from archonsim.machines.archon.predicting import Asked, prediction_mapping
 from archonsim.machines.archon.prediction_buffer import clip_bits, kept_pixels, mask_bits
 from archonsim.machines.archon.spec import ArchonSpec
-from archonsim.machines.archon.traffic import INPUT_BITS, TERNARY_BITS, words
+from archonsim.machines.archon.traffic import words
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
+from archonsim.network.prediction import PredictionLoad
 from archonsim.spec.parts import WORD_BITS
 from archonsim.stats.counts import PhaseStats
+
+#: A plain layer, in a prediction's terms.
+PLAIN = PredictionLoad(unit="multipliers", input_bits=WORD_BITS, weight_bits=WORD_BITS)
 
 #: Gates of the decoder that one candidate's index passes, and multiplexers that a survivor passes
 #: (ICS'21).
@@ -116,7 +120,7 @@ def multiply_actions(stats: PhaseStats, block: Block, *, pixels: int, macs: int,
 
 
 def array_actions(
-    stats: PhaseStats, layer: Layer, spec: ArchonSpec, phase: str, *, clips: bool = False
+    stats: PhaseStats, layer: Layer, spec: ArchonSpec, asked: Asked | None = None
 ) -> None:
     """Count a prediction or a plain layer that has run: pads, adders or multipliers.
 
@@ -130,25 +134,25 @@ def array_actions(
         With its traffic.
     layer : Layer
     spec : ArchonSpec
-    phase : str
-        ``layer``; or a prediction: ternary weights, 2 bits each in their pad, times inputs of 4
-        bits, where a plain layer has 16 bits of both.
-    clips : bool
-        Whether the ReLU that is predicted may clip.
+    asked : Asked or None
+        Of a prediction: weights and inputs of the bits that its predictor declares, where a plain
+        layer has 16 bits of both.
     """
-    predicted = phase != "layer"
-    lanes = spec.pe.beat_candidates if predicted else 1
-    if predicted:
-        mapping = prediction_mapping(layer, phase, spec, clips=clips)
+    predicted = asked is not None
+    adds = asked is not None and asked.adds
+    lanes = asked.lanes(spec) if asked is not None else 1
+    if asked is not None:
+        mapping = prediction_mapping(layer, spec, asked)
     else:
         mapping = map_layer(layer, spec.pe.rows, spec.pe.cols, lanes)
+    load = PLAIN if asked is None else asked.load
     _, across_m, across_p, across_q = mapping.array(spec.pe.rows, spec.pe.cols, lanes)
-    done = stats.adds if predicted else stats.macs
-    possible = stats.adds_possible if predicted else stats.macs
-    input_bits, weight_bits = (INPUT_BITS, TERNARY_BITS) if predicted else (16, 16)
+    done = stats.adds if adds else stats.macs
+    # Of a product's operations, all but the first have their operands.
+    products, possible = done // load.steps, layer.macs * load.steps
     outputs = layer.out_channels * layer.out_h * layer.out_w
     inputs = (
-        words(stats.traffic["glb", "read", "input"] * input_bits)
+        words(stats.traffic["glb", "read", "input"] * load.input_bits)
         + stats.traffic["glb", "read", "map"]
     )
     stats.act(
@@ -157,7 +161,9 @@ def array_actions(
         "map" if predicted else "input",
         inputs * min(across_m, layer.out_channels),
     )
-    stats.act("ifmap_spad", "read", "map" if predicted else "input", words(done * input_bits))
+    stats.act(
+        "ifmap_spad", "read", "map" if predicted else "input", words(products * load.input_bits)
+    )
     weights = stats.traffic["dram", "read", "weight"]
     stats.act(
         "weight_spad",
@@ -165,20 +171,21 @@ def array_actions(
         "weight",
         weights * min(across_p, layer.out_h) * min(across_q, layer.out_w),
     )
-    stats.act("weight_spad", "read", "weight", words(done * weight_bits))
-    sums = outputs * mapping.taps * mapping.rounds[0] * done // possible if possible else 0
+    stats.act(
+        "weight_spad", "read", "weight", words(products * (load.weight_bits + load.index_bits))
+    )
+    sums = outputs * mapping.taps * mapping.rounds[0] * done // possible
     stats.act("psum_spad", "read", "psum", sums)
     stats.act("psum_spad", "write", "psum", sums)
     stats.act("psum_spad", "read", "output", outputs)
-    if predicted:
+    compared = 0
+    if asked is not None:
         # A sum is normalised and made narrow by one multiplication, or compared with thresholds.
-        each = compares(phase, clips=clips) if spec.requantise == "compare" else 0
-        compared = each * outputs
-        stats.act("adders", "narrow_add", "compute", done + compared)
+        compared = asked.compares * outputs if spec.requantise == "compare" else 0
+        stats.act("adders", "narrow_add", "compute", done * adds + compared)
         stats.act("weight_spad", "read", "weight", compared)
-        stats.act("mac", "multiply", "compute", 0 if compared else outputs)
-    else:
-        stats.act("mac", "multiply", "compute", done)
+    scaled = outputs if adds and not compared else 0
+    stats.act("mac", "multiply", "compute", done * (not adds) + scaled)
 
 
 def memory_actions(stats: PhaseStats) -> None:

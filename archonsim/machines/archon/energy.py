@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from archonsim.machines.archon.actions import array_actions, memory_actions
-from archonsim.machines.archon.predicting import clipping
+from archonsim.machines.archon.predicting import asked
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.charge import charge
 from archonsim.machines.phases import PhaseResult
@@ -53,9 +53,9 @@ def with_energy(result: PhaseResult, item: Layer | Block, spec: ArchonSpec) -> P
     Its tiles have counted what depends on data.
     """
     if isinstance(item, Layer):
-        array_actions(result.stats, item, spec, "layer")
+        array_actions(result.stats, item, spec)
     elif result.phase != "main":
         layer, phase = predicted_layer(item, result.phase), result.phase
-        array_actions(result.stats, layer, spec, phase, clips=clipping(item, phase))
+        array_actions(result.stats, layer, spec, asked(item, phase))
     memory_actions(result.stats)
     return charged(result, spec)

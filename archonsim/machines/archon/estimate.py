@@ -13,7 +13,8 @@ words a cycle from DRAM::
     plain   = sum over PW1, DW, PW2 of
               max(MACs / PEs, (weights + maps that do not stay on chip) / B)
 
-A prediction does one ternary addition for each narrow adder and cycle. `groups` are the (o, c, k)
+A prediction does one ternary addition for each narrow adder and cycle, or what else its predictor
+declares. `groups` are the (o, c, k)
 of a tile (more if a shuffle stands inside the block), n the candidates of a group, d the share of
 non-zero weights of a layer. A group takes one MAC, all its candidates are broadcast, and its
 survivors are added up. `stream` is the time of the fused weights of a tile.
@@ -42,7 +43,10 @@ def _words_per_cycle(spec: ArchonSpec) -> float:
 def estimate_fused(block: Block, spec: ArchonSpec, densities: Densities) -> float:
     """Estimate cycles of a block's two predictions and its fused convolution."""
     pe, (first, second, last) = spec.pe, block.layers
-    predict = (first.macs + second.macs) / (pe.count * pe.beat_candidates)
+    predict = 0.0
+    for layer, load in zip((first, second), block.prediction.loads, strict=True):
+        lanes = pe.beat_candidates if load.unit == "adders" else 1
+        predict += load.operations(layer.macs) / (pe.count * lanes)
     groups = block.fused_inputs * block.taps
     products = (
         block.mid_channels

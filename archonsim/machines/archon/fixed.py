@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archonsim.engine.contract import Phase
+from archonsim.errors import SpecError
 from archonsim.machines.archon.residency import Step, fitting
 from archonsim.machines.archon.rounds import layer_phase, prediction_phases
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.network.block import Block
+from archonsim.network.prediction import TERNARY
 from archonsim.trace.kept import Kept
 from archonsim.trace.tensors import Trace
 
@@ -60,6 +62,12 @@ def _nonzero(
     if not spec.skip_zero_ternary:
         none = np.zeros(0, np.int64)
         return none, none
+    if block.prediction.predictor != TERNARY.predictor:
+        raise SpecError(
+            "skip_zero_ternary=true leaves out zeros of ternary weights, and block"
+            f" {block.name} is predicted by {block.prediction.predictor!r}; use"
+            " skip_zero_ternary=false"
+        )
     one, two = trace.predictors(block.name)
     return _per_channel(one.ternary), _per_channel(two.ternary)
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from archonsim.machines.archon.energy import charged, predicted_layer
 from archonsim.machines.archon.ideal_energy import layer_actions, main_actions, predict_actions
+from archonsim.machines.archon.predicting import asked
 from archonsim.machines.archon.published_energy import with_published_energy
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.phases import PhaseResult
@@ -32,13 +33,18 @@ def _stats(cycles: int, *, macs: int = 0, adds: int = 0, possible: int = 0) -> P
     return PhaseStats(cycles=cycles, compute=cycles, macs=macs, adds=adds, adds_possible=possible)
 
 
-def predict_cycles(macs: int, spec: ArchonSpec) -> int:
-    """Cycles of a prediction of `macs` ternary additions: rounded down as published, but 0."""
-    return max(1, macs // (spec.pe.count * spec.pe.beat_candidates))
+def predict_cycles(operations: int, spec: ArchonSpec, lanes: int) -> int:
+    """Cycles of a prediction on so many lanes of each PE: rounded down as published, but 0."""
+    return max(1, operations // (spec.pe.count * lanes))
 
 
-def _predict(layer: Layer, spec: ArchonSpec) -> PhaseStats:
-    return _stats(predict_cycles(layer.macs, spec), adds=layer.macs, possible=layer.macs)
+def _predict(block: Block, phase: str, spec: ArchonSpec) -> PhaseResult:
+    layer, by = predicted_layer(block, phase), asked(block, phase)
+    done, possible = by.load.operations(layer.macs), layer.macs * by.load.steps
+    cycles = predict_cycles(done, spec, by.lanes(spec))
+    stats = _stats(cycles, adds=done, possible=possible) if by.adds else _stats(cycles, macs=done)
+    adders = by.lanes(spec) if by.adds else 0
+    return PhaseResult(block.name, block.index, phase, stats, spec.pe.count, adders)
 
 
 def _layer(layer: Layer, spec: ArchonSpec) -> PhaseStats:
@@ -47,7 +53,7 @@ def _layer(layer: Layer, spec: ArchonSpec) -> PhaseStats:
 
 def _block(block: Block, spec: ArchonSpec) -> list[PhaseResult]:
     second = block.layers[1]
-    pes, adders = spec.pe.count, spec.pe.beat_candidates
+    pes = spec.pe.count
     last = block.layers[-1]
     macs = (
         block.in_channels
@@ -59,10 +65,8 @@ def _block(block: Block, spec: ArchonSpec) -> list[PhaseResult]:
     )
     main = _stats(-(-macs // pes), macs=macs)
     return [
-        PhaseResult(block.name, block.index, "predict_pw1", _predict(block.pw1, spec), pes, adders),
-        PhaseResult(
-            block.name, block.index, f"predict_{second.role}", _predict(second, spec), pes, adders
-        ),
+        _predict(block, "predict_pw1", spec),
+        _predict(block, f"predict_{second.role}", spec),
         PhaseResult(block.name, block.index, "main", main, pes),
     ]
 

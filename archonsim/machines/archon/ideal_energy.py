@@ -2,9 +2,9 @@
 
 The accesses of the authors' loop nests, under one set of rules (docs/energy.md).
 
-Bits are charged as they are stored: ternary weights 2, predicted maps 4, masks 1 (2 where a ReLU6
-may clip), fused weights value and index. A prediction is additions on the narrow adders, and one
-multiplication an output for its batch normalisation.
+Bits are charged as they are stored: weights and maps of predictions as their predictor declares,
+masks 1 (2 where a ReLU6 may clip), fused weights value and index. A prediction is additions on the
+narrow adders, and one multiplication an output for its batch normalisation; or multiplications.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from archonsim.machines.archon.energy import memory_sizes
 from archonsim.machines.archon.nests import hierarchy, layer_nest, main_nest
 from archonsim.machines.archon.prediction_buffer import tile_mask_bits
 from archonsim.machines.archon.spec import ArchonSpec
-from archonsim.machines.archon.traffic import INPUT_BITS, TERNARY_BITS, masks_on_chip, moved, words
+from archonsim.machines.archon.traffic import masks_on_chip, moved, words
 from archonsim.machines.row_stationary.nest_actions import nest_actions
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
@@ -47,26 +47,29 @@ def predict_actions(stats: PhaseStats, block: Block, layer: Layer, spec: ArchonS
     """
     levels = hierarchy(spec, memory_sizes(spec, main=False), main=False)
     first = layer is block.pw1
+    load = block.prediction.loads[not first]
+    weight_bits, done = load.weight_bits + load.index_bits, load.operations(layer.macs)
     for (component, action, kind), times in nest_actions(
         *layer_nest(layer, levels), levels
     ).items():
         if kind == "weight":
-            stats.act(component, action, "weight", words(times * TERNARY_BITS))
+            stats.act(component, action, "weight", words(times * weight_bits))
         elif kind == "input":
             as_stored = first and component != "ifmap_spad"
             stats.act(
                 component,
                 action,
                 "input" if first else "map",
-                times if as_stored else words(times * INPUT_BITS),
+                times if as_stored else words(times * load.input_bits),
             )
         elif kind == "psum":
             stats.act(component, action, "psum", times)
         elif kind == "output" and first:
-            stats.act(component, action, "map", words(times * INPUT_BITS))
+            stats.act(component, action, "map", words(times * load.code_bits))
     outputs = layer.out_channels * layer.out_h * layer.out_w
-    stats.act("adders", "narrow_add", "compute", layer.macs)
-    stats.act("mac", "multiply", "compute", outputs)
+    if load.unit == "adders":
+        stats.act("adders", "narrow_add", "compute", done)
+    stats.act("mac", "multiply", "compute", outputs if load.unit == "adders" else done)
     mask_actions(stats, block, spec, "write", outputs * block.planes[not first])
 
 

@@ -294,7 +294,7 @@ class ArchonSimulation:
                 phase.name,
                 stats,
                 self._spec.pe.count,
-                self._spec.pe.beat_candidates if predicts else 0,
+                self._spec.pe.beat_candidates if predicts and stats.adds_possible else 0,
                 mapping=mapping if phase.name == "main" else None,
             )
             found.append(with_energy(result, step.item, self._spec))

@@ -27,8 +27,9 @@ def idle_adder_cycles(phase: Phase, stats: PhaseStats, pe: PeSpec) -> int:
 
 
 def hide(phase: Phase, idle: int) -> int:
-    """Take up to `idle` cycles off a prediction's tiles, evenly; return how many."""
-    if not phase.name.startswith("predict"):
+    """Take up to `idle` cycles off the tiles of a prediction that adds, evenly; return how many."""
+    adds = any(isinstance(tile, FixedTile) and tile.adds for tile in phase.tiles)
+    if not phase.name.startswith("predict") or not adds:
         return 0
     tiles = [tile for tile in phase.tiles if isinstance(tile, FixedTile)]
     total = sum(tile.cycles for tile in tiles)

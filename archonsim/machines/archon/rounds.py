@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from archonsim.dataflow.even import edge
 from archonsim.dataflow.spatial import SpatialMapping, map_layer
 from archonsim.engine.contract import FixedTile, Phase
-from archonsim.machines.archon.predicting import clipping, parameter_words, prediction_mapping
+from archonsim.machines.archon.predicting import Asked, asked, prediction_mapping
 from archonsim.machines.archon.residency import Step
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.machines.archon.traffic import (
-    INPUT_BITS,
-    TERNARY_BITS,
     masks_on_chip,
     moved,
     share,
@@ -23,6 +21,7 @@ from archonsim.machines.archon.traffic import (
 )
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
+from archonsim.network.prediction import PredictionLoad
 from archonsim.stats.counts import Transfer
 
 #: A phase is cut into tiles of at least this many cycles, and at most this many of them: enough to
@@ -106,17 +105,23 @@ def _skipped(
     return cycles, adds
 
 
+def _unit_cycles(mapping: SpatialMapping, load: PredictionLoad) -> int:
+    """Cycles of a round over groups and output channels, of which a share is done."""
+    steps = max(1, load.shared(mapping.rounds[0] * mapping.taps))
+    return mapping.rounds[2] * mapping.rounds[3] * mapping.round_cycles(steps)
+
+
 def predict_phase(
     layer: Layer,
     spec: ArchonSpec,
     *,
     name: str,
     nonzero: NDArray[np.int64],
-    clips: bool,
+    asked: Asked,
     input_transfers: Callable[[int, int, int], list[Transfer]],
     output_transfers: Callable[[int], list[Transfer]],
 ) -> Phase:
-    """Predict one ReLU: ternary weights times 4-bit inputs, an addition per adder and cycle.
+    """Predict one ReLU: operations on adders or multipliers, one each a cycle.
 
     Parameters
     ----------
@@ -127,39 +132,42 @@ def predict_phase(
         Of the phase.
     nonzero : (M,) int
         Non-zero ternary weights of each output channel; used when the machine skips zeros.
-    clips : bool
-        Whether the ReLU may clip.
+    asked : Asked
+        What predicts it.
     input_transfers : function of (values, first channel, channels)
         What a tile loads, given the input values that it reads and the output channels that it
         makes.
     output_transfers : function of (channels)
         What a tile stores.
     """
-    pe = spec.pe
-    mapping = prediction_mapping(layer, name, spec, clips=clips)
+    pe, load = spec.pe, asked.load
+    mapping = prediction_mapping(layer, spec, asked)
     held = (
-        mapping.rounds[2] * mapping.rounds[3] * layer.in_channels // layer.groups * INPUT_BITS
+        mapping.rounds[2] * mapping.rounds[3] * layer.in_channels // layer.groups * load.input_bits
         <= pe.ifmap_words * 16
     )
     per_channel = layer.weights // layer.out_channels
     tiles = []
     for first, units, channels in _cuts(mapping, _per_group(layer)):
         reads = _input_reads(layer, mapping, first, units, channels, held=held)
-        weights = words(channels * per_channel * TERNARY_BITS)
-        weights += channels * parameter_words(name, spec, clips=clips)
+        weights = words(channels * per_channel * (load.weight_bits + load.index_bits))
+        weights += channels * asked.parameter_words(spec)
         loads = [Transfer("dram", "read", "weight", weights)]
         loads += input_transfers(reads, mapping.channels_before(first, _per_group(layer)), channels)
-        cycles, adds = units * mapping.unit_cycles, channels * per_channel
+        stores, pixels = output_transfers(channels), layer.out_h * layer.out_w
+        products = channels * per_channel * pixels
+        cycles, done = units * _unit_cycles(mapping, load), load.operations(products)
         if spec.skip_zero_ternary:
             cycles, adds = _skipped(mapping, _per_group(layer), first, units, nonzero)
-        stores, pixels = output_transfers(channels), layer.out_h * layer.out_w
+            done = adds * pixels
         tiles.append(
             FixedTile(
                 cycles=cycles,
                 loads=loads,
                 stores=stores,
-                adds=adds * pixels,
-                adds_possible=channels * per_channel * pixels,
+                macs=0 if asked.adds else done,
+                adds=done if asked.adds else 0,
+                adds_possible=products * load.steps if asked.adds else 0,
             )
         )
     return Phase(name=name, tiles=tiles, stream_from=["dram"] * len(tiles))
@@ -171,8 +179,8 @@ def prediction_phases(
     """The predictions of a block's first two layers; `nonzero` as in `predict_phase`, for each."""
     pw1, second, _ = block.layers
     in_pixels, out_pixels = pw1.out_h * pw1.out_w, second.out_h * second.out_w
-    mask_stays = masks_on_chip(block, spec)
-    map_words = words(block.mid_channels * in_pixels * INPUT_BITS)
+    mask_stays, code_bits = masks_on_chip(block, spec), block.prediction.loads[0].code_bits
+    map_words = words(block.mid_channels * in_pixels * code_bits)
     # One channel of DW needs one of PW1; a PW2 that comes second needs them all, whatever the order
     # of prediction.
     by_channel = spec.prediction_order == "channel" and second.kind == "depthwise"
@@ -193,7 +201,7 @@ def prediction_phases(
 
     def map_and_mask(channels: int) -> list[Transfer]:
         return [
-            *moved("write", "map", words(channels * in_pixels * INPUT_BITS), on_chip=map_stays),
+            *moved("write", "map", words(channels * in_pixels * code_bits), on_chip=map_stays),
             *moved(
                 "write",
                 "mask",
@@ -205,8 +213,8 @@ def prediction_phases(
 
     def predicted_map(reads: int, first: int, channels: int) -> list[Transfer]:
         if second.kind == "depthwise":
-            return moved("read", "map", words(reads * INPUT_BITS), on_chip=map_stays)
-        transfers = [Transfer("glb", "read", "map", words(reads * INPUT_BITS))]
+            return moved("read", "map", words(reads * code_bits), on_chip=map_stays)
+        transfers = [Transfer("glb", "read", "map", words(reads * code_bits))]
         if not map_stays:
             transfers.append(
                 Transfer(
@@ -230,7 +238,7 @@ def prediction_phases(
             spec,
             name="predict_pw1",
             nonzero=nonzero[0],
-            clips=clipping(block, "predict_pw1"),
+            asked=asked(block, "predict_pw1"),
             input_transfers=block_input,
             output_transfers=map_and_mask,
         ),
@@ -239,7 +247,7 @@ def prediction_phases(
             spec,
             name=f"predict_{second.role}",
             nonzero=nonzero[1],
-            clips=clipping(block, f"predict_{second.role}"),
+            asked=asked(block, f"predict_{second.role}"),
             input_transfers=predicted_map,
             output_transfers=mask,
         ),

@@ -7,10 +7,6 @@ from archonsim.network.block import Block
 from archonsim.stats.counts import Direction, Transfer
 from archonsim.vocabulary.kinds import DataKind
 
-#: Bits of a predictor's inputs and of its ternary weights (ICS'21).
-INPUT_BITS = 4
-TERNARY_BITS = 2
-
 
 def words(bits: int) -> int:
     """16-bit words that hold `bits`."""

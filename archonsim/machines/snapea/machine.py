@@ -14,7 +14,7 @@ from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import OnStep
 from archonsim.machines.snapea.layer import SnapeaLayer
 from archonsim.machines.snapea.spec import SnapeaSpec
-from archonsim.machines.snapea.values import RELUS, ValueSource
+from archonsim.machines.snapea.values import ValueSource
 from archonsim.machines.two_sided.work import LayerWork, layer_phase
 from archonsim.memory.system import MemorySystem
 from archonsim.network.layer import Layer
@@ -160,7 +160,7 @@ class SnapeaMachine:
         if workload.trace is None:
             return ("no weights and inputs: every sum runs in full",)
         source = ValueSource(workload)
-        behind = [one for one in source.steps if one.layer.activation in RELUS]
+        behind = [one for one in source.steps if source.behind(one)]
         known = [one for one in behind if source.known(one)]
         stopping = [one for one in known if source.read(one, 0) is not None]
         without = len(source.steps) - len(behind)

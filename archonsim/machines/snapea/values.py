@@ -17,8 +17,10 @@ from archonsim.trace.trace_parts import block_of, layer_of, values_of
 RELUS = ("relu", "relu6")
 
 
-def _activated(layer: Layer, y: Floats, end: float) -> Floats:
-    return np.clip(y, 0, end or (6 if layer.activation == "relu6" else None))
+def _activated(block: Block, y: Floats) -> Floats:
+    """Return what a block's first ReLU passes."""
+    end = block.clips[0] or (6 if block.layers[0].activation == "relu6" else np.inf)
+    return np.clip(y, 0, np.float32(end))
 
 
 class ValueSource:
@@ -60,11 +62,17 @@ class ValueSource:
 
     def known(self, step: LayerStep) -> bool:
         """Whether a ReLU follows a layer, and the trace tells what it reads."""
-        return step.layer.activation in RELUS and self.images > 0 and self._has(step)
+        return self.behind(step) and self.images > 0 and self._has(step)
+
+    def behind(self, step: LayerStep) -> bool:
+        """Whether a ReLU follows a layer."""
+        if step.block in self._blocks:
+            return step.layer is not self._blocks[step.block].layers[2]
+        return step.layer.activation in RELUS
 
     def _has(self, step: LayerStep) -> bool:
         if step.block in self._blocks:
-            return step.layer is not self._blocks[step.block].layers[2]
+            return True
         trace = self._workload.trace
         return trace is not None and trace.values(step.layer.name, 0) is not None
 
@@ -92,7 +100,7 @@ class ValueSource:
         if layer is first:
             return x
         if self._kept.get(block.index, (-1,))[0] != image:
-            made = _activated(first, convolve(first, layer_of(trace, first), x), block.clips[0])
+            made = _activated(block, convolve(first, layer_of(trace, first), x))
             self._kept = {block.index: (image, made)}
         made = self._kept[block.index][1]
         return shuffle(made, block.shuffle) if block.order == "pw-pw-dw" else made

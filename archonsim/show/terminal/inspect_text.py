@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from archonsim.network.prediction import TERNARY
 from archonsim.result.inspect import BlockContent, Inspection, LayerContent, ReluContent
 from archonsim.result.wording import export_lines, number, provenance_lines, trust
 from archonsim.show.terminal.style import new_table
@@ -101,7 +102,7 @@ def _blocks(blocks: Iterable[BlockContent]) -> Table:
             one.order,
             one.residual,
             str(one.shuffle) if one.shuffle else "none",
-            "yes" if one.predicted else "no",
+            _predicted(one),
             str(one.in_channels),
             str(one.mid_channels),
             str(one.out_channels),
@@ -110,6 +111,12 @@ def _blocks(blocks: Iterable[BlockContent]) -> Table:
             "" if one.fused_density is None else f"{100 * one.fused_density:.2f} %",
         )
     return table
+
+
+def _predicted(block: BlockContent) -> str:
+    if not block.predicted:
+        return "no"
+    return "yes" if block.predictor == TERNARY.predictor else block.predictor
 
 
 def _rows(blocks: Iterable[BlockContent]) -> Iterator[tuple[str, str, ReluContent]]:

@@ -1,0 +1,1 @@
+"""ReLU predictors that are attached to networks trained without any: each an entry point."""
