@@ -29,7 +29,7 @@ FOLDER = ROOT / "build" / "studies"
 MODELS = ROOT.parent / "shared" / "data" / "models"
 TECHNOLOGY = ROOT / "benchmarks" / "equal.toml"
 
-ARCHS = ("dense", "systolic", "fuse", "sparse", "eyerissv2", "scnn", "sparten", "archon")
+ARCHS = ("dense", "systolic", "fuse", "sparse", "eyerissv2", "scnn", "snapea", "sparten", "archon")
 TITLES = {"fuse": "FuSeConv", "dense": "dense", "systolic": "systolic", "sparse": "sparse"}
 
 #: One chip for all: 100 KiB for maps, 16-bit values; clock and DRAM are the same in all presets.
@@ -46,6 +46,7 @@ CHIP: dict[str, Any] = {
     "eyerissv2.value_bits": 16,
     "eyerissv2.cluster.rows": 2,
     "scnn.glb.words": 51200,
+    "snapea.glb.words": 51200,
     "sparten.glb.words": 51200,
     "sparten.value_bits": 16,
 }
@@ -83,7 +84,12 @@ def _trained_by_others() -> Path:
     pixels, path = FOLDER / "china.npy", FOLDER / "vww_96.h5"
     np.save(pixels, (np.asarray(photo, np.float32) / 255)[None].transpose(0, 3, 1, 2))
     options = ["--onnx", str(MODELS / "vww_96_float.onnx"), "--images", str(pixels)]
-    if run_command(["export", *options, "--count", "1", "--activations", "-o", str(path)]) != 0:
+    if (
+        run_command(
+            ["export", *options, "--count", "1", "--activations", "--values", "-o", str(path)]
+        )
+        != 0
+    ):
         raise SystemExit("vww_96_float.onnx does not export")
     return path
 
@@ -182,4 +188,7 @@ def _chart(frame: pd.DataFrame) -> plots.Chart:
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 #: Okabe and Ito's colours, one for each machine but the dense one.
-COLOURS = ("#999999", "#F0E442", "#56B4E9", "#CC79A7", "#E69F00", "#009E73", "#D55E00")
+COLOURS = (
+    *("#999999", "#F0E442", "#56B4E9", "#CC79A7", "#E69F00", "#0072B2", "#009E73"),
+    "#D55E00",
+)
