@@ -14,9 +14,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra 'train')")
 
 from archonsim.errors import SpecError, WorkloadError  # noqa: E402
+from archonsim.explain.ledger import keep_ledger  # noqa: E402
 from archonsim.export import export_module  # noqa: E402
 from archonsim.export.predictors.msb import leading_weights  # noqa: E402
 from archonsim.export.predictors.registry import predictor, predictor_names  # noqa: E402
+from archonsim.machines.protocol import Densities, Fusing  # noqa: E402
 from archonsim.machines.registry import machine, machine_spec  # noqa: E402
 from archonsim.network.prediction import TERNARY, Prediction, PredictionLoad  # noqa: E402
 from archonsim.network.workload import Workload  # noqa: E402
@@ -77,7 +79,7 @@ def test_names() -> None:
     with pytest.raises(SpecError) as caught:
         predictor("snapae")
     assert str(caught.value) == (
-        "--predictors is 'snapae'; did you mean 'snapea'?; it must be none, msb4, snapea or ternary"
+        "--predictors is 'snapae', which is no predictor; did you mean 'snapea'?"
     )
 
 
@@ -143,6 +145,31 @@ def test_ideal_fidelity_charges_it_too(files: dict[str, Path]) -> None:
     for one, other in zip(cycles["ternary"], cycles["msb4"], strict=True):
         assert 3 * one <= other <= 3 * one + 3
     assert sum(cycles["snapea"]) > sum(cycles["msb4"])
+
+
+def test_the_ledger_books_what_a_predictor_gets_wrong(files: dict[str, Path]) -> None:
+    found = machine("archon")
+    books = {
+        name: keep_ledger(open_workload(files[name]), found, machine_spec(found))
+        for name in ("msb4", "snapea")
+    }
+    for book in books.values():
+        whole, runs = book.totals[2], book.runs
+        assert runs["trace"].adds - whole.wasted.adds + whole.saved.adds == runs["oracle"].adds
+        assert whole.saved.adds > 0
+    assert books["snapea"].totals[2].wasted.adds == 0 < books["msb4"].totals[2].wasted.adds
+    assert books["msb4"].prediction_cycles < books["snapea"].prediction_cycles
+
+
+def test_advice_knows_what_predictions_take(files: dict[str, Path]) -> None:
+    found = machine("archon")
+    assert isinstance(found, Fusing)
+    densities = Densities(pw1=0.2, dw=0.3, pw2=0.2, survival=0.25)
+    cycles = {}
+    for name, path in files.items():
+        block = next(open_workload(path).blocks())
+        cycles[name] = found.estimate_fused(block, machine_spec(found), densities)
+    assert cycles["ternary"] < cycles["msb4"] < cycles["snapea"]
 
 
 def test_zeros_of_other_weights_cannot_be_skipped(files: dict[str, Path]) -> None:

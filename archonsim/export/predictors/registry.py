@@ -24,10 +24,7 @@ def check_name(name: str) -> None:
     """
     known = [NONE, *predictor_names()]
     if name not in known:
-        raise SpecError(
-            f"--predictors is {name!r}{nearest(name, known)}; it must be {', '.join(known[:-1])} or"
-            f" {known[-1]}"
-        )
+        raise SpecError(f"--predictors is {name!r}, which is no predictor{nearest(name, known)}")
 
 
 def predictor(name: str) -> Predictor:
