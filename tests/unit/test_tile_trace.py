@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import archonsim
+from archonsim.network.networks import network
 from archonsim.pe.fused_kernel import fused_output
 from archonsim.runs.scenario import Scenario
 from archonsim.trace.fused_weight import fuse
+from archonsim.trace.synthetic import synthesize
+from archonsim.trace.synthetic_clips import with_clips
 from archonsim.tracefile.find import find_workload
+from archonsim.tracefile.writer import write_workload
+from rtl.bench import write_tile
 from tests.strategies import UNLIMITED
 
 DIGITS = "workloads/fusionet_digits.h5"
@@ -62,6 +69,26 @@ def test_psums_are_the_networks_output(order: str) -> None:
     assert tile.overflows == 0
     ours = tile.psums.T * tile.unit / 2**tile.fraction + tile.constant[:, None]
     assert np.abs(ours.reshape(exact.shape) - exact).max() < 2e-3 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("order", ["published", "mapped"])
+def test_clip_terms_are_part_of_the_tile(order: str, tmp_path: Path) -> None:
+    """Its sums are the block's output; the circuit, whose masks have two values, refuses it."""
+    made = with_clips(*synthesize(network("fusionet_digits"), seed=2), 0.2)
+    write_workload(tmp_path / "w.h5", *made)
+    workload, block = find_workload(str(tmp_path / "w.h5")), next(made[0].blocks())
+    keys = {"main_order": order}
+    tile = archonsim.tile_trace("archon", workload, block=block.name, set=keys)
+    image, fused = made[1].block(block.name, 0), fuse(block, made[1])
+    keeps = image.keep1.states(), image.keep2.states()
+    exact = fused_output(block, fused, image.input, *keeps)
+    ours = tile.psums.T * tile.unit / 2**tile.fraction + tile.constant[:, None]
+    assert np.abs(ours.reshape(exact.shape) - exact).max() < 5e-3 * np.abs(exact).max()
+    assert np.count_nonzero(tile.survives[tile.clip]) > 100
+    assert not tile.clip[: np.argmax(tile.clip)].any()
+    assert tile.clip[np.argmax(tile.clip) :].all()
+    with pytest.raises(ValueError, match="block b1: clips activations"):
+        write_tile(io.BytesIO(), "tile", tile)
 
 
 def test_the_mapped_order_streams_the_same_groups() -> None:
