@@ -229,3 +229,7 @@ def test_areas_of_edge_fed_arrays_need_their_parts(tmp_path: Path) -> None:
     found = machine("systolic")
     resources = found.resources(machine_spec(found, None, [f"technology={path}"]))
     assert resources.area_um2 == pytest.approx(32.768 * 600 + 4096 * 56.0)
+    assert {part.component: (part.instances, part.in_pe) for part in resources.parts} == {
+        **dict.fromkeys(("ifmap_sram", "filter_sram", "ofmap_sram"), (1, False)),
+        **dict.fromkeys(("mac", "pe_registers"), (4096, True)),
+    }

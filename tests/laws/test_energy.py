@@ -265,6 +265,23 @@ def test_dense_energy_is_the_nest_s_where_no_maps_are_shared() -> None:
             )
 
 
+def test_sparse_layers_move_the_maps_of_dense_ones_and_fewer_weights() -> None:
+    pruned = 0
+    for one, other in zip(
+        DENSE.ideal(digits(), dense()), SPARSE.ideal(digits(), sparse()), strict=True
+    ):
+        share, shared = other.stats.macs / one.stats.macs, ("dram", "glb")
+        weights = other.stats.actions["dram", "read", "weight"]
+        assert weights <= one.stats.actions["dram", "read", "weight"]
+        pruned += share < 1 and weights < one.stats.actions["dram", "read", "weight"]
+        for key, times in one.stats.actions.items():
+            if key[0] not in shared:
+                assert other.stats.actions[key] == round(times * share), key
+            elif key[2] != "weight":
+                assert other.stats.actions[key] == times, key
+    assert pruned
+
+
 def test_skipped_products_cost_nothing() -> None:
     plain, skipping = (
         SPARSE.prepare(digits(), sparse(f"skip_zero_activations={skip}")).run(
@@ -285,12 +302,12 @@ def systolic_technology(path: Path) -> str:
     A test's, no real ones.
     """
     own = "".join(
-        f"\n[memories.{name}]\naccess_words = 1\nread = [{pj}]\nwrite = [{pj}]\n"
-        for name, pj in (
-            ("ifmap_sram", 4.0),
-            ("filter_sram", 4.0),
-            ("ofmap_sram", 8.0),
-            ("pe_registers", 0.5),
+        f"\n[memories.{name}]\naccess_words = 1\nread = [{pj}]\nwrite = [{pj}]\n{words}\n"
+        for name, pj, words in (
+            ("ifmap_sram", "2.0, 4.0", "words = [9000, 32768]"),
+            ("filter_sram", "2.0, 4.0", "words = [9000, 32768]"),
+            ("ofmap_sram", "4.0, 8.0", "words = [9000, 32768]"),
+            ("pe_registers", 0.5, ""),
         )
     )
     path.write_text(SHIPPED.replace("[parts.mac]", own + "\n[parts.mac]"))

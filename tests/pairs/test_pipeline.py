@@ -71,10 +71,10 @@ class _RunningChunkTile:
 
 
 @st.composite
-def transfers(draw: st.DrawFn, direction: str) -> list[Transfer]:
+def transfers(draw: st.DrawFn, direction: str, *, large: bool = False) -> list[Transfer]:
     kind = "input" if direction == "read" else "output"
     places = draw(st.lists(st.sampled_from(["dram", "glb"]), max_size=3))
-    words = st.integers(0, 40)
+    words = st.integers(0, 40) | st.sampled_from([1030, 1537]) if large else st.integers(0, 40)
     return [Transfer(place, direction, kind, draw(words)) for place in places]  # type: ignore[arg-type]
 
 

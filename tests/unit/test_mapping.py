@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import product
+from math import prod
 from pathlib import Path
 
 import pytest
 
 from archonsim.dataflow.book import open_book
-from archonsim.dataflow.mapper import LEVELS, find_mapping, splits
+from archonsim.dataflow.mapper import (
+    LEVELS,
+    _spatial_choices,
+    constraint_broken,
+    find_mapping,
+    splits,
+)
 from archonsim.dataflow.mapping import Mapping
 from archonsim.dataflow.problem import Problem
 from archonsim.errors import SpecError
@@ -212,3 +220,25 @@ def test_splits(number: int, parts: int, count: int) -> None:
     found = splits(number, parts)
     assert len(found) == len(set(found)) == count
     assert all(len(one) == parts for one in found)
+
+
+@pytest.mark.parametrize(("p", "q", "fine"), [(1, 1, True), (2, 1, False), (1, 2, False)])
+def test_input_channels_loop_at_the_glb_for_one_output_pixel_alone(
+    p: int, q: int, fine: bool
+) -> None:
+    mapping = Mapping.parse({"glb": ["C2"]}, LEVELS, "a test")
+    broken = constraint_broken(mapping, Problem(c=2, p=p, q=q))
+    assert (broken == "") is fine
+    assert fine or "only where there is one output pixel" in broken
+
+
+def test_spatial_loops_are_all_that_fit_by_the_pes_that_they_use() -> None:
+    problem, array = Problem(c=4, m=6, q=2, s=3), dense("pe.rows=8", "pe.cols=4").hierarchy()
+    found = _spatial_choices(problem, array)
+    assert all(prod(one) == pes for pes, some in found.items() for one in some)
+    expected = [
+        (mx, qx, my, cy, sy)
+        for mx, qx, my, cy, sy in product((1, 2, 3, 6), (1, 2), (1, 2, 3, 6), (1, 2, 4), (1, 3))
+        if mx * qx <= 4 and my * cy * sy <= 8 and 6 % (mx * my) == 0
+    ]
+    assert sorted(one for some in found.values() for one in some) == sorted(expected)

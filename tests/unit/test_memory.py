@@ -29,6 +29,13 @@ def test_bandwidth_is_kept_without_rounding() -> None:
     ]  # 16.25, 17.5, 18.75, 20
 
 
+def test_a_server_starts_idle() -> None:
+    server = RateServer(Fraction(2))
+    assert (server.last_span, server.free_at, server.direction) == ((0, 0), 0, None)
+    assert server.counts == {"turnarounds": 0}
+    assert server.rates == (1, 0, 0, 1)
+
+
 def test_latency_is_added_behind_the_channel_and_overlaps() -> None:
     server = RateServer(Fraction(4), latency_cycles=100)
     slots = [server.reserve(40, 0) for _ in range(2)]

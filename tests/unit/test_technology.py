@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archonsim.errors import SpecError
+from archonsim.errors import SpecError, UndeclaredError
 from archonsim.machines.archon import MACHINE
+from archonsim.machines.charge import area_part, charge
 from archonsim.network.networks import network
-from archonsim.spec.technology import Memory, load_technology
+from archonsim.spec.technology import Area, Memory, Technology, load_technology
 from tests.laws.test_energy import SHIPPED
 from tests.strategies import archon
 
@@ -47,6 +48,11 @@ from tests.strategies import archon
             "read = [512.0]",
             "read = [512.0, 1.0]",
             "memories.dram: 2 read and 1 write energies for 1 sizes; give one for each",
+        ),
+        (
+            "write = [512.0]",
+            "write = [512.0, 1.0]",
+            "memories.dram: 1 read and 2 write energies for 1 sizes; give one for each",
         ),
         (
             "words = [128, 224]",
@@ -99,6 +105,38 @@ def test_what_a_machine_needs_must_be_there(section: str, message: str, tmp_path
     path.write_text(head + rest[rest.index("\n[") :])
     with pytest.raises(SpecError, match=message):
         MACHINE.ideal(network("fusionet_digits"), archon(f"technology={path}"))
+
+
+@pytest.mark.parametrize("name", ["45nm", "eyerissv2", "scnn", "snapea", "sparten"])
+def test_shipped_technologies_name_what_registered_machines_declare(name: str) -> None:
+    assert load_technology(name).source
+
+
+def test_areas_are_of_as_many_as_stand_together_and_in_proportion_to_words() -> None:
+    technology = Technology(
+        source="a test's",
+        access="own",
+        memories={},
+        parts={},
+        areas={"mac": Area(um2=50.0), "glb": Area(um2=300.0, words=100)},
+    )
+    mac = area_part(technology, "mac")
+    assert (mac.area_um2, mac.instances, mac.in_pe) == (50.0, 1, False)
+    both = area_part(technology, "mac", instances=7, copies=2, in_pe=True)
+    assert (both.area_um2, both.instances, both.in_pe) == (100.0, 7, True)
+    assert area_part(technology, "glb", words=250).area_um2 == 750.0
+
+
+@pytest.mark.parametrize(
+    ("component", "action", "message"),
+    [
+        ("mack", "multiply", "mack.*did you mean 'mac'"),
+        ("mac", "divide", "component 'mac' has no action 'divide'; it has multiply"),
+    ],
+)
+def test_what_no_machine_declares_is_not_charged(component: str, action: str, message: str) -> None:
+    with pytest.raises(UndeclaredError, match=message):
+        charge({(component, action, "compute"): 1}, load_technology("45nm"), {})
 
 
 def test_unknown_names_and_files() -> None:
