@@ -100,7 +100,7 @@ fuzz: $(STAMP)-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[fuzz]'
 	$(BIN)/python -m fuzz --minutes $(MINUTES)
 
-# Mutants of kernels, engine, mapper, memory and energy (docs/mutation.md): 30 of each module, all with SHARE=1. An hour; MODULES
+# Mutants of kernels, engine, mapper, memory and energy (docs/mutation.md): 20 of each module, all with SHARE=1. An hour; MODULES
 # names some.
 SHARE ?= 0
 MODULES ?=

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mutation.mutants import Mutant
 
 #: Mutants tried of a module, at least, where it has so many.
-LEAST = 30
+LEAST = 20
 #: CPU seconds of a trial: so many times what the tests take without a mutant, and some.
 PATIENCE, GRACE = 3, 2
 #: Survivors of the last run, for ``--again``.
