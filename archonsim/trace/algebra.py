@@ -80,11 +80,10 @@ def _channelwise(block: Block) -> bool:
     return block.layers[0].kind != "depthwise" and block.layers[1].kind == "depthwise"
 
 
-def _plain(tensors: LayerTensors | PredictorTensors, depthwise: bool) -> tuple[Floats, ...]:
+def _plain(tensors: LayerTensors | PredictorTensors) -> tuple[Floats, ...]:
     """Return weight, scale and shift as :mod:`~archonsim.trace.sign_kernel` takes them."""
     weight = tensors.ternary if isinstance(tensors, PredictorTensors) else tensors.weight
-    plain = np.ascontiguousarray(weight[:, 0] if depthwise else weight[:, :, 0, 0], np.float32)
-    return plain, tensors.scale, tensors.shift
+    return weight.reshape(len(weight), -1).astype(np.float32), tensors.scale, tensors.shift
 
 
 def _signs(
@@ -95,19 +94,22 @@ def _signs(
     (top, bottom, left, right), (rows, columns) = second.padding, (second.out_h, second.out_w)
     height, width = first.out_h, first.out_w
     down, over, wide = second.stride_h, second.stride_w, left + width + right
+    most = max(len(weight[0]) for weight, _, _ in layers)
     states = tuple(
         np.empty((one.out_channels, one.out_h * one.out_w), np.uint8) for one in (first, second)
     )
     work = (
-        *states,
+        *(one.reshape(-1) for one in states),
         np.empty(height * width, np.float32),
         np.zeros((top + height + bottom) * wide, np.float32),
         np.empty((rows - 1) * down * wide + (columns - 1) * over + 1, np.float32),
         np.empty(rows * columns, np.float32),
+        np.arange(layers[0][0].shape[1]) * (height * width),
+        (np.arange(second.kernel_h)[:, None] * wide + np.arange(second.kernel_w)).ravel(),
+        (np.empty(most + 1, np.int64), np.empty(most + 1, np.float32)),
     )
     sizes = first.groups, height, width, top, left, wide, rows, columns, down, over
-    flat = np.ascontiguousarray(x.reshape(len(x), -1))
-    sign_kernel.signs(*layers, flat, between, sizes, work)
+    sign_kernel.signs(*layers, np.ascontiguousarray(x).reshape(-1), between, sizes, work)
     return _packed(block, states)
 
 
@@ -140,8 +142,8 @@ def predict(
     if _channelwise(block):
         one, two = predictors
         scale = tuple(np.float32(value) for value in (two.step, two.low, two.high))
-        between = np.empty((0, 0), np.uint8), scale, ends
-        return _signs(block, (_plain(one, False), _plain(two, True)), levels, between)
+        between = np.empty(0, np.uint8), scale, ends
+        return _signs(block, (_plain(one), _plain(two)), levels, between)
     first, second, _ = block.layers
     hidden = convolve(first, predictors[0], levels)
     keep1 = relu_mask(hidden, block.clips[0])
@@ -155,8 +157,8 @@ def real_signs(
 ) -> tuple[Mask, Mask]:
     """Return where :func:`preactivations` are positive, and above the upper ends if there are."""
     if _channelwise(block):
-        keep = keep1.states().reshape(keep1.channels, -1)
-        layers = _plain(tensors[0], False), _plain(tensors[1], True)
+        keep = keep1.states().reshape(-1)
+        layers = _plain(tensors[0]), _plain(tensors[1])
         between = keep, _NO_LEVELS, _ends(block)
         return _signs(block, layers, x, between)
     pre1, pre2 = preactivations(block, tensors, keep1, x)
