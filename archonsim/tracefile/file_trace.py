@@ -97,7 +97,8 @@ class FileTrace:
         if block not in self._traced:
             raise MaskError(f"{self.path}: block {block} has no masks")
         with open_file(self.path) as root:
-            return self._image(root, self._block(block), image)
+            found = self._block(block)
+            return root.of_image(block, image, lambda: self._image(root, found, image))
 
     def activations(self, layer: str, image: int) -> Mask | None:
         """Which values of a layer's input are not zero; None where the file does not say."""

@@ -47,6 +47,8 @@ class _Whole:
     file : h5py's identifier
     parts : dict
         What has been read and checked, `bytes` in all.
+    latest : dict
+        Of what there is one of for each image, the latest image and its part.
     nodes : dict of path to Node
         Groups and datasets that have been opened: opening one takes as long as reading a small one.
     """
@@ -54,6 +56,7 @@ class _Whole:
     file: h5f.FileID
     parts: dict[Hashable, object] = field(default_factory=dict)
     bytes: int = 0
+    latest: dict[Hashable, tuple[int, object]] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
 
 
@@ -291,6 +294,16 @@ class Root(Node):
             whole.bytes += size(part)
             whole.parts[key] = part
         return whole.parts[key]  # type: ignore[return-value]
+
+    def of_image(self, key: Hashable, image: int, read: Callable[[], Part]) -> Part:
+        """Return an image's part, read unless the latest one under this key was of that image.
+
+        One is kept, however many images a run has: for the next machine, or point of a sweep.
+        """
+        known = self._whole.latest.get(key)
+        if known is None or known[0] != image:
+            known = self._whole.latest[key] = image, read()
+        return known[1]  # type: ignore[return-value]
 
 
 class Dataset(Node):

@@ -136,3 +136,12 @@ def test_a_run_takes_few_events_and_kernel_calls(monkeypatch: pytest.MonkeyPatch
     once = counts["advance"]
     command(f"run -a archon -w {DIGITS} --images 0,1")
     assert counts["advance"] - 2 * once <= main + tiles, "fixed phases are run for one image alone"
+
+
+def test_the_next_machine_reads_no_image_again(count: Counter[str]) -> None:
+    """Points of a sweep, and machines that are compared, run the same images."""
+    command(f"run -a archon -w {DIGITS}")
+    once = count["raw"], count["predict"]
+    command(f"run -a archon -w {DIGITS} --set pe.adders=4")
+    assert count["raw"] - once[0] <= BLOCKS, "the digests, when the file is opened"
+    assert count["predict"] == once[1]
