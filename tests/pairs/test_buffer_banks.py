@@ -99,6 +99,9 @@ def test_two_streams_that_hit_a_bank_take_turns() -> None:
     """One bank: a read and a write of 4 entries each take 8 cycles together."""
     free_from = np.zeros(1, np.int64)
     read, write = (BankedPort(4, 4, free_from) for _ in range(2))
-    assert read.reserve(16, 0, "read", 0).free == 4
-    assert write.reserve(16, 0, "write", 400).free == 8
+    assert (read.last_span, read.free_at, read.waited) == ((0, 0), 0, 0)
+    assert read.counts == {"conflict_cycles": 0}
+    assert read.reserve(16, 3, "read", 0).free == 7
+    assert write.reserve(16, 3, "write", 400).free == 11
     assert write.counts["conflict_cycles"] == 4
+    assert write.last_span == (4 * 7, 4 * 11)

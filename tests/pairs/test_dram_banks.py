@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from fractions import Fraction
+from math import ceil, floor
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,3 +143,22 @@ def test_the_presets_have_the_bandwidth_of_their_name() -> None:
     }
     assert peak == {"lpddr4-3200": 25.6, "hbm2": 256.0}
     assert load_device("ddr4-2400").gigabytes_per_second < 19.2
+
+
+@pytest.mark.parametrize("name", ["lpddr4-3200", "ddr4-2400", "hbm2"])
+def test_slots_are_whole_cycles_behind_the_controller(name: str) -> None:
+    device = load_device(name)
+    server, ticks = BankServer(device, 700), Ticks.of(device, 700)
+    assert ticks.controller > 0
+    assert server.last_span == (0, 0)
+    address = 0
+    for words, at in ((5, 0), (3 * device.row_words, 40), (device.burst_words, 5000)):
+        slot = server.reserve(words, at, "read", address)
+        start, end = (Fraction(one, ticks.per_cycle) for one in server.last_span)
+        behind = Fraction(ticks.controller, ticks.per_cycle)
+        assert slot == (floor(start + behind), ceil(end), ceil(end + behind))
+        assert all(type(one) is int for one in (*slot, *server.counts.values()))
+        assert server.in_bursts(words) == ceil(Fraction(words, device.burst_words)) * (
+            device.burst_words
+        )
+        address += server.in_bursts(words)

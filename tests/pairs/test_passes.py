@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.dataflow.mapping import Mapping
-from archonsim.dataflow.passes import pass_grid
+from archonsim.dataflow.passes import pass_counts, pass_grid
 from archonsim.dataflow.problem import Problem
 from archonsim.pe.pass_kernel import masked_work, pass_ends, weight_work
 from archonsim.pe.pass_reference import count_work, run_passes
@@ -29,6 +29,7 @@ def test_weight_work_agrees(case: tuple[Problem, Mapping], seed: int, density: f
         np.random.default_rng(seed).random((problem.m, problem.c, problem.s, problem.r)) < density
     )
     grid = pass_grid(mapping)
+    assert pass_counts(mapping) == (len(grid.passes), grid.work)
     work = weight_work(nonzero, grid.passes, grid.pes, grid.runs)
     assert work.tolist() == count_work(
         mapping, lambda at: bool(nonzero[at["M"], at["C"], at["S"], at["R"]])

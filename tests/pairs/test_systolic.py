@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,3 +129,15 @@ def test_a_grouped_layer_is_its_groups_one_after_the_other(
     )
     _, one_group = stepped_layer(flow, timing, 3, 4, *ones)
     assert layer_cycles(layer, 3, 4, flow, timing) == groups * one_group
+
+
+@pytest.mark.parametrize("flow", ["os", "ws", "is"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (7, 5, 3), (8, 4, 9)])
+def test_the_last_folds_use_what_is_left(flow: Dataflow, sizes: tuple[int, int, int]) -> None:
+    folds = fold(Gemm(*sizes), 4, 2, flow)
+    rows = [folds.used(at, 0)[0] for at in range(folds.row_folds)]
+    cols = [folds.used(0, at)[1] for at in range(folds.col_folds)]
+    assert (sum(rows), sum(cols)) == (folds.along_rows, folds.along_cols)
+    assert all(one == 4 for one in rows[:-1])
+    assert all(one == 2 for one in cols[:-1])
+    assert folds.busy_cycles == len(rows) * len(cols) * folds.time

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archonsim.dataflow.spatial import RunningSums, map_layer
-from archonsim.dataflow.tile import output_tiles
+from archonsim.dataflow.tile import _span, output_tiles
 from archonsim.machines.archon.rounds import _cuts
 from archonsim.network.block import Block
 from archonsim.network.layer import Layer
@@ -42,6 +42,7 @@ def test_tiles_cover_each_pixel_once_and_touch_what_their_windows_touch(
             )
         )
         assert not pixels & seen
+        assert tile.pixels == len(pixels)
         seen |= pixels
         # The bounding rectangle of what the windows read, clipped to the map (strides beyond the
         # kernel skip pixels in it).
@@ -51,6 +52,12 @@ def test_tiles_cover_each_pixel_once_and_touch_what_their_windows_touch(
         wide = len([x for x in range(min(xs), max(xs) + 1) if 0 <= x < dw.in_w])
         assert tile.halo == tall * wide
     assert seen == set(itertools.product(range(dw.out_h), range(dw.out_w)))
+
+
+def test_windows_beside_the_map_touch_nothing() -> None:
+    """Pixels -3 and -2, then -1 to 1, of a map of five."""
+    assert _span(0, 1, 1, 3, 2, 5) == 0
+    assert _span(2, 1, 1, 3, 3, 5) == 2
 
 
 def brute_force(layer: Layer, rows: int, cols: int, adders: int) -> int:
