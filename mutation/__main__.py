@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: Mutants tried of a module, at least, where it has so many.
 LEAST = 20
 #: CPU seconds of a trial: so many times what the tests take without a mutant, and some.
-PATIENCE, GRACE = 3, 2
+PATIENCE, GRACE = 2, 2
 #: Survivors of the last run, for ``--again``.
 LAST = Path("build") / "mutation"
 console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)

@@ -79,8 +79,9 @@ def write_rows(table: Iterable[Row]) -> None:
 def summary(table: list[Row]) -> str:
     """Return the figures by folder, as the page has them."""
     lines = [
-        "| folder | modules | mutants | tried | killed | survived | of those equivalent | killed |",
-        "| --- | --: | --: | --: | --: | --: | --: | --: |",
+        "| folder | modules | mutants | tried | killed | survived | equivalent | killed of all |"
+        " of those that differ |",
+        f"| --- |{' --: |' * 8}",
     ]
     folders = list(dict.fromkeys(str(Path(row.module).parent) for row in table))
     for folder in (*folders, "all"):
@@ -90,7 +91,12 @@ def summary(table: list[Row]) -> str:
         )
         figures = (len(some), mutants, tried, killed, tried - killed, equivalent)
         cells = " | ".join(map(str, figures))
-        lines.append(f"| `{folder}` | {cells} | {100 * killed / tried:.1f} % |")
+        shares = (killed / tried, killed / max(1, tried - equivalent))
+        lines.append(f"| `{folder}` | {cells} | {' | '.join(f'{one:.1%}' for one in shares)} |")
+    measured = {row.module for row in table}
+    missing = [f"`{one.path}`" for one in modules() if str(one.path) not in measured]
+    if missing:
+        lines += ["", f"Listed, but not measured yet: {', '.join(missing)}."]
     return "\n".join(lines).replace("`all`", "all") + "\n"
 
 
