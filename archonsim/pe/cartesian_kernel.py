@@ -80,17 +80,22 @@ class CartesianPlan:
 
 
 @njit(cache=True)
-def _vectors(acts, act_count, wgts, wgt_count, plan, busy, state, useful):  # type: ignore[no-untyped-def]
-    """One channel of a PE; `state` is the next cycle and the last one in which a bank adds."""
+def _vectors(acts, at, wgts, wgt_count, plan, busy, state, useful):  # type: ignore[no-untyped-def]
+    """One channel of a PE; `state` is the next cycle and the last one in which a bank adds.
+
+    `at` is the PE, and where in `acts` its inputs of the channel begin and end. Whole arrays are
+    passed: slices of them, for each of millions of calls, would take longer than most of the calls.
+    """
     out_h, out_w, stride_h, stride_w = plan[:4]
     inputs, weights = plan[11], plan[12]
     banks, queue = plan[13], plan[14]
     strided = stride_h > 1 or stride_w > 1
     windowed = plan[15] > 0
-    now, last = state[0], state[1]
+    pe, first_act, end_act = at
+    now, last = state[pe, 0], state[pe, 1]
     steps = made = 0
-    for first_a in range(0, act_count, inputs):
-        end_a = min(first_a + inputs, act_count)
+    for first_a in range(first_act, end_act, inputs):
+        end_a = min(first_a + inputs, end_act)
         for first_w in range(0, wgt_count, weights):
             end_w = min(first_w + weights, wgt_count)
             steps += 1
@@ -116,11 +121,11 @@ def _vectors(acts, act_count, wgts, wgt_count, plan, busy, state, useful):  # ty
                         else:  # the remainders of an input and a weight add up
                             bank = acts[a, 2] + rest
                             bank -= banks if bank >= banks else 0
-                        free = max(busy[bank], now) + 1
-                        busy[bank] = free
+                        free = max(busy[pe, bank], now) + 1
+                        busy[pe, bank] = free
                         last = max(last, free)
             now += 1
-    state[0], state[1] = now, last
+    state[pe, 0], state[pe, 1] = now, last
     useful[0] += made
     return steps
 
@@ -196,12 +201,15 @@ def _run(nonzero, alive, plan, pes, steps, ends, totals):  # type: ignore[no-unt
                         continue
                     for pe in range(count):
                         place = (group * channels + c) * count + pe
-                        own = acts[starts[place] : starts[place + 1]]
-                        totals[0] += len(own) * held
-                        totals[2] += -(-len(own) // inputs) * held
-                        totals[3] += len(own)
+                        own = starts[place + 1] - starts[place]
+                        if own == 0:
+                            continue
+                        totals[0] += own * held
+                        totals[2] += -(-own // inputs) * held
+                        totals[3] += own
+                        own_at = (pe, starts[place], starts[place + 1])
                         steps[pe, at] += _vectors(
-                            own, len(own), wgts, held, plan, busy[pe], state[pe], useful
+                            acts, own_at, wgts, held, plan, busy, state, useful
                         )
             for pe in range(count):
                 ends[pe, at] = max(state[pe, 0], state[pe, 1])
