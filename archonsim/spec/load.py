@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
@@ -190,7 +190,7 @@ def resolve(
     for key, value in pairs.items():
         _put(over, key, value)
     file = {} if config is None else read_toml(config)
-    sources = _Sources(list(pairs), str(config), [key for key, _ in flat_items(file)])
+    sources = _Sources(list(pairs), str(config), [*_keys(file)])
     try:
         whole: TypeAdapter[Spec] = _whole(cast(Any, spec_type))
         spec = whole.validate_python(_merge(_merge(preset, file), over))
@@ -294,6 +294,15 @@ def _lines(error: ValidationError, sources: _Sources, known: Sequence[str]) -> l
 def to_table(spec: Any) -> Table:
     """Return a description as nested plain data, as it would stand in a TOML file."""
     return dataclasses.asdict(spec)
+
+
+def _keys(table: Table, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a nested table's entries, and of tables that have none."""
+    for key, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _keys(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
 
 
 def flat_items(table: Table, prefix: str = "") -> list[tuple[str, Any]]:
