@@ -119,7 +119,8 @@ def end_once(name: str, whole: dict[str, bytes], seconds: float, chance: random.
             _, said = process.communicate()
         finished = process.returncode == 0
         fault = ""
-        if b"Traceback" in said:
+        # Before `main` runs, Ctrl-C meets Python itself, which knows no other way to say so.
+        if b"Traceback" in said and b", in main\n" in said:
             fault = f"a traceback: {said.decode(errors='replace')[-500:]}"
         left = settled(files(out))
         for one, content in left.items():
