@@ -108,9 +108,14 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
             )
         )
         folders.append(folder)
-    for process in running:
-        _, messages = process.communicate(timeout=600)
-        assert process.returncode == 0, messages[-2000:]
+    try:
+        for process in running:
+            _, messages = process.communicate(timeout=600)
+            assert process.returncode == 0, messages[-2000:]
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
     return tuple(folders)
 
 

@@ -6,18 +6,16 @@ from dataclasses import replace
 from functools import cached_property
 from importlib import resources
 
-from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
-from archonsim.machines.charge import area_part, charge
-from archonsim.machines.layerwise import LayerwiseSimulation, layer_steps
+from archonsim.machines.charge import area_part
+from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import OnStep
 from archonsim.machines.snapea.layer import SnapeaLayer
 from archonsim.machines.snapea.spec import SnapeaSpec
 from archonsim.machines.snapea.values import ValueSource
-from archonsim.machines.two_sided.work import LayerWork, layer_phase
-from archonsim.memory.system import MemorySystem
-from archonsim.network.layer import Layer
+from archonsim.machines.two_sided.work import LayerWork
+from archonsim.machines.two_sided.worked import WorkedSimulation
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
 from archonsim.spec.technology import load_technology
@@ -220,36 +218,16 @@ class SnapeaSimulation:
     """
 
     def __init__(self, machine: SnapeaMachine, workload: Workload, spec: SnapeaSpec) -> None:
-        self._machine, self._spec = machine, spec
-        self._sums = Sums(workload, spec)
+        sums = Sums(workload, spec)
+        self._inner = WorkedSimulation(
+            sums.source.steps,
+            lambda at, image: sums.work(at, image.number),
+            spec,
+            machine.energy_sizes(spec),
+        )
 
     def run(
         self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT
     ) -> list[PhaseResult]:
         """Simulate one image."""
-        spec, source = self._spec, self._sums.source
-        places = {step.layer.name: at for at, step in enumerate(source.steps)}
-        works: dict[str, LayerWork] = {}
-
-        def phase(layer: Layer) -> Phase:
-            works[layer.name] = self._sums.work(places[layer.name], image.number)
-            return layer_phase(layer, works[layer.name], spec.multipliers)
-
-        inner = LayerwiseSimulation(
-            source.steps,
-            phase,
-            lambda: MemorySystem(spec.dram, {"glb": spec.glb}, spec.clock_mhz),
-            spec.multipliers,
-            spec.dma,
-            lambda result: self._charged(result, works[result.name]),
-        )
-        return inner.run(image, on_step, observer)
-
-    def _charged(self, result: PhaseResult, work: LayerWork) -> PhaseResult:
-        stats = result.stats
-        stats.actions.update(stats.traffic)
-        stats.actions.update(work.actions)
-        stats.activity.update(work.activity)
-        technology = load_technology(self._spec.technology)
-        sizes = self._machine.energy_sizes(self._spec)
-        return replace(result, energy=charge(stats.actions, technology, sizes))
+        return self._inner.run(image, on_step, observer)

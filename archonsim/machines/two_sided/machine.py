@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from archonsim.engine.contract import Phase
 from archonsim.engine.observer import SILENT, Observer
-from archonsim.machines.charge import charge
-from archonsim.machines.layerwise import LayerwiseSimulation, layer_steps
+from archonsim.machines.layerwise import layer_steps
 from archonsim.machines.phases import PhaseResult
 from archonsim.machines.protocol import OnStep
 from archonsim.machines.two_sided.bits import BitSource, Nonzero
 from archonsim.machines.two_sided.spec import TwoSidedSpec
-from archonsim.machines.two_sided.work import LayerModel, LayerWork, layer_phase
-from archonsim.memory.system import MemorySystem
+from archonsim.machines.two_sided.work import LayerModel, LayerWork
+from archonsim.machines.two_sided.worked import WorkedSimulation
 from archonsim.network.layer import Layer
 from archonsim.network.workload import Workload
 from archonsim.spec.resources import Resources
-from archonsim.spec.technology import load_technology
 from archonsim.stats.counts import PhaseStats
 from archonsim.trace.image import ImageInputs
 
@@ -114,6 +110,9 @@ class TwoSidedSimulation(Generic[S]):
         self._machine, self._spec = machine, spec
         self._source = BitSource(workload, spec)
         self._source.check()
+        self._inner = WorkedSimulation(
+            self._source.steps, self._work, spec, machine.energy_sizes(spec)
+        )
 
     @cached_property
     def _models(self) -> list[LayerModel]:
@@ -122,34 +121,11 @@ class TwoSidedSimulation(Generic[S]):
             for step in self._source.steps
         ]
 
+    def _work(self, at: int, image: ImageInputs) -> LayerWork:
+        return self._models[at].work(self._source.inputs(at, image))
+
     def run(
         self, image: ImageInputs, on_step: OnStep, observer: Observer = SILENT
     ) -> list[PhaseResult]:
         """Simulate one image."""
-        spec = self._spec
-        places = {step.layer.name: at for at, step in enumerate(self._source.steps)}
-        works: dict[str, LayerWork] = {}
-
-        def phase(layer: Layer) -> Phase:
-            at = places[layer.name]
-            works[layer.name] = self._models[at].work(self._source.inputs(at, image))
-            return layer_phase(layer, works[layer.name], spec.multipliers)
-
-        inner = LayerwiseSimulation(
-            self._source.steps,
-            phase,
-            lambda: MemorySystem(spec.dram, {"glb": spec.glb}, spec.clock_mhz),
-            spec.multipliers,
-            spec.dma,
-            lambda result: self._charged(result, works[result.name]),
-        )
-        return inner.run(image, on_step, observer)
-
-    def _charged(self, result: PhaseResult, work: LayerWork) -> PhaseResult:
-        stats = result.stats
-        stats.actions.update(stats.traffic)
-        stats.actions.update(work.actions)
-        stats.activity.update(work.activity)
-        technology = load_technology(self._spec.technology)
-        sizes = self._machine.energy_sizes(self._spec)
-        return replace(result, energy=charge(stats.actions, technology, sizes))
+        return self._inner.run(image, on_step, observer)
