@@ -33,6 +33,9 @@ class Stage:
         of them. 0: no such thing.
     noise : float
         Strength of that perturbation.
+    plain : bool
+        Compute with PyTorch's own layers in bfloat16, not on the kernels. Quicker where the
+        channels of a step are few enough to stay in the cache between layers.
     """
 
     epochs: float
@@ -42,6 +45,7 @@ class Stage:
     fixed: bool = False
     widen: float = 0.0
     noise: float = 0.0
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +157,9 @@ class Recipe:
         classifier.
     fused, autocast, channels_last : bool
         How to compute: on the CPU kernels; in bfloat16 where torch thinks it safe; in which layout.
+    start : {"", "torchvision"}
+        Whose weights the first phase starts from: nobody's, or those of torchvision's MobileNetV2,
+        from a file that ``--start`` names.
     statistics_images : int
         Training images over which normalisation statistics are averaged after each phase; 0 keeps
         the running ones.
@@ -176,6 +183,7 @@ class Recipe:
     fused: bool = False
     autocast: bool = False
     channels_last: bool = False
+    start: Literal["", "torchvision"] = ""
     statistics_images: int = 0
     monitor_images: int = 0
 

@@ -30,6 +30,10 @@ def main(
     ] = "paper",
     data: Annotated[Path | None, typer.Option(help="folder of the data set's files")] = None,
     out: Annotated[Path, typer.Option(help="folder for checkpoints")] = Path("checkpoints"),
+    start: Annotated[
+        Path | None,
+        typer.Option(help="weights that the recipe starts from (torchvision's mobilenet_v2, .pth)"),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="stop cleanly after so many minutes; call again to go on")
     ] = None,
@@ -44,7 +48,7 @@ def main(
         chosen = load_recipe(network, recipe)
         train, test = load(chosen.dataset, "train", data), load(chosen.dataset, "test", data)
         trainer = Trainer(
-            chosen, train, test, out / f"{network}-{recipe}", ConsoleReporter(), deadline
+            chosen, train, test, out / f"{network}-{recipe}", ConsoleReporter(), deadline, start
         )
         results = trainer.run()
     except UnfinishedError as stop:

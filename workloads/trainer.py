@@ -33,6 +33,7 @@ from workloads.recipe import Phase, Recipe, Stage
 from workloads.refit import prune_by_refit
 from workloads.results import device_name, write_results
 from workloads.schedule import Schedule
+from workloads.start import start_from
 
 #: Seconds between two checkpoints.
 SAVE_EVERY = 60.0
@@ -80,8 +81,10 @@ class Trainer:
         folder: Path,
         reporter: Reporter,
         deadline: float | None,
+        start: Path | None = None,
     ) -> None:
         self.recipe, self.reporter, self.deadline = recipe, reporter, deadline
+        self.start = start
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -142,6 +145,13 @@ class Trainer:
                     f"{self.folder}: checkpoint does not fit {self.recipe.network}:"
                     f" {(strange + unexpected)[0]}"
                 )
+        elif self.recipe.start:
+            if self.start is None:
+                raise WorkloadError(
+                    f"recipe {self.recipe.name} of {self.recipe.network} starts from torchvision's"
+                    " MobileNetV2; --start must name its weights"
+                )
+            start_from(network, self.start, self.train)
         if self.recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network = network.to(self.device)
@@ -248,14 +258,17 @@ class Trainer:
     ) -> Tensor:
         training_mode(network)
         for block in network.bottlenecks():
-            block.fused = FusedSettings(stage.width, stage.fixed) if self.recipe.fused else None
+            block.fused = (
+                FusedSettings(stage.width, stage.fixed, stage.plain) if self.recipe.fused else None
+            )
         x = augment(
             self.train.batch(index), self.recipe.pad, self.recipe.flip, self.recipe.one_shift
         )
         x = shrink(x, stage.resolution)
-        if self.recipe.channels_last:
+        if self.recipe.channels_last or stage.plain:
             x = x.to(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.autocast):
+        halves = self.recipe.autocast or stage.plain
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=halves):
             logits = network(x)
         labels = self.train.labels[index]
         loss = functional.cross_entropy(

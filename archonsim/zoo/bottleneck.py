@@ -11,6 +11,7 @@ from archonsim.zoo.fused import (
     fused_branch,
     fused_inference,
     fusible,
+    narrow_branch,
     predicted_branch,
 )
 from archonsim.zoo.predictor import Predictor, gate
@@ -84,6 +85,8 @@ class Bottleneck(nn.Module):
         if self.fused is not None and fusible(self.block):
             if not self.training:
                 return fused_inference(self.pw1, self.dw, self.pw2, pair, x)
+            if pair is None and self.fused.plain and self.block.groups == 1:
+                return narrow_branch(self.pw1, self.dw, self.pw2, x, self.fused.width)
             if pair is None:
                 return fused_branch(self.pw1, self.dw, self.pw2, x, self.fused)
             if not (self.pw1.training or self.dw.training):

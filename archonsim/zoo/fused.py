@@ -33,10 +33,14 @@ class FusedSettings:
         Share of the channels between PW1 and PW2 that one step trains: neighbours, in each group.
     fixed : bool
         Always train the first of them, instead of a window drawn anew for each step and group.
+    plain : bool
+        Train the first of them with PyTorch's own layers, in autocast's precision, in blocks whose
+        convolutions have no groups. Quicker than the kernel where the channels are few.
     """
 
     width: float = 1.0
     fixed: bool = False
+    plain: bool = False
 
 
 def fusible(block: Block) -> bool:
@@ -354,3 +358,35 @@ def fused_inference(
             _pack(x).numpy(), _pack(levels).numpy(), arrays, one, two, range2, groups, shape, y
         )
     return pw2.bn(_unpack(torch.from_numpy(y), shape[0], out_h, out_w))  # type: ignore[no-any-return,misc]
+
+
+def _normalise(bn: Any, y: Tensor) -> Tensor:
+    """Normalise the first channels as their batch normalisation does in training mode."""
+    some = y.shape[1]
+    bn.num_batches_tracked += 1
+    return functional.batch_norm(
+        y,
+        bn.running_mean[:some],
+        bn.running_var[:some],
+        bn.weight[:some],
+        bn.bias[:some],
+        True,
+        bn.momentum,
+        bn.eps,
+    )
+
+
+def narrow_branch(pw1: ConvUnit, dw: ConvUnit, pw2: ConvUnit, x: Tensor, width: float) -> Tensor:
+    """Run PW1 -> DW -> PW2 on their first channels, in training mode, with PyTorch's own layers.
+
+    `width` is the share of the channels between PW1 and PW2; convolutions have no groups.
+    """
+    some = slice_channels(pw1.layer.out_channels, width)
+    y = functional.conv2d(x, pw1.conv.weight[:some])
+    y = functional.relu(_normalise(pw1.bn, y))
+    window, layer = dw.conv.weight[:some], dw.layer
+    top, bottom, left, right = layer.padding
+    y = functional.pad(y, (left, right, top, bottom))
+    y = functional.conv2d(y, window, None, layer.stride_h, 0, 1, some)
+    y = functional.relu(_normalise(dw.bn, y))
+    return pw2.bn(functional.conv2d(y, pw2.conv.weight[:, :some]))  # type: ignore[no-any-return,misc]

@@ -220,5 +220,22 @@ def test_training_tracks_the_statistics_of_the_trained_slice_alone() -> None:
         assert not moved[:, 16:].any()
 
 
+@pytest.mark.compiles
+@pytest.mark.parametrize("shape", [(8, 32, 8, 1, 6, 2), SHAPES[-1]])
+def test_plain_layers_train_a_slice_as_the_kernel_does(
+    shape: tuple[int, int, int, int, int, int],
+) -> None:
+    module = make(shape).train()
+    x = torch.randn(5, shape[0], shape[4], shape[4])
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    outcomes = []
+    for plain in (False, True):
+        module.load_state_dict(before, strict=False)
+        module.fused = FusedSettings(width=0.5, fixed=True, plain=plain)
+        outcomes.append(trained(module, x))
+    for kernel, plain_one in zip(*outcomes, strict=True):
+        torch.testing.assert_close(plain_one, kernel, rtol=1e-4, atol=1e-4)
+
+
 def test_slices_are_whole_chunks() -> None:
     assert [slice_channels(592, width) for width in (0.001, 0.125, 0.25, 1.0)] == [16, 80, 144, 592]
