@@ -6,6 +6,9 @@ the machine as it is.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import fields
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +26,31 @@ from archonsim.trace.tensors import Trace
 TILE_BYTES = 1 << 10
 
 _KEPT = Kept()
+
+#: Parameters of the machine, and of its PEs, that only the main phase reads: points of a sweep that
+#: differ in nothing else share the other phases.
+MAIN_ONLY = frozenset(
+    (
+        "bias_terms",
+        "group_order",
+        "lane_order",
+        "main_order",
+        "mapping",
+        "mask_fetch",
+        "skip_empty_groups",
+    )
+)
+PE_MAIN_ONLY = frozenset(("fifo_depth", "mask_links", "psum_pads", "psum_words"))
+
+
+def _read(spec: ArchonSpec) -> tuple[Hashable, ...]:
+    """Return all parameters that phases of fixed time may depend on."""
+    return tuple(
+        getattr(part, field.name)
+        for part, others in ((spec, MAIN_ONLY | {"pe"}), (spec.pe, PE_MAIN_ONLY))
+        for field in fields(part)
+        if field.name not in others
+    )
 
 
 def fixed_phases(step: Step, spec: ArchonSpec, trace: Trace) -> list[Phase]:
@@ -45,7 +73,7 @@ def fixed_phases(step: Step, spec: ArchonSpec, trace: Trace) -> list[Phase]:
 
     if spec.overlap_prediction:  # what hides behind the phase before is taken off theirs
         return make()
-    key = step, spec, trace if spec.skip_zero_ternary else None
+    key = step, _read(spec), trace if spec.skip_zero_ternary else None
     found: list[Phase] = _KEPT.get(
         key, make, lambda phases: TILE_BYTES * sum(len(one.tiles) for one in phases)
     )

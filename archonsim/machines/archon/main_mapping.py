@@ -159,17 +159,38 @@ class Extents:
         window : bool
             Whether the tile has all taps: then PEs share the pixels of the input map.
         """
-        count, window = 1, False
+        level = mapping.levels[OPERANDS.index(operand)]
+        blocks = mapping.out_block, mapping.channel_block
+        return self.tile_at(operand, mapping.order, level, blocks)
+
+    def tile_at(
+        self,
+        operand: Operand,
+        order: tuple[Dimension, ...],
+        level: int,
+        blocks: tuple[int, int],
+    ) -> tuple[int, bool]:
+        """Return `tile_units` of a nest whose mapping is not settled yet.
+
+        Parameters
+        ----------
+        order : tuple of {"g", "o", "k", "c"}
+        level : int
+            The first loop of `order` that the tile spans.
+        blocks : (int, int)
+            Output and input channels of a step.
+        """
+        count, window, spanned = 1, False, order[level:]
         for dimension in self.relevant(operand):
-            whole = mapping.spans(operand, dimension)
+            whole = dimension in spanned
             if dimension == "k":
                 count, window = count * (self.taps if whole else 1), whole and self.taps > 1
             elif dimension == "g":
                 count *= self.groups if whole else 1
             elif dimension == "o":
-                count *= self.outs if whole else min(mapping.out_block, self.outs)
+                count *= self.outs if whole else min(blocks[0], self.outs)
             else:
-                count *= self.channels if whole else min(mapping.channel_block, self.channels)
+                count *= self.channels if whole else min(blocks[1], self.channels)
         return count * (self.mids if operand == "keep1" or self._wide(operand) else 1), window
 
     def _wide(self, operand: Operand) -> bool:

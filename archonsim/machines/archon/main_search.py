@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,11 @@ from archonsim.machines.archon.main_mapping import (
 )
 from archonsim.machines.archon.spec import ArchonSpec
 from archonsim.spec.parts import WORD_BITS
+
+#: An operand's level in a nest, and how much of its next tile is held ahead.
+_Held = tuple[int, int]
+#: Cycles and words, as in `MainCost`.
+_Pair = tuple[int, int]
 
 #: Cycles before a phase's first beat (own decision): 100 ns of latency at 500 MHz, and a chunk.
 HEAD_CYCLES = 64
@@ -78,6 +83,36 @@ class MainCost:
         return MainCost(self.cycles + other.cycles, self.words + other.words)
 
 
+@dataclass(frozen=True, slots=True)
+class _LoopNest:
+    """The loops of a mapping, before it is settled which of them each operand's tile spans.
+
+    Attributes
+    ----------
+    order : tuple of {"g", "o", "k", "c"}
+    blocks : (int, int)
+        Output and input channels of a step.
+    streamed : bool
+        Whether every step fetches its masks.
+    """
+
+    order: tuple[Dimension, ...]
+    blocks: tuple[int, int]
+    streamed: bool = False
+
+    def mapping(self, held: Sequence[_Held]) -> MainMapping:
+        """Return the mapping that holds keep1, keep2, input and psum like this."""
+        first, second, third, fourth = held
+        return MainMapping(
+            order=self.order,
+            out_block=self.blocks[0],
+            channel_block=self.blocks[1],
+            levels=(first[0], second[0], third[0], fourth[0]),
+            ahead=(first[1], second[1], third[1], fourth[1]),
+            streamed=(self.streamed, self.streamed, False, False),
+        )
+
+
 def fetch_words(
     extents: Extents, mapping: MainMapping, operand: Operand, pixels: TilePixels, *, links: bool
 ) -> int:
@@ -93,7 +128,15 @@ def fetch_words(
         Whether PEs hand the masks of their windows on to their neighbours (``pe.mask_links``); a
         tap then brings the masks of one column of new pixels, about the square root of a tile.
     """
-    units, window = extents.tile_units(operand, mapping)
+    tile = extents.tile_units(operand, mapping)
+    return _words(extents, operand, tile, pixels, links=links)
+
+
+def _words(
+    extents: Extents, operand: Operand, tile: tuple[int, bool], pixels: TilePixels, *, links: bool
+) -> int:
+    """Return `fetch_words` of a tile of so many units, of a whole window or of one tap."""
+    units, window = tile
     if window:  # neighbours share the pixels of the input map, which are read once
         count = units // extents.taps * pixels.halo
     elif links and operand in ("keep1", "keep2") and "k" in extents.relevant(operand):
@@ -159,7 +202,8 @@ class MainSearch:
         self._total = int(beats.sum()) * pixels.tiles
         self._reduced: dict[tuple[int, int], tuple[Ints, NDArray[np.uint8]]] = {}
         self._walked: (
-            tuple[tuple[tuple[Dimension, ...], int, int], tuple[Ints, Ints, Ints, Ints]] | None
+            tuple[tuple[tuple[Dimension, ...], tuple[int, int]], tuple[Ints, Ints, Ints, Ints]]
+            | None
         ) = None
 
     def best(self) -> tuple[MainMapping, MainCost]:
@@ -172,131 +216,144 @@ class MainSearch:
         extents, spec = self._extents, self._spec
         outs = block_sizes(extents.outs, scratchpad_units(spec, "psum"))
         channels = block_sizes(extents.channels, scratchpad_units(spec, "input"))
-        found: tuple[MainMapping, MainCost] | None = None
-        for nest in itertools.product(orders(), outs, channels):
-            one = self._nest(*nest, None if found is None else found[1])
+        found: tuple[MainMapping, _Pair] | None = None
+        for order, *blocks in itertools.product(orders(), outs, channels):
+            nest = _LoopNest(order, (blocks[0], blocks[1]))
+            one = self._nest(nest, None if found is None else found[1])
             if one is not None and (found is None or one[1] < found[1]):
                 found = one
         assert found is not None  # nothing limits the first nest
-        return found
+        return found[0], MainCost(*found[1])
 
     def cost(self, mapping: MainMapping) -> MainCost:
         """Return what a mapping costs."""
         total = MainCost(self._total, 0)
+        blocks = mapping.out_block, mapping.channel_block
         for at, operand in enumerate(OPERANDS):
-            (one,) = self._costs(mapping, operand, [mapping.ahead[at]])
-            total += one
+            nest = _LoopNest(mapping.order, blocks, mapping.streamed[at])
+            tile = self._extents.tile_units(operand, mapping)
+            ((cycles, words),) = self._costs(
+                nest, operand, mapping.levels[at], tile, [mapping.ahead[at]]
+            )
+            total += MainCost(cycles, words)
         return total
 
-    def _nest(
-        self,
-        order: tuple[Dimension, ...],
-        out_block: int,
-        channel_block: int,
-        limit: MainCost | None,
-    ) -> tuple[MainMapping, MainCost] | None:
+    def _nest(self, nest: _LoopNest, limit: _Pair | None) -> tuple[MainMapping, _Pair] | None:
         """Return the best way to hold operands in a nest; None if that is not below a limit."""
-        base = MainMapping(
-            order=order,
-            out_block=out_block,
-            channel_block=channel_block,
-            levels=(4, 4, 4, 4),
-            ahead=(0, 0, 0, 0),
-        )
-        chosen, cost = self._masks(base)
-        total = MainCost(self._total, 0) + cost
+        nest, masks, (cycles, words) = self._masks(nest)
+        cycles += self._total
+        held = list(masks)
         for operand in ("input", "psum"):
-            if limit is not None and total >= limit:
+            if limit is not None and (cycles, words) >= limit:
                 return None
-            chosen, cost = self._alone(chosen, operand)
-            total += cost
-        return chosen, total
+            one, cost = self._alone(nest, operand)
+            held.append(one)
+            cycles, words = cycles + cost[0], words + cost[1]
+        return nest.mapping(held), (cycles, words)
 
-    def _alone(self, mapping: MainMapping, operand: Operand) -> tuple[MainMapping, MainCost]:
+    def _alone(self, nest: _LoopNest, operand: Operand) -> tuple[_Held, _Pair]:
         """Settle an operand in a scratchpad of its own: how large a tile, the rest ahead."""
         room = scratchpad_units(self._spec, operand)
-        found: list[tuple[MainCost, MainMapping]] = []
-        for level, units in self._levels(mapping, operand):
+        found: list[tuple[_Pair, _Held]] = []
+        for level, tile in self._levels(nest, operand):
+            units = tile[0]
             if units <= room:
-                one = _at(mapping, operand, level, min(units, room - units))
-                found.append((self._costs(one, operand, [one.ahead_of(operand)])[0], one))
+                ahead = min(units, room - units)
+                found.append((self._costs(nest, operand, level, tile, [ahead])[0], (level, ahead)))
         cost, one = min(found, key=lambda one: one[0])
         return one, cost
 
-    def _masks(self, mapping: MainMapping) -> tuple[MainMapping, MainCost]:
+    def _masks(self, nest: _LoopNest) -> tuple[_LoopNest, tuple[_Held, _Held], _Pair]:
         """Settle keep1 and keep2: what the prediction buffer has left goes to one, then the other.
 
         Masks of a single step that are larger than the buffer are streamed: every step fetches
         them, and a step is then a pair of an output and an input channel.
+
+        Returns
+        -------
+        nest : _LoopNest
+            The one given, or the one of streamed masks.
+        held : two of (level, ahead)
+        cost : (cycles, words)
         """
         room = scratchpad_units(self._spec, "keep1")
-        ways: list[tuple[tuple[int, int], tuple[int, int]]] = []  # (level, ahead) of both masks
-        for (level1, units1), (level2, units2) in itertools.product(
-            self._levels(mapping, "keep1"), self._levels(mapping, "keep2")
-        ):
+        levels1, levels2 = self._levels(nest, "keep1"), self._levels(nest, "keep2")
+        ways: list[tuple[_Held, _Held]] = []
+        for (level1, (units1, _)), (level2, (units2, _)) in itertools.product(levels1, levels2):
             left = room - units1 - units2
             if left >= 0:
                 ahead1, ahead2 = min(units1, left), min(units2, left)
                 ways.append(((level1, ahead1), (level2, min(units2, left - ahead1))))
                 ways.append(((level1, min(units1, left - ahead2)), (level2, ahead2)))
         if not ways:
-            streamed = replace(
-                mapping, out_block=1, channel_block=1, streamed=(True, True, False, False)
-            )
-            first, second = (self._costs(streamed, name, [0])[0] for name in ("keep1", "keep2"))
-            return streamed, first + second
-        firsts = self._ways(mapping, "keep1", [way[0] for way in ways])
-        seconds = self._ways(mapping, "keep2", [way[1] for way in ways])
-        cost, (one, two) = min(
-            ((firsts[way[0]] + seconds[way[1]], way) for way in ways), key=lambda found: found[0]
-        )
-        return _at(_at(mapping, "keep1", *one), "keep2", *two), cost
+            nest = _LoopNest(nest.order, (1, 1), streamed=True)
+            cycles = words = 0
+            for operand in ("keep1", "keep2"):
+                level, tile = self._levels(nest, operand)[0]
+                ((more, moved),) = self._costs(nest, operand, level, tile, [0])
+                cycles, words = cycles + more, words + moved
+            return nest, ((4, 0), (4, 0)), (cycles, words)
+        firsts = self._ways(nest, "keep1", levels1, [way[0] for way in ways])
+        seconds = self._ways(nest, "keep2", levels2, [way[1] for way in ways])
+
+        def cost(way: tuple[_Held, _Held]) -> _Pair:
+            first, second = firsts[way[0]], seconds[way[1]]
+            return first[0] + second[0], first[1] + second[1]
+
+        best = min(ways, key=cost)
+        return nest, best, cost(best)
 
     def _ways(
-        self, mapping: MainMapping, operand: Operand, ways: Sequence[tuple[int, int]]
-    ) -> dict[tuple[int, int], MainCost]:
+        self,
+        nest: _LoopNest,
+        operand: Operand,
+        levels: Sequence[tuple[int, tuple[int, bool]]],
+        ways: Sequence[_Held],
+    ) -> dict[_Held, _Pair]:
         """Return what an operand costs at some levels with so much of its next tile ahead."""
         by_level: dict[int, list[int]] = {}
         for level, ahead in dict.fromkeys(ways):
             by_level.setdefault(level, []).append(ahead)
+        tiles = dict(levels)
         return {
             (level, ahead): cost
             for level, aheads in by_level.items()
             for ahead, cost in zip(
-                aheads,
-                self._costs(_at(mapping, operand, level, 0), operand, aheads),
-                strict=True,
+                aheads, self._costs(nest, operand, level, tiles[level], aheads), strict=True
             )
         }
 
-    def _levels(self, mapping: MainMapping, operand: Operand) -> list[tuple[int, int]]:
-        """Return an operand's levels and the units of its tile there; equal tiles once."""
+    def _levels(self, nest: _LoopNest, operand: Operand) -> list[tuple[int, tuple[int, bool]]]:
+        """Return an operand's levels and its tile there, innermost first; equal tiles once."""
         found: dict[tuple[int, bool], int] = {}
         for level in range(4, -1, -1):
-            one = _at(mapping, operand, level, 0)
-            found.setdefault(self._extents.tile_units(operand, one), level)
-        return [(level, units) for (units, _), level in found.items()]
+            tile = self._extents.tile_at(operand, nest.order, level, nest.blocks)
+            found.setdefault(tile, level)
+        return [(level, tile) for tile, level in found.items()]
 
     def _costs(
-        self, mapping: MainMapping, operand: Operand, aheads: Sequence[int]
-    ) -> list[MainCost]:
+        self,
+        nest: _LoopNest,
+        operand: Operand,
+        level: int,
+        tile: tuple[int, bool],
+        aheads: Sequence[int],
+    ) -> list[_Pair]:
         """Return what an operand's fetches cost, for several amounts that are held ahead."""
         extents, spec = self._extents, self._spec
-        words = fetch_words(extents, mapping, operand, self._pixels, links=spec.pe.mask_links)
+        words = _words(extents, operand, tile, self._pixels, links=spec.pe.mask_links)
         buffer = spec.prediction_glb if operand in ("keep1", "keep2") else spec.glb
         # Whatever its model: a what-if whose port takes no time keeps the machine's mapping.
         whole = -(-words // buffer.read_words_per_cycle)
-        units = extents.tile_units(operand, mapping)[0]
-        hidden = [whole * ahead // units for ahead in aheads]
-        outer = mapping.order[: mapping.levels[OPERANDS.index(operand)]]
-        moving = [name in outer and name in extents.relevant(operand) for name in DIMENSIONS]
+        hidden = [whole * ahead // tile[0] for ahead in aheads]
+        outer, relevant = nest.order[:level], extents.relevant(operand)
         exposed, count = operand_cost(
-            *self._walk(mapping.order, mapping.out_block, mapping.channel_block),
+            *self._walk(nest),
             OPERANDS.index(operand),
-            np.array(moving),
+            np.array([name in outer and name in relevant for name in DIMENSIONS]),
             np.array(
                 [
-                    mapping.streamed[OPERANDS.index(operand)],
+                    nest.streamed,
                     extents.groups if extents.late else 0,
                     self._pixels.tiles,
                     HEAD_CYCLES,
@@ -304,16 +361,14 @@ class MainSearch:
             ),
             np.array([(ahead, whole - ahead) for ahead in hidden], np.int64),
         )
-        return [MainCost(int(cycles), int(count) * words) for cycles in exposed]
+        return [(cycles, count * words) for cycles in exposed.tolist()]
 
-    def _walk(
-        self, order: tuple[Dimension, ...], out_block: int, channel_block: int
-    ) -> tuple[Ints, Ints, Ints, Ints]:
+    def _walk(self, nest: _LoopNest) -> tuple[Ints, Ints, Ints, Ints]:
         """Return a nest's steps in the order of its loops; those of the last nest are kept."""
-        key = (order, out_block, channel_block)
+        key = nest.order, nest.blocks
         if self._walked is None or self._walked[0] != key:
-            beats, sends = self._blocks(out_block, channel_block)
-            loops = np.array([DIMENSIONS.index(name) for name in order])
+            beats, sends = self._blocks(*nest.blocks)
+            loops = np.array([DIMENSIONS.index(name) for name in nest.order])
             before = np.append(0, np.cumsum(beats.transpose(loops)))
             following = following_steps(sends.transpose(loops).ravel())
             self._walked = key, (before, following, np.array(beats.shape), loops)
@@ -331,11 +386,3 @@ class MainSearch:
             sends = np.maximum.reduceat(np.maximum.reduceat(self._sends, outs, 1), channels, 3)
             self._reduced[key] = beats, sends
         return self._reduced[key]
-
-
-def _at(mapping: MainMapping, operand: Operand, level: int, ahead: int) -> MainMapping:
-    """Return a mapping with another level for an operand's tile, and so much of the next ahead."""
-    at = OPERANDS.index(operand)
-    levels, units = list(mapping.levels), list(mapping.ahead)
-    levels[at], units[at] = level, ahead
-    return replace(mapping, levels=tuple(levels), ahead=tuple(units))  # type: ignore[arg-type]
