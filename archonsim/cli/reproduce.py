@@ -10,12 +10,17 @@ from typing import Annotated
 import typer
 
 from archonsim.cli.common import Form, Format, emit
+from archonsim.cli.progress import StepProgress
 from archonsim.errors import UserError
 from archonsim.reproduce.cell import Reproduction
 from archonsim.reproduce.date21 import reproduce_date21
 from archonsim.reproduce.eyerissv2 import reproduce_eyerissv2
 from archonsim.reproduce.ics21 import reproduce_ics21
+from archonsim.reproduce.real import real_headline
 from archonsim.result.files import to_json
+from archonsim.result.report import Report
+from archonsim.runs.run import Run
+from archonsim.show.terminal.real_text import render_real
 from archonsim.show.terminal.reproduce_text import render_reproduction
 
 
@@ -32,6 +37,12 @@ PAPERS: dict[Paper, Callable[[], Reproduction]] = {
     Paper.date21: reproduce_date21,
     Paper.eyerissv2: reproduce_eyerissv2,
 }
+
+
+def _execute(run: Run) -> Report:
+    """Carry a run out, showing progress."""
+    with StepProgress(f"{run.machine.name} on {run.workload.name}", run.steps) as progress:
+        return run.execute(progress.step)
 
 
 def reproduce_command(
@@ -55,12 +66,35 @@ def reproduce_command(
             help="Of eyerissv2: a folder with other layers, in cycles.csv and masks.npz.",
         ),
     ] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help=(
+                "Of ics21: the headline alone, stepped on trained networks' own masks: all images"
+                " of mobilenetv2mod_c10.h5 and mobilenetv2_c10-pruned.h5 in FOLDER."
+            ),
+        ),
+    ] = None,
     form: Form = Format.table,
 ) -> None:
     """Compute a paper's published figures and print both, known defects of the source marked.
 
-    Exit code 0 if every figure is exact or a listed defect, 1 otherwise.
+    Exit code 0 if every figure is exact or a listed defect, 1 otherwise. With --real, the headline
+    on real masks: how it differs from the published one, step by step.
     """
+    if real is not None:
+        if paper is not Paper.ics21 or brief:
+            other = "--brief" if brief else f"not for {paper}"
+            raise UserError(f"--real is {real}; it is for ics21 alone, {other}")
+        headline = real_headline(real, _execute)
+        emit(
+            form,
+            lambda: render_real(headline),
+            lambda: to_json(headline.to_dict()),
+            headline.to_csv,
+        )
+        raise typer.Exit(0)
     if data is not None and paper is not Paper.eyerissv2:
         raise UserError(f"--data is {data}; it is for eyerissv2, not for {paper}")
     found = PAPERS[paper]() if data is None else reproduce_eyerissv2(data)

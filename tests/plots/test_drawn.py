@@ -17,10 +17,10 @@ from numpy.testing import assert_allclose
 from archonsim.explain.attribute import explain
 from archonsim.machines.registry import machine, machine_spec
 from archonsim.show import figures as plots
-from archonsim.show.figures.bootstrap import speedup_interval
 from archonsim.show.figures.roofline import roofs
 from archonsim.show.figures.style import phase_fill, stall_fill
 from archonsim.spec.dram_device import load_device
+from archonsim.stats.bootstrap import speedup_interval
 from archonsim.trace.what_if import MaskPolicy
 from tests import results
 

@@ -44,13 +44,13 @@ def state() -> State:
     for outputs, count in WIDTHS:
         for _ in range(count):
             base, mid = f"features.{number}.conv", inputs * (1 if number == 1 else 6)
-            pairs = [("1", "2")] if number == 1 else [("1.0", "1.1"), ("2", "3")]
             if number == 1:
                 add(state, f"{base}.0.0", f"{base}.0.1", (mid, 1, 3, 3))
+                add(state, f"{base}.1", f"{base}.2", (outputs, mid, 1, 1))
             else:
                 add(state, f"{base}.0.0", f"{base}.0.1", (mid, inputs, 1, 1))
                 add(state, f"{base}.1.0", f"{base}.1.1", (mid, 1, 3, 3))
-            add(state, *(f"{base}.{part}" for part in pairs[-1]), (outputs, mid, 1, 1))
+                add(state, f"{base}.2", f"{base}.3", (outputs, mid, 1, 1))
             number, inputs = number + 1, outputs
     add(state, "features.18.0", "features.18.1", (1280, inputs, 1, 1))
     return state
@@ -74,8 +74,10 @@ def network(state: State, data: Split, tmp_path: Path) -> Network:
 
 def normalised(x: Any, state: State, norm: str) -> Any:
     """Normalise as torchvision's network does."""
-    names = ("running_mean", "running_var", "weight", "bias")
-    return functional.batch_norm(x, *(state[f"{norm}.{name}"] for name in names), eps=1e-5)
+    mean, variance, weight, bias = (
+        state[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
+    )
+    return functional.batch_norm(x, mean, variance, weight, bias, eps=1e-5)
 
 
 def test_the_head_sees_images_as_torchvision_normalises_them(

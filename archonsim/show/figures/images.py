@@ -17,11 +17,11 @@ from matplotlib.ticker import MaxNLocator
 from archonsim.errors import ResultError
 from archonsim.result.frames import run_frame
 from archonsim.result.report import Report
-from archonsim.show.figures.bootstrap import RESAMPLES, SEED, Interval, speedup_interval
 from archonsim.show.figures.chart import Chart
 from archonsim.show.figures.frames import about_rows, about_runs, check_alike, need_columns
 from archonsim.show.figures.kind import RUNS, Figure, Option
 from archonsim.show.figures.style import INK, Size, look, machine_fill, scale
+from archonsim.stats.bootstrap import RESAMPLES, SEED, Interval, speedup_interval
 
 MARKS = {"median": (0.5, "-"), "p95": (0.95, "--"), "p99": (0.99, ":")}
 
@@ -82,7 +82,7 @@ def plot_images(
 
     With a baseline also each image's speedup.
 
-    The interval of the speedup is :func:`archonsim.show.figures.bootstrap.speedup_interval`'s.
+    The interval of the speedup is :func:`archonsim.stats.bootstrap.speedup_interval`'s.
 
     Parameters
     ----------
