@@ -17,7 +17,10 @@ from archonsim.errors import WorkloadError
 from archonsim.zoo.network import Network
 from archonsim.zoo.unit import BN_EPS, ConvUnit
 from workloads.data import Split
+from workloads.transfer import IMAGES, transfer
 
+#: The network whose blocks have other shapes than torchvision's.
+MODIFIED = "mobilenetv2mod_c10"
 #: torchvision's normalisation of ImageNet's images, pixels in 0..1, and its epsilon of batch
 #: normalisations.
 _MEAN, _DEVIATION, _EPS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 1e-5
@@ -111,6 +114,10 @@ def start_from(network: Network, path: Path, data: Split) -> None:
     head, tail = (module for module in modules if isinstance(module, ConvUnit))
     _copy(head, state, "features.0.0", "features.0.1", path)
     _take_normalisation(head, data)
+    if network.workload.name == MODIFIED:
+        network.eval()
+        transfer(network, state, head(data.batch(slice(0, IMAGES))))
+        return
     blocks = list(network.bottlenecks())
     for number, block in enumerate(blocks, start=1):
         base = f"features.{number}.conv"
