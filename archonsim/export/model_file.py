@@ -20,6 +20,7 @@ from archonsim.export.graph import simplify
 from archonsim.export.keras_graph import keras_program
 from archonsim.export.program import Program, trace_program
 from archonsim.export.source import Relu6, Source, module_source, onnx_input, onnx_source
+from archonsim.export.tokens import tokens_as_pixels
 from archonsim.trace.tensors import Floats
 from archonsim.user_files import check_regular
 from archonsim.version import __version__
@@ -143,9 +144,10 @@ def _needing(room: str, what: str, extra: str) -> Any:
 def program_source(program: Program, path: Path, image: Floats, framework: str) -> Source:
     """Trace a program that a reader made of a file, on one image ``(1, C, H, W)``."""
     graph, runner = trace_program(program, image, str(path))
+    seen, run = tokens_as_pixels(graph, runner)
     return Source(
-        graph=simplify(graph, runner),
-        runner=runner,
+        graph=simplify(seen, run),
+        runner=run,
         image=image,
         params=program.params,
         model=path.name,

@@ -24,6 +24,7 @@ from archonsim.export.operators import (
     operator,
     plain,
 )
+from archonsim.export.tokens import TOKENS
 from archonsim.network.layer import Padding, same_padding
 from archonsim.trace.tensors import Floats
 from archonsim.visible import one_line
@@ -172,21 +173,47 @@ def _transposed(op: Op, call: Call, sources: list[Node]) -> Node:
 
 def _linear(op: Op, call: Call, sources: list[Node]) -> Node:
     weight = call.arguments.get("weight")
+    if len(sources) == 2:
+        return _product(call, sources)
     if weight is None or len(sources) != 1:
-        raise unsupported(call, "it multiplies two computed values; weights must be constant")
-    if not sources[0].is_map or len(call.shape) != 2:
+        raise unsupported(call, "weights must be constant, one value computed")
+    tensors = {"weight": weight, "bias": _floats(call.arguments.get("bias"), len(weight), 0.0)}
+    source = sources[0]
+    if source.is_map and len(call.shape) == 2:
+        return _node(op, call, tensors=tensors)
+    if len(source.shape) < 2 or call.shape != (*source.shape[:-1], len(weight)):
         raise unsupported(
             call,
-            f"a linear layer of a value of shape {sources[0].shape}; it takes one vector an image",
+            f"a linear layer of a value of shape {source.shape}; it takes one vector an image, or"
+            " one a token",
         )
-    return _node(
-        op,
-        call,
-        tensors={
-            "weight": weight,
-            "bias": _floats(call.arguments.get("bias"), weight.shape[0], 0.0),
-        },
-    )
+    tensors["weight"] = weight[:, :, None, None]
+    return _node("conv", call, kind=TOKENS, tensors=tensors)
+
+
+def _product(call: Call, sources: list[Node]) -> Node:
+    """Return a product of two computed matrices, as attention has them: not modelled."""
+    macs = math.prod(call.shape) * sources[0].shape[-1]
+    return _node("unmodelled", call, kind="product of computed matrices", macs=macs)
+
+
+def _concat(op: Op, call: Call, sources: list[Node]) -> Node:
+    """Return maps behind each other; tokens behind each other are no map of more channels."""
+    return _free(call) if len(call.shape) == 3 else _plain(op, call, sources)
+
+
+def _attention(call: Call, sources: list[Node]) -> Node:
+    """Return attention, whose operator multiplies queries by keys and weighs the values."""
+    if len(sources) < 3:
+        raise unsupported(call, "it needs computed queries, keys and values")
+    query, key, value = (one.shape for one in sources[:3])
+    pairs = math.prod(query[:-1]) * key[-2]
+    return _node("unmodelled", call, kind="attention", macs=pairs * (query[-1] + value[-1]))
+
+
+def _unmodelled(op: Op, call: Call, sources: list[Node]) -> Node:
+    attends = plain(call.operator) == "scaleddotproductattention"
+    return _attention(call, sources) if attends else _transposed(op, call, sources)
 
 
 def _norm(op: Op, call: Call, sources: list[Node]) -> Node:
@@ -368,5 +395,6 @@ _MAKERS: Final[dict[Op, Callable[[Op, Call, list[Node]], Node]]] = {
     "multiply": _with_constant,
     "free": _other,
     "pass": _pass,
-    "unmodelled": _transposed,
+    "concat": _concat,
+    "unmodelled": _unmodelled,
 }

@@ -22,7 +22,7 @@ Op = Literal[
 
 _BY_OP: Final[dict[Op, str]] = {
     "conv": "conv2d conv",
-    "linear": "linear gemm matmul",
+    "linear": "linear gemm matmul bmm",
     "norm": "batchnorm2d batchnorm1d batchnorm batchnormalization",
     "pad": "pad zeropad2d constantpad2d constantpadnd",
     "pool": "maxpool2d avgpool2d maxpool averagepool adaptivemaxpool2d",
@@ -31,8 +31,8 @@ _BY_OP: Final[dict[Op, str]] = {
     "multiply": "mul imul",
     "concat": "cat concat concatenate",
     "move": "view reshape permute transpose contiguous flatten unflatten squeeze unsqueeze "
-    "channelshuffle pixelshuffle viewcopy",
-    "split": "chunk split splitwithsizes getitem narrow slice select gather",
+    "channelshuffle pixelshuffle viewcopy expand roll",
+    "split": "chunk split splitwithsizes getitem narrow slice select gather unbind",
     "pass": "dropout dropout1d dropout2d dropout3d featuredropout alphadropout "
     "featurealphadropout identity stochasticdepth clone detach alias to tocopy cast "
     "castlike type typeas float double half bfloat16",
@@ -48,7 +48,7 @@ _BY_OP: Final[dict[Op, str]] = {
     "truediv itruediv neg abs sqrt exp pow layernorm groupnorm instancenorm2d "
     "instancenorm localresponsenorm lrn layernormalization instancenormalization "
     "resize upsample interpolate",
-    "unmodelled": "convtranspose2d convtranspose",
+    "unmodelled": "convtranspose2d convtranspose scaleddotproductattention",
 }  # fmt: skip
 OPERATORS: Final[dict[str, Op]] = {
     name: op for op, names in _BY_OP.items() for name in names.split()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from archonsim.errors import UserError, WorkloadError
 from archonsim.export.calls import first_line
 from archonsim.export.graph import Graph, Runner, simplify
+from archonsim.export.tokens import tokens_as_pixels
 from archonsim.trace.tensors import Floats
 
 if TYPE_CHECKING:
@@ -60,9 +61,10 @@ def module_source(module: nn.Module, image: Floats, model: str, relu6: Relu6 = "
     from archonsim.export.torch_graph import trace_module
 
     graph, runner, tracer = trace_module(module, image, relu6_as_relu=relu6 == "relu")
+    seen, run = tokens_as_pixels(graph, runner)
     return Source(
-        graph=simplify(graph, runner),
-        runner=runner,
+        graph=simplify(seen, run),
+        runner=run,
         image=image,
         params=sum(one.numel() for one in module.parameters()),
         model=model,
@@ -77,9 +79,10 @@ def onnx_source(path: Path, image: Floats, relu6: Relu6 = "exact") -> Source:
     model = onnx_graph.read_onnx(path)
     graph, runner = onnx_graph.trace_onnx(model, path, image, relu6_as_relu=relu6 == "relu")
     versions = (importlib.import_module(name).__version__ for name in ("onnxruntime", "onnx"))
+    seen, run = tokens_as_pixels(graph, runner)
     return Source(
-        graph=simplify(graph, runner),
-        runner=runner,
+        graph=simplify(seen, run),
+        runner=run,
         image=image,
         params=onnx_graph.parameters(onnx_graph.prepare(model, path).model),
         model=path.name,

@@ -164,6 +164,9 @@ def _largest(x: Tensor) -> float:
 
 def _trace(module: nn.Module, image: Tensor) -> tuple[fx.GraphModule, str]:
     try:
+        # torch.fx takes this one as a whole, with the linear layers that it holds.
+        if any(isinstance(one, nn.MultiheadAttention) for one in module.modules()):
+            raise TypeError("torch.nn.MultiheadAttention is not opened")
         return fx.symbolic_trace(module), "torch.fx"
     except Exception as failure:
         try:

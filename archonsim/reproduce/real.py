@@ -162,7 +162,9 @@ def _measured(report: Report) -> tuple[Counter[str], Counter[str]]:
     return compute, stalls
 
 
-def _changes(report: Report, whole: float, phases: Mapping[str, int]) -> Iterator[tuple[str, float]]:
+def _changes(
+    report: Report, whole: float, phases: Mapping[str, int]
+) -> Iterator[tuple[str, float]]:
     """Where a report's cycles differ from the published ones; the differences add up."""
     compute, stalls = _measured(report)
     known = sum(phases.values())

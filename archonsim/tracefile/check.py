@@ -73,7 +73,8 @@ def _takes(layer: Layer, made: MapShape) -> bool:
     """Whether a layer can take a map, or what operators that are no layers make of it.
 
     They pass on a share of its channels (FuSe halves, slices), their averages (squeeze and
-    excitation), cut rows and columns off, or put less than the map itself around it.
+    excitation), cut rows and columns off, or put less than the map itself around it. Pixels in one
+    column that a 1x1 convolution reads may be tokens: pixels in a row, or features shared out anew.
     """
     channels, height, width = made
     if layer.kind == "fc":
@@ -82,6 +83,9 @@ def _takes(layer: Layer, made: MapShape) -> bool:
         return (layer.in_h, layer.in_w) == (height, width)
     pooled = (layer.in_h, layer.in_w) == (1, 1)
     fits = layer.in_h < 2 * height and layer.in_w < 2 * width
+    if layer.in_w == layer.kernel_h == layer.kernel_w == 1 and layer.in_h > 1:
+        words = channels * height * width
+        return layer.in_channels * layer.in_h < 2 * words
     return layer.in_channels <= channels and (pooled or fits)
 
 

@@ -357,7 +357,6 @@ def test_layers_compute_what_the_module_does() -> None:
         ),
         (nn.Sequential(nn.ConvTranspose2d(3, 4, 3)), "nothing to export: the network has no layer"),
         (nn.Sequential(nn.PixelUnshuffle(2)), "operator 'PixelUnshuffle' is not supported"),
-        (nn.Sequential(nn.Linear(16, 4)), "takes one vector an image"),
         (nn.Conv2d(1, 4, 3), "Conv2d does not take images of 3x16x16"),
         (
             nn.Sequential(nn.Conv2d(3, 4, 3)).double(),
