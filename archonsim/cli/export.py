@@ -33,7 +33,6 @@ _ONLY_YOURS = (
     "--std",
     "--predictors",
     "--calibration",
-    "--activations",
     "--values",
     "--runtime",
     "--relu6",
@@ -148,7 +147,11 @@ def export(
     activations: Annotated[
         bool,
         typer.Option(
-            "--activations", help=f"Store which inputs of every layer are not zero. {_YOURS}"
+            "--activations",
+            help=(
+                "Store which inputs of every layer are not zero; with --network, of those outside"
+                " of predicted blocks."
+            ),
         ),
     ] = False,
     values: Annotated[

@@ -99,7 +99,12 @@ def export_known(request: Request, out: Path, *, plain: bool = False) -> tuple[W
     dataset = network(request.network).provenance.dataset
     images = test_images(dataset, request.images, request.count, request.first)
     workload = export_network(
-        request.network, request.checkpoint, images, command=request.command, check=request.check
+        request.network,
+        request.checkpoint,
+        images,
+        command=request.command,
+        check=request.check,
+        activations=request.activations,
     )
     return workload, write_workload(out, workload, workload.trace, plain=plain)
 

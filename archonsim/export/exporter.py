@@ -86,7 +86,13 @@ def test_images(dataset: str, root: Path | None, count: int, first: int) -> Imag
 
 
 def export_network(
-    name: str, checkpoint: Path, images: Images | Tensor, *, command: str = "", check: bool = True
+    name: str,
+    checkpoint: Path,
+    images: Images | Tensor,
+    *,
+    command: str = "",
+    check: bool = True,
+    activations: bool = False,
 ) -> Workload:
     """Trace a trained network of ours.
 
@@ -96,13 +102,15 @@ def export_network(
         A registered network, e.g. ``"fusionet_c10"``.
     checkpoint : Path
         A finished flavour as ``workloads.train`` writes it. Vanilla and pruned ones export their
-        weights alone.
+        weights alone, unless `activations` are asked for.
     images : Images, or (N, C, H, W) float32
         Normalised as in training; masks and maps are those of these images.
     command : str
         For the file's provenance.
     check : bool
         Compare what would be stored with the network; see :mod:`~archonsim.export.self_check`.
+    activations : bool
+        Store which inputs of layers outside of predicted blocks are not zero.
 
     Returns
     -------
@@ -112,8 +120,8 @@ def export_network(
     """
     network, meta = load_network(name, checkpoint)
     given = images if isinstance(images, Images) else as_images(images.numpy(), meta["network"])
-    given = given if meta["flavour"] == "pred" else given.part(0, 0)
-    trace = trace_network(network, torch.from_numpy(given.pixels))
+    given = given if activations or meta["flavour"] == "pred" else given.part(0, 0)
+    trace = trace_network(network, torch.from_numpy(given.pixels), activations=activations)
     shapes = network.workload
     if check:
         check_network(network, trace, torch.from_numpy(given.pixels[:1]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -57,8 +60,32 @@ def network_predictors(network: Network) -> dict[str, tuple[PredictorTensors, Pr
     }
 
 
+@contextmanager
+def _listening(network: Network, bits: dict[str, Mask] | None) -> Iterator[None]:
+    """Write down which inputs of layers are not zero, by the layer's name, unless `bits` is None.
+
+    Layers of blocks with predictors, whose masks say it, are not heard.
+    """
+
+    def hear(module: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+        assert bits is not None
+        assert isinstance(module, ConvUnit | Dense)
+        layer = module.layer
+        size = layer.in_channels, layer.in_h, layer.in_w
+        bits[layer.name] = _mask((given[0] != 0).reshape(1, *size))
+
+    units = [one for one in network.modules() if isinstance(one, ConvUnit | Dense)]
+    heard = [one for one in units if one.layer.is_compute and bits is not None]
+    hooks = [one.register_forward_hook(hear) for one in heard]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 @torch.no_grad()
-def trace_network(network: Network, images: Tensor) -> MemoryTrace:
+def trace_network(network: Network, images: Tensor, *, activations: bool = False) -> MemoryTrace:
     """Trace a network in evaluation mode, one image at a time.
 
     Parameters
@@ -68,24 +95,31 @@ def trace_network(network: Network, images: Tensor) -> MemoryTrace:
         block read.
     images : (N, C, H, W) float32
         Normalised; N = 0 gives weights alone.
+    activations : bool
+        Write down which inputs of layers are not zero, outside of blocks with predictors.
     """
     network.eval()
     network.use_half_words()
     blocks: dict[tuple[str, int], BlockTrace] = {}
+    inputs: dict[tuple[str, int], Mask] = {}
     for number in range(len(images)):
         x = images[number : number + 1]
-        for module in network.items.values():
-            block = core(module)
-            if block is not None and block.predictor1 is not None:
-                blocks[block.block.name, number], y = trace_block(block, x)
-                x = after_core(module, y, x)
-            else:
-                x = module(x)
+        bits: dict[str, Mask] | None = {} if activations else None
+        with _listening(network, bits):
+            for module in network.items.values():
+                block = core(module)
+                if block is not None and block.predictor1 is not None:
+                    blocks[block.block.name, number], y = trace_block(block, x)
+                    x = after_core(module, y, x)
+                else:
+                    x = module(x)
+        inputs |= {(name, number): mask for name, mask in (bits or {}).items()}
     return MemoryTrace(
         layers=network_layers(network),
         predictor_pairs=network_predictors(network),
         blocks=blocks,
         images=len(images),
+        inputs=inputs,
     )
 
 

@@ -14,15 +14,20 @@ from torch import Tensor, nn  # noqa: E402
 
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_module  # noqa: E402
+from archonsim.export.exporter import export_network  # noqa: E402
 from archonsim.machines.registry import machine, machine_spec  # noqa: E402
-from archonsim.network.workload import Workload  # noqa: E402
+from archonsim.network.workload import Flavour, Workload  # noqa: E402
 from archonsim.runs.simulate import simulate  # noqa: E402
 from archonsim.trace.tensors import Trace  # noqa: E402
 from archonsim.tracefile.check import validate  # noqa: E402
 from archonsim.tracefile.reader import open_workload  # noqa: E402
 from archonsim.tracefile.writer import write_workload  # noqa: E402
+from archonsim.zoo.network import build, round_weights  # noqa: E402
+from archonsim.zoo.unit import ConvUnit, Dense  # noqa: E402
 from tests.export.nets import MobileNetV2, ready  # noqa: E402
 from tests.export.test_module import pictures  # noqa: E402
+from workloads.checkpoint import save_network  # noqa: E402
+from workloads.parts import predictors  # noqa: E402
 
 Bits = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -123,3 +128,41 @@ def test_values_are_what_layers_before_a_relu_read(tmp_path: Path) -> None:
 
 def with_trace(work: Workload) -> tuple[Workload, Trace | None]:
     return work, work.trace
+
+
+@pytest.mark.parametrize("flavour", ["vanilla", "pred"])
+def test_a_network_of_ours_tells_which_inputs_are_not_zero(
+    flavour: Flavour, tmp_path: Path
+) -> None:
+    torch.manual_seed(4)
+    network = build("fusionet_digits", flavour)
+    for predictor, unit in predictors(network):
+        predictor.copy_from(unit)
+    meta = {"network": "fusionet_digits", "flavour": flavour}
+    save_network(tmp_path / "net.pt", meta, network.state_dict())
+    images = torch.randn(2, 1, 8, 8)
+    work = export_network("fusionet_digits", tmp_path / "net.pt", images, activations=True)
+    trace = work.trace
+    assert trace is not None
+    assert trace.images == 2
+    round_weights(network)
+    network.eval()
+    network.use_half_words()
+    layers = [one.name for one in work.layers() if one.is_compute]
+    inside = [layer.name for block in work.blocks() if flavour == "pred" for layer in block.layers]
+    heard: dict[str, Tensor] = {}
+    for module in network.modules():
+        if isinstance(module, ConvUnit | Dense):
+            module.register_forward_hook(
+                lambda one, given, _: heard.update({one.layer.name: given[0][0]})
+            )
+    for number in range(2):
+        network(images[number : number + 1])
+        for name in layers:
+            mask = trace.activations(name, number)
+            if mask is None:
+                assert name in inside
+            else:
+                expected = (heard[name] != 0).numpy()
+                np.testing.assert_array_equal(mask.unpack().reshape(expected.shape), expected)
+    assert trace.activations("head_conv", 0) is not None
