@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from archonsim.pe.deal_kernel import deal
+from archonsim.pe.deal_kernel import cut_chunks, deal
 from archonsim.trace.fused_weight import PART_CANDIDATES, FusedWeight
 
 Ints = NDArray[np.int32]
@@ -88,19 +87,12 @@ class BeatStream:
         group_ends = np.flatnonzero(np.append(self.group[1:] != self.group[:-1], True))
         group_bits = self.start[group_ends + 1].astype(np.int64) * bits_per_candidate
         group_bits += np.arange(1, len(group_ends) + 1) * bits_per_group
-        ends: list[int] = []
-        chunk_bits: list[int] = []
-        done = 0
-        all_bits: list[int] = group_bits.tolist()
-        while done < all_bits[-1] or not ends:
-            at = bisect_left(all_bits, done + words * 16)
-            at = min(at, len(group_ends) - 1)
-            ends.append(int(group_ends[at]) + 1)
-            done = all_bits[at]
-            chunk_bits.append(done)
-        ends[-1] = self.beats  # trailing groups without candidates
-        first = np.array([0, *ends], np.int32)
-        size = np.diff(np.append(0, chunk_bits))
+        last = np.empty(len(group_bits), np.int64)
+        last = last[: cut_chunks(group_bits, words * 16, last)]
+        first = np.zeros(len(last) + 1, np.int32)
+        first[1:] = group_ends[last] + 1
+        first[-1] = self.beats  # trailing groups without candidates
+        size = np.diff(group_bits[last], prepend=0)
         return first, np.maximum(-(-size // 16), 1)
 
 

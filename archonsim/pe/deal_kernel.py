@@ -1,4 +1,4 @@
-"""Numba kernel: groups of candidates cut into beats, written where they stay."""
+"""Numba kernels: groups of candidates cut into beats, and those into chunks of the stream."""
 
 from __future__ import annotations
 
@@ -32,3 +32,31 @@ def deal(sizes, width, lanes, rotate, start, lane, group):  # type: ignore[no-un
             if left <= 0:
                 break
     start[beat] = at
+
+
+@njit(cache=True)
+def cut_chunks(bits, least, last):  # type: ignore[no-untyped-def]
+    """Cut groups into chunks: a chunk ends with the group that brings it to `least` bits.
+
+    Parameters
+    ----------
+    bits : (N,) int64
+        Bits of the groups up to each one, its own included.
+    least : int
+    last : (N,) int64
+        Filled: the last group of each chunk.
+
+    Returns
+    -------
+    int
+        Number of chunks; at least one.
+    """
+    chunks, done = 0, 0
+    at = 0
+    while done < bits[-1] or chunks == 0:
+        while at < len(bits) - 1 and bits[at] < done + least:
+            at += 1
+        last[chunks] = at
+        done = bits[at]
+        chunks += 1
+    return chunks

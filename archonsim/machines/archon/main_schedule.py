@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ class Stop(NamedTuple):
     fetches: tuple[tuple[Operand, int], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Schedule:
     """A block's steps, the same for all its tiles.
 
@@ -54,8 +55,9 @@ class Schedule:
         How many of its tiles an operand fetches at a step.
     spills : int
         Tiles of partial sums that leave their pad to come back later.
-    stops : tuple of Stop
-        Steps at which anything is fetched or spilled, in order.
+    table : (n, 7) int64
+        Steps at which anything is fetched or spilled, in order: step, first beat, tiles of sums
+        that leave, and tiles of each operand that are fetched.
     new_group : dict of step to int
         Steps at which the stream comes to another channel group, or to clip terms: of which ReLU,
         0 for none.
@@ -68,10 +70,23 @@ class Schedule:
     first_beat: Ints
     fetches: Mapping[Operand, Mapping[int, int]]
     spills: int
-    stops: tuple[Stop, ...]
+    table: Ints
     new_group: Mapping[int, int]
     mask_stays: bool
     input_stays: bool
+
+    @cached_property
+    def stops(self) -> tuple[Stop, ...]:
+        """The rows of `table`, for a phase that SimPy carries."""
+        return tuple(
+            Stop(
+                step,
+                beat,
+                spill > 0,
+                tuple((name, count) for name, count in zip(OPERANDS, counts, strict=True) if count),
+            )
+            for step, beat, spill, *counts in self.table.tolist()
+        )
 
     def hidden(self, operand: Operand, count: int) -> int:
         """Return how many words of a tile of an operand, of `count`, its scratchpad holds ahead."""
@@ -124,24 +139,19 @@ def schedule(
                 fetches["keep1"][at] = extents.groups
     moved_on = np.diff(loops["g"], prepend=-1) != 0
     moved_on |= np.diff(kept.planes, prepend=0) != 0
-    steps_at = sorted(set().union(*fetches.values(), spills, np.flatnonzero(moved_on).tolist()))
     first_beat = kept.step_first[:-1]
-    stops = [
-        Stop(
-            step,
-            beat,
-            step in spills,
-            tuple((name, fetches[name][step]) for name in OPERANDS if step in fetches[name]),
-        )
-        for step, beat in zip(steps_at, first_beat[steps_at].tolist(), strict=True)
-    ]
+    table = np.zeros((len(first_beat), 3 + len(OPERANDS)), np.int64)
+    table[:, 0], table[:, 1] = np.arange(len(first_beat)), first_beat
+    table[sorted(spills), 2] = 1
+    for column, operand in enumerate(OPERANDS, start=3):
+        table[list(fetches[operand]), column] = list(fetches[operand].values())
     return Schedule(
         extents=extents,
         mapping=mapping,
         first_beat=first_beat,
         fetches=fetches,
         spills=len(spills),
-        stops=tuple(stops),
+        table=table[table[:, 2:].any(axis=1) | moved_on],
         new_group={step: int(kept.planes[step]) for step in np.flatnonzero(moved_on).tolist()},
         mask_stays=stays[0],
         input_stays=stays[1],

@@ -265,9 +265,8 @@ class MappedProgram(MainProgram):
             )
             for name in OPERANDS
         ]
-        masks = np.zeros(len(plan.stops), np.uint8)
-        if whole.from_dram:
-            masks[:] = [stop.step in whole.from_dram for stop in plan.stops]
+        steps, from_dram = plan.table[:, 0], np.array(list(whole.from_dram), np.int64)
+        masks = np.isin(steps, from_dram).astype(np.uint8)
         return TileProgram(self.table(whole), operands, masks, 0 if plan.mask_stays else start)
 
     def finish(self, tile: int, counts: TileCounts, stats: PhaseStats) -> None:
@@ -282,11 +281,6 @@ class MappedProgram(MainProgram):
         stats.move(Transfer("glb", "write", "psum", spills * whole.words["psum"]))
         taken["psum"] += spills
         whole.count_operands(taken, stats)
-
-
-def _stop_row(stop: Stop) -> list[int]:
-    fetched = dict(stop.fetches)
-    return [stop.beat, stop.spill, *(fetched.get(name, 0) for name in OPERANDS)]
 
 
 def mapped_stream(
@@ -307,7 +301,7 @@ def mapped_stream(
     return MappedStream(
         share(block, spec, fused.in_order(nest.groups.astype(np.int32))),
         plan,
-        np.array([_stop_row(stop) for stop in plan.stops], np.int64).reshape(-1, 6),
+        np.ascontiguousarray(plan.table[:, 1:]),
     )
 
 
