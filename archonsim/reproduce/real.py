@@ -200,9 +200,11 @@ def _file(folder: Path, name: str) -> str:
         return name
     path = folder / name
     if not path.is_file():
+        files = {one for entry in read_tree("ics21")["headline"] for one in entry["real"]}
+        wanted = " and ".join(sorted(one for one in files if one.endswith(".h5")))
         raise WorkloadError(
-            f"{path}: no such file; --real needs a folder with mobilenetv2mod_c10.h5 and"
-            " mobilenetv2_c10-pruned.h5, trained networks that docs/training.md says how to make"
+            f"{path}: no such file; --real needs a folder with {wanted}, trained networks that"
+            " docs/training.md says how to make"
         )
     return str(path)
 
