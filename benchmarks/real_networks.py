@@ -69,7 +69,10 @@ class Public:
 
     def path(self) -> Path | None:
         """Return where it lies; None where it, or the package that makes it, does not."""
-        if self.module and importlib.util.find_spec(self.module.partition(".")[0]) is None:
+        if (
+            self.module
+            and importlib.util.find_spec(self.module.split(":")[0].split(".")[0]) is None
+        ):
             return None
         package, _, inner = self.file.partition("/")
         if inner:
