@@ -25,7 +25,7 @@ class Stage:
     Attributes
     ----------
     width : float
-        Share of each block's wide channels that a step trains.
+        Share of the wide channels that a step trains, in each block that is to fuse.
     fixed : bool
         The first channels at every step, instead of a window drawn for each step.
     widen : float

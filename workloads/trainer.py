@@ -258,8 +258,11 @@ class Trainer:
     ) -> Tensor:
         training_mode(network)
         for block in network.bottlenecks():
+            # The first block of the MobileNets, which is never fused, has few channels and keeps
+            # them.
+            width = stage.width if block.block.predicted else 1.0
             block.fused = (
-                FusedSettings(stage.width, stage.fixed, stage.plain) if self.recipe.fused else None
+                FusedSettings(width, stage.fixed, stage.plain) if self.recipe.fused else None
             )
         x = augment(
             self.train.batch(index), self.recipe.pad, self.recipe.flip, self.recipe.one_shift

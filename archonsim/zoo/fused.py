@@ -364,6 +364,7 @@ def _normalise(bn: Any, y: Tensor) -> Tensor:
     """Normalise the first channels as their batch normalisation does in training mode."""
     some = y.shape[1]
     bn.num_batches_tracked += 1
+    rate = 1.0 / float(bn.num_batches_tracked) if bn.momentum is None else bn.momentum
     return functional.batch_norm(
         y,
         bn.running_mean[:some],
@@ -371,7 +372,7 @@ def _normalise(bn: Any, y: Tensor) -> Tensor:
         bn.weight[:some],
         bn.bias[:some],
         True,
-        bn.momentum,
+        rate,
         bn.eps,
     )
 

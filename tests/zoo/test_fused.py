@@ -222,10 +222,14 @@ def test_training_tracks_the_statistics_of_the_trained_slice_alone() -> None:
 
 @pytest.mark.compiles
 @pytest.mark.parametrize("shape", [(8, 32, 8, 1, 6, 2), SHAPES[-1]])
+@pytest.mark.parametrize("momentum", [0.01, None])
 def test_plain_layers_train_a_slice_as_the_kernel_does(
-    shape: tuple[int, int, int, int, int, int],
+    shape: tuple[int, int, int, int, int, int], momentum: float | None
 ) -> None:
     module = make(shape).train()
+    for norm in module.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.momentum = momentum  # None: averages, as statistics are estimated
     x = torch.randn(5, shape[0], shape[4], shape[4])
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     outcomes = []
