@@ -110,6 +110,12 @@ NETWORKS = (
         module="torchvision.models:mobilenet_v2",
     ),
     Public("YuNet", "yunet_n_320_320.onnx", scale=1.0),
+    Public(
+        "RFB-320",
+        "version-RFB-320_without_postprocessing.onnx",
+        scale=1 / 128,
+        offset=-127 / 128,
+    ),
     Public("FastestDet", "FastestDet.onnx"),
     Public("ShuffleNetV2 (int8)", "shufflenet-v2-12-int8.onnx", scale=1 / 58, offset=-2.1),
     Public("MobileNetV1 0.25-96", "vww_96_float.onnx"),
