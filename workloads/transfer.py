@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from archonsim.errors import WorkloadError
+from archonsim.network.layer import Layer
 from archonsim.zoo.bottleneck import Bottleneck
 from archonsim.zoo.network import Network
 from archonsim.zoo.unit import BN_EPS, ConvUnit
@@ -39,15 +41,29 @@ class _Source:
     scales: tuple[Tensor, ...]
     shifts: tuple[Tensor, ...]
 
+    @property
+    def outs(self) -> int:
+        """Output channels."""
+        return int(self.kernels[-1].shape[0])
+
     @staticmethod
     def of(state: dict[str, Tensor], number: int) -> _Source:
-        """Take a block from a state under torchvision's names."""
+        """Take a block from a state under torchvision's names.
+
+        Raises
+        ------
+        WorkloadError
+            Some of it is missing.
+        """
         base = f"features.{number}.conv"
         pairs = [(f"{base}.0.0", f"{base}.0.1")]
         if f"{base}.3.weight" in state:
             pairs += [(f"{base}.1.0", f"{base}.1.1"), (f"{base}.2", f"{base}.3")]
         else:
             pairs += [(f"{base}.1", f"{base}.2")]
+        for name in (f"{one}.weight" for pair in pairs for one in pair):
+            if name not in state:
+                raise WorkloadError(f"no {name}; it must be torchvision's MobileNetV2")
         return _Source(
             tuple(state[f"{conv}.weight"] for conv, _ in pairs),
             tuple(state[f"{norm}.weight"] for _, norm in pairs),
@@ -71,33 +87,37 @@ def _keep(unit: ConvUnit, y: Tensor, scale: Tensor, shift: Tensor) -> None:
     unit.bn.bias[:some] = shift
 
 
-def _wide(block: Bottleneck, source: _Source, x: Tensor, write: bool) -> Tensor:
-    """Return the second activation of a block that begins as one of torchvision's.
+def _maps(source: _Source, x: Tensor, layer: Layer) -> tuple[Tensor | None, Tensor]:
+    """Return what PW1 and DW of one of torchvision's blocks make, before their normalisations.
 
-    With `write`, the block's PW1 and DW get the weights. Torchvision's first block has no PW1: its
-    input passes.
+    Its first block has no PW1. Stride and padding are those of `layer`, our DW.
     """
-    kernels, scales, shifts = list(source.kernels), list(source.scales), list(source.shifts)
-    y = x
-    if len(kernels) == 3:
-        y = functional.conv2d(x, kernels.pop(0))
-        scale, shift = scales.pop(0), shifts.pop(0)
-        if write:
-            block.pw1.conv.weight[: y.shape[1]] = source.kernels[0]
-            _keep(block.pw1, y, scale, shift)
-        y = functional.relu(_normalised(y, scale, shift))
-    elif write:
+    first, y = None, x
+    if len(source.kernels) == 3:
+        first = functional.conv2d(x, source.kernels[0])
+        y = functional.relu(_normalised(first, source.scales[0], source.shifts[0]))
+    top, bottom, left, right = layer.padding
+    y = functional.pad(y, (left, right, top, bottom))
+    return first, functional.conv2d(y, source.kernels[-2], None, layer.stride_h, 0, 1, y.shape[1])
+
+
+def _activated(source: _Source, second: Tensor) -> Tensor:
+    return functional.relu(_normalised(second, source.scales[-2], source.shifts[-2]))
+
+
+def _take_in(block: Bottleneck, source: _Source, x: Tensor) -> Tensor:
+    """Write PW1 and DW; return the second activation of the channels that got weights."""
+    first, second = _maps(source, x, block.dw.layer)
+    if first is None:  # the input passes
         block.pw1.conv.weight[: x.shape[1]] = torch.eye(x.shape[1])[:, :, None, None]
         deviation = (x.var((0, 2, 3), unbiased=False) + BN_EPS).sqrt()
         _keep(block.pw1, x, deviation, x.mean((0, 2, 3)))
-    layer = block.dw.layer
-    top, bottom, left, right = layer.padding
-    y = functional.pad(y, (left, right, top, bottom))
-    y = functional.conv2d(y, kernels[0], None, layer.stride_h, 0, 1, y.shape[1])
-    if write:
-        block.dw.conv.weight[: y.shape[1]] = kernels[0]
-        _keep(block.dw, y, scales[0], shifts[0])
-    return functional.relu(_normalised(y, scales[0], shifts[0]))
+    else:
+        block.pw1.conv.weight[: first.shape[1]] = source.kernels[0]
+        _keep(block.pw1, first, source.scales[0], source.shifts[0])
+    block.dw.conv.weight[: second.shape[1]] = source.kernels[-2]
+    _keep(block.dw, second, source.scales[-2], source.shifts[-2])
+    return _activated(source, second)
 
 
 def _read_from(source: _Source, basis: Tensor | None) -> _Source:
@@ -138,21 +158,15 @@ def _put_out(block: Bottleneck, source: _Source, y: Tensor, basis: Tensor | None
     return _normalised(out, scale, shift)
 
 
-def _stream(block: Bottleneck, sources: list[_Source], x: Tensor) -> list[Tensor]:
+def _stream(layers: list[Layer], sources: list[_Source], x: Tensor) -> list[Tensor]:
     """Return torchvision's maps behind a block and the ones after it that keep the shape."""
     maps: list[Tensor] = []
-    for place, source in enumerate(sources):
-        layer = block.dw.layer
-        stride = layer.stride_h if place == 0 else 1
-        y = functional.relu(
-            _normalised(functional.conv2d(x, source.kernels[0]), source.scales[0], source.shifts[0])
+    for layer, source in zip(layers, sources, strict=True):
+        y = _activated(source, _maps(source, x, layer)[1])
+        y = _normalised(
+            functional.conv2d(y, source.kernels[-1]), source.scales[-1], source.shifts[-1]
         )
-        pads = layer.padding if place == 0 else (1, 1, 1, 1)
-        y = functional.pad(y, (pads[2], pads[3], pads[0], pads[1]))
-        y = functional.conv2d(y, source.kernels[1], None, stride, 0, 1, y.shape[1])
-        y = functional.relu(_normalised(y, source.scales[1], source.shifts[1]))
-        y = _normalised(functional.conv2d(y, source.kernels[2]), source.scales[2], source.shifts[2])
-        x = y if place == 0 else x + y
+        x = x + y if maps else y
         maps.append(x)
     return maps
 
@@ -168,30 +182,24 @@ def transfer(network: Network, state: dict[str, Tensor], x: Tensor) -> None:
     x : (N, 32, H, W) float32
         What the head makes of some training images.
     """
-    names = [name for name in network.items if name in BLOCKS or name[1:].isdigit()]
+    blocks = {block.block.name: block for block in network.bottlenecks()}
+    names = list(blocks)
     basis: Tensor | None = None
-    for name in names:
-        block = network.items[name]
-        assert isinstance(block, Bottleneck)
+    for name, block in blocks.items():
         if name not in BLOCKS:
             assert block.pw2.bn is not None
             block.pw2.bn.weight.zero_()
             continue
-        number = BLOCKS[name]
-        source = _Source.of(state, number)
-        outs, wanted = source.kernels[-1].shape[0], block.block.out_channels
-        reads, y = basis, None
-        if outs != wanted and block.block.residual == "none":
-            following = [number] + [
-                BLOCKS[other]
-                for other in names[names.index(name) + 1 :]
-                if other in BLOCKS and _Source.of(state, BLOCKS[other]).kernels[-1].shape[0] == outs
-            ]
-            whole = [_read_from(_Source.of(state, number), reads)]
-            whole += [_Source.of(state, other) for other in following[1:]]
-            basis = _components(_stream(block, whole, x), wanted)
-        elif block.block.residual == "none":
-            basis = None
+        source, wanted = _Source.of(state, BLOCKS[name]), block.block.out_channels
+        outs, reads = source.outs, basis
         source = _read_from(source, reads)
-        y = _put_out(block, source, _wide(block, source, x, write=True), basis)
+        if block.block.residual == "none":
+            basis = None
+            if outs != wanted:
+                behind = [one for one in names[names.index(name) + 1 :] if one in BLOCKS]
+                following = {one: _Source.of(state, BLOCKS[one]) for one in behind}
+                same = {one: source for one, source in following.items() if source.outs == outs}
+                layers = [blocks[one].dw.layer for one in (name, *same)]
+                basis = _components(_stream(layers, [source, *same.values()], x), wanted)
+        y = _put_out(block, source, _take_in(block, source, x), basis)
         x = x + y if block.block.residual == "add" else y

@@ -84,9 +84,10 @@ def reproduce_command(
     on real masks: how it differs from the published one, step by step.
     """
     if real is not None:
-        if paper is not Paper.ics21 or brief:
-            other = "--brief" if brief else f"not for {paper}"
-            raise UserError(f"--real is {real}; it is for ics21 alone, {other}")
+        if paper is not Paper.ics21:
+            raise UserError(f"--real is {real}; it is for ics21, not for {paper}")
+        if brief or data is not None:
+            raise UserError(f"--real is {real}; it goes with neither --brief nor --data")
         headline = real_headline(real, _execute)
         emit(
             form,

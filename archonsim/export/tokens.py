@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from archonsim.errors import WorkloadError
-from archonsim.export.graph import Graph, Node, Runner
+from archonsim.export.graph import Graph, Runner
 from archonsim.trace.tensors import Floats
 
 #: Kind of a ``conv`` that is a linear layer over tokens.
@@ -97,20 +97,15 @@ def tokens_as_pixels(graph: Graph, runner: Runner) -> tuple[Graph, Runner]:
             if node.op in _ELEMENTWISE and not last.isdisjoint((*alike, node.name)):
                 last.update(alike, (node.name,))
     for node in graph.nodes:
-        if node.kind != TOKENS and node.op in ("conv", "linear", "pool", "avgpool", "unmodelled"):
-            _check_reads_channels(node, last, graph)
+        reads = [name for name in node.inputs if len(graph.by_name[name].shape) == 4]
+        if node.kind != TOKENS and node.op in ("conv", "pool") and not last.isdisjoint(reads):
+            raise WorkloadError(
+                f"{node.label}: reads as a map (C, H, W) what a linear layer reads as tokens"
+                " (H, W, C)"
+            )
     shapes = {name: graph.by_name[name].shape for name in last}
     nodes = tuple(
         replace(node, shape=token_map(node.shape)) if node.name in last else node
         for node in graph.nodes
     )
     return Graph(nodes, graph.outputs), TokenRunner(runner, shapes)
-
-
-def _check_reads_channels(node: Node, last: set[str], graph: Graph) -> None:
-    for name in node.inputs:
-        if name in last and node.op in ("conv", "pool") and len(graph.by_name[name].shape) == 4:
-            raise WorkloadError(
-                f"{node.label}: reads as a map (C, H, W) what a linear layer reads as tokens"
-                " (H, W, C)"
-            )

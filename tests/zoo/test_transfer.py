@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra 'trai
 
 from torch.nn import functional  # noqa: E402
 
+from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.zoo.network import Network, build  # noqa: E402
 from tests.zoo import test_start  # noqa: E402
 from workloads.data import Split  # noqa: E402
@@ -99,3 +100,10 @@ def test_components_are_orthonormal_and_the_largest_first() -> None:
     torch.testing.assert_close(found @ found.T, torch.eye(3))
     # The three channels of the largest variance, in their order.
     assert found.abs().argmax(1).tolist() == [0, 1, 2]
+
+
+def test_a_state_that_lacks_a_block_is_refused(state: State, data: Split, tmp_path: Path) -> None:
+    lacking = {name: value for name, value in state.items() if "features.9.conv.1" not in name}
+    torch.save(lacking, tmp_path / "weights.pth")
+    with pytest.raises(WorkloadError, match=r"no features\.9\.conv\.1\.0\.weight"):
+        start_from(build("mobilenetv2mod_c10"), tmp_path / "weights.pth", data)
