@@ -13,6 +13,10 @@ from typing import Any
 import torch
 
 
+class UnfinishedError(Exception):
+    """The time is up, or the user pressed Ctrl-C; the state is saved."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Position:
     """Where a run of a recipe stands: `step` of phase number `phase`.

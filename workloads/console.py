@@ -43,3 +43,13 @@ class ConsoleReporter:
     def say(self, text: str) -> None:
         """Print a line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class Silent:
+    """Reports nothing: what processes beside the first have."""
+
+    def step(self, phase: str, step: int, steps: int, loss: SupportsFloat, rate: float) -> None:
+        """Say nothing of a step."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""

@@ -16,9 +16,10 @@ from rich.console import Console
 from archonsim.errors import ArchonsimError
 from archonsim.export.command import Request, export_known
 from workloads.book import load_recipe
+from workloads.checkpoint import UnfinishedError
 from workloads.console import ConsoleReporter
 from workloads.data import load
-from workloads.trainer import Trainer, UnfinishedError
+from workloads.trainer import Trainer
 
 NETWORK = "fusionet_digits"
 

@@ -7,6 +7,7 @@ import torch
 from archonsim.zoo.network import Network
 from workloads.data import Split, augment
 from workloads.recipe import Recipe
+from workloads.team import Team
 
 
 @torch.no_grad()
@@ -16,18 +17,19 @@ def accuracy(
     batch: int = 100,
     limit: int | None = None,
     resolution: int | None = None,
+    team: Team = Team(),  # noqa: B008 - frozen
 ) -> float:
     """Return the share of images that `network` classifies correctly, in evaluation mode.
 
-    `limit` takes the first images alone.
+    `limit` takes the first images alone; the processes of `team` share them.
     """
     network.eval()
     count = len(split) if limit is None else min(limit, len(split))
     right = 0
-    for start in range(0, count, batch):
+    for start in range(team.rank * batch, count, team.size * batch):
         at = slice(start, min(start + batch, count))
         right += int((network(split.batch(at, resolution)).argmax(1) == split.labels[at]).sum())
-    return right / count
+    return team.total(right) / count
 
 
 @torch.no_grad()

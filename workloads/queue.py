@@ -17,12 +17,12 @@ from rich.console import Console
 
 from archonsim.errors import ArchonsimError, WorkloadError
 from workloads.book import load_recipe
-from workloads.checkpoint import CheckpointFolder
+from workloads.checkpoint import CheckpointFolder, UnfinishedError
 from workloads.console import ConsoleReporter
 from workloads.data import Split, load
 from workloads.recipe import Recipe
 from workloads.train import UNFINISHED
-from workloads.trainer import Reporter, Trainer, UnfinishedError
+from workloads.trainer import Reporter, Trainer
 
 #: In order of value: ARCHON's own network, the modified networks with a baseline to compare with,
 #: baselines, CIFAR-100.

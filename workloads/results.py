@@ -43,11 +43,11 @@ class Result:
     device: str
 
 
-def device_name(device: torch.device) -> str:
+def device_name(device: torch.device, processes: int = 1) -> str:
     """Return what a result says about where it was trained."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} CPU threads"
+    return f"{processes * torch.get_num_threads()} CPU threads"
 
 
 def write_results(folder: Path, rows: list[dict[str, Any]]) -> None:

@@ -8,19 +8,36 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from archonsim.errors import ArchonsimError
 from workloads.book import load_recipe
-from workloads.console import ConsoleReporter
+from workloads.checkpoint import UnfinishedError
+from workloads.console import ConsoleReporter, Silent
 from workloads.data import load
-from workloads.trainer import Trainer, UnfinishedError
+from workloads.recipe import Recipe
+from workloads.team import Team, together
+from workloads.trainer import Trainer
 
 #: Exit code of a run that stopped before its end and can go on.
 UNFINISHED = 75
+
+
+def train_in(
+    team: Team,
+    recipe: Recipe,
+    data: Path | None,
+    folder: Path,
+    deadline: float | None,
+    start: Path | None,
+) -> list[dict[str, Any]]:
+    """Train as one process of a team; return what each phase reached."""
+    train, test = load(recipe.dataset, "train", data), load(recipe.dataset, "test", data)
+    reporter = ConsoleReporter() if team.first else Silent()
+    return Trainer(recipe, train, test, folder, reporter, deadline, start, team=team).run()
 
 
 def main(
@@ -37,6 +54,9 @@ def main(
     minutes: Annotated[
         float | None, typer.Option(help="stop cleanly after so many minutes; call again to go on")
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="train in so many processes that share every batch")
+    ] = 1,
 ) -> None:
     """Train NETWORK through vanilla, pruned and pred.
 
@@ -46,11 +66,8 @@ def main(
     console = Console(stderr=True, highlight=False)
     try:
         chosen = load_recipe(network, recipe)
-        train, test = load(chosen.dataset, "train", data), load(chosen.dataset, "test", data)
-        trainer = Trainer(
-            chosen, train, test, out / f"{network}-{recipe}", ConsoleReporter(), deadline, start
-        )
-        results = trainer.run()
+        folder = out / f"{network}-{recipe}"
+        results = together(processes, train_in, chosen, data, folder, deadline, start)
     except UnfinishedError as stop:
         console.print(f"stopped at {stop}; the same command goes on")
         sys.exit(UNFINISHED)

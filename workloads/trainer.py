@@ -21,6 +21,7 @@ from workloads.calibrate import calibrate
 from workloads.checkpoint import (
     CheckpointFolder,
     Position,
+    UnfinishedError,
     load_tensors,
     save_network,
     save_tensors,
@@ -34,6 +35,7 @@ from workloads.refit import prune_by_refit
 from workloads.results import device_name, write_results
 from workloads.schedule import Schedule
 from workloads.start import start_from
+from workloads.team import Team
 
 #: Seconds between two checkpoints.
 SAVE_EVERY = 60.0
@@ -47,10 +49,6 @@ class Reporter(Protocol):
 
     def say(self, text: str) -> None:
         """Something worth a line happened."""
-
-
-class UnfinishedError(Exception):
-    """The time is up, or the user pressed Ctrl-C; the state is saved."""
 
 
 @contextmanager
@@ -82,9 +80,11 @@ class Trainer:
         reporter: Reporter,
         deadline: float | None,
         start: Path | None = None,
+        *,
+        team: Team = Team(),  # noqa: B008 - frozen
     ) -> None:
         self.recipe, self.reporter, self.deadline = recipe, reporter, deadline
-        self.start = start
+        self.start, self.team = start, team
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -120,8 +120,9 @@ class Trainer:
                 0.0,
             )
             model, rest = network.state_dict(), {}
-            self.checkpoints.save(position, model, rest)
-            if self._late() and position.phase < len(self.recipe.phases):
+            if self.team.first:
+                self.checkpoints.save(position, model, rest)
+            if self.team.total(self._late()) and position.phase < len(self.recipe.phases):
                 raise UnfinishedError(f"{self.recipe.phases[position.phase].flavour}: step 0")
         return position.results
 
@@ -161,6 +162,7 @@ class Trainer:
             self._begin(phase, network)
         if phase.flavour == "pred":
             freeze_real_branches(network, phase.frozen, kept_weights=phase.kept_weights)
+        self.team.follow(network)
         return network
 
     def _begin(self, phase: Phase, network: Network) -> None:
@@ -227,13 +229,14 @@ class Trainer:
                     optimiser.param_groups[0]["lr"],
                 )
                 self._keep_best(phase, network, position, schedule)
-                stop = self._late() or asked()
+                stop = self.team.total(self._late() or asked()) > 0
                 if stop or time.monotonic() - saved > SAVE_EVERY:
                     self._check_loss(smooth, phase, position)
                     now = time.monotonic()
                     position.seconds, clock = position.seconds + now - clock, now
                     state = {"optimiser": optimiser.state_dict(), "rng": torch.get_rng_state()}
-                    self.checkpoints.save(position, network.state_dict(), state)
+                    if self.team.first:
+                        self.checkpoints.save(position, network.state_dict(), state)
                     saved = time.monotonic()
                 if stop:
                     raise UnfinishedError(
@@ -267,25 +270,27 @@ class Trainer:
         x = augment(
             self.train.batch(index), self.recipe.pad, self.recipe.flip, self.recipe.one_shift
         )
-        x = shrink(x, stage.resolution)
+        # All processes draw the same random numbers, which one alone would have drawn.
+        x = shrink(self.team.share(x), stage.resolution)
         if self.recipe.channels_last or stage.plain:
             x = x.to(memory_format=torch.channels_last)
         halves = self.recipe.autocast or stage.plain
         with torch.autocast(self.device.type, torch.bfloat16, enabled=halves):
             logits = network(x)
-        labels = self.train.labels[index]
+        labels = self.team.share(self.train.labels[index])
         loss = functional.cross_entropy(
             logits.float(), labels, label_smoothing=phase.label_smoothing
         )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        mean = self.team.average(network, loss)
         if phase.clip:
             nn.utils.clip_grad_norm_(network.parameters(), phase.clip)
         optimiser.step()
         if phase.predictors == "projected":
             for predictor, _ in predictors(network):
                 predictor.project()
-        return loss.detach()
+        return mean
 
     def _keep_best(
         self, phase: Phase, network: Network, position: Position, schedule: Schedule
@@ -298,7 +303,8 @@ class Trainer:
         reached = self._accuracy(network, len(self.test))
         if reached > position.best:
             position.best = reached
-            save_tensors(self._best_file(phase), network.state_dict())
+            if self.team.first:
+                save_tensors(self._best_file(phase), network.state_dict())
 
     def _best_file(self, phase: Phase) -> Path:
         return self.folder / f"best-{phase.flavour}.pt"
@@ -306,15 +312,15 @@ class Trainer:
     def _accuracy(self, network: Network, images: int) -> float:
         for block in network.bottlenecks():
             block.fused = FusedSettings() if self.recipe.fused else None
-        return accuracy(
-            network, self.test, limit=images, batch=100 if self.device.type == "cpu" else 250
-        )
+        batch = 100 if self.device.type == "cpu" else 250
+        return accuracy(network, self.test, limit=images, batch=batch, team=self.team)
 
     def _finish(self, phase: Phase, network: Network, position: Position) -> dict[str, Any]:
         """Measure and store a finished flavour."""
         images = len(self.test)
-        if position.best >= 0:
+        if position.best >= 0 and self.team.first:
             network.load_state_dict(load_tensors(self._best_file(phase)))
+        self.team.follow(network)
         for predictor, _ in predictors(network):
             predictor.settle()
         if phase.flavour == "pred":
@@ -338,17 +344,17 @@ class Trainer:
             "seed": self.recipe.seed,
             "note": self.recipe.note,
         }
-        save_network(self.folder / f"{phase.flavour}.pt", meta, network.state_dict())
-        self._best_file(phase).unlink(missing_ok=True)
+        done = {
+            **meta,
+            "epochs": sum(stage.epochs for stage in phase.stages),
+            "seconds": round(position.seconds),
+            "device": device_name(self.device, self.team.size),
+        }
+        if self.team.first:
+            save_network(self.folder / f"{phase.flavour}.pt", meta, network.state_dict())
+            self._best_file(phase).unlink(missing_ok=True)
+            write_results(self.folder, [*position.results, done])
         self.reporter.say(
             f"{phase.flavour}: test accuracy {result['test_accuracy']:.4f} on {images} images"
         )
-        epochs = sum(stage.epochs for stage in phase.stages)
-        done = {
-            **meta,
-            "epochs": epochs,
-            "seconds": round(position.seconds),
-            "device": device_name(self.device),
-        }
-        write_results(self.folder, [*position.results, done])
         return done

@@ -24,11 +24,11 @@ from typer.testing import CliRunner  # noqa: E402
 from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.tracefile.reader import open_workload  # noqa: E402
 from workloads import queue, tables  # noqa: E402
+from workloads.checkpoint import UnfinishedError  # noqa: E402
 from workloads.data import Split, load  # noqa: E402
 from workloads.queue import work_off  # noqa: E402
 from workloads.recipe import Phase, Recipe, Stage  # noqa: E402
 from workloads.results import FOLDER, read_results  # noqa: E402
-from workloads.trainer import UnfinishedError  # noqa: E402
 
 VANILLA = Phase(
     flavour="vanilla", stages=(Stage(epochs=1, batch=30, resolution=8),), peak_rate=0.05

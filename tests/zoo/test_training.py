@@ -24,6 +24,7 @@ from archonsim.zoo.predictor import ternarise  # noqa: E402
 from archonsim.zoo.widen import widen  # noqa: E402
 from tests.present import present  # noqa: E402
 from workloads.book import load_recipe  # noqa: E402
+from workloads.checkpoint import UnfinishedError  # noqa: E402
 from workloads.console import ConsoleReporter  # noqa: E402
 from workloads.data import Split, load  # noqa: E402
 from workloads.evaluate import accuracy  # noqa: E402
@@ -32,7 +33,7 @@ from workloads.recipe import FOLDER, Phase, Rate, Recipe, Stage, parse_recipe  #
 from workloads.refit import prune_by_refit  # noqa: E402
 from workloads.results import read_results  # noqa: E402
 from workloads.schedule import Schedule  # noqa: E402
-from workloads.trainer import Trainer, UnfinishedError  # noqa: E402
+from workloads.trainer import Trainer  # noqa: E402
 
 STAGES = (
     Stage(epochs=0.02, batch=16, resolution=8, width=0.5),
