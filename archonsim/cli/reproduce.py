@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from archonsim.cli.common import Form, Format, emit
+from archonsim.cli.common import Form, Format, emit, say_written
 from archonsim.cli.progress import StepProgress
 from archonsim.errors import UserError
 from archonsim.reproduce.cell import Reproduction
@@ -17,7 +17,7 @@ from archonsim.reproduce.date21 import reproduce_date21
 from archonsim.reproduce.eyerissv2 import reproduce_eyerissv2
 from archonsim.reproduce.ics21 import reproduce_ics21
 from archonsim.reproduce.real import real_headline
-from archonsim.result.files import to_json
+from archonsim.result.files import to_json, write_bytes
 from archonsim.result.report import Report
 from archonsim.runs.run import Run
 from archonsim.show.terminal.real_text import render_real
@@ -76,6 +76,14 @@ def reproduce_command(
             ),
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="With --real: folder for headline.json, .csv, .png and .pdf.",
+        ),
+    ] = None,
     form: Form = Format.table,
 ) -> None:
     """Compute a paper's published figures and print both, known defects of the source marked.
@@ -89,6 +97,12 @@ def reproduce_command(
         if brief or data is not None:
             raise UserError(f"--real is {real}; it goes with neither --brief nor --data")
         headline = real_headline(real, _execute)
+        if output is not None:
+            from archonsim.show.figures.headline import plot_headline  # matplotlib takes a second
+
+            path = output / "headline.json"
+            write_bytes(path, to_json(headline.to_dict()).encode())
+            say_written([path, *plot_headline(headline).write(output, "headline")])
         emit(
             form,
             lambda: render_real(headline),
@@ -96,6 +110,8 @@ def reproduce_command(
             headline.to_csv,
         )
         raise typer.Exit(0)
+    if output is not None:
+        raise UserError(f"--output is {output}; it goes with --real, --format with all papers")
     if data is not None and paper is not Paper.eyerissv2:
         raise UserError(f"--data is {data}; it is for eyerissv2, not for {paper}")
     found = PAPERS[paper]() if data is None else reproduce_eyerissv2(data)

@@ -84,21 +84,29 @@ class RealHeadline:
 
     claims: tuple[RealClaim, ...]
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each step of each claim, with the speedup before and after it."""
+        found = []
         for claim in self.claims:
+            before = 0.0
             for step in claim.steps:
-                yield {
-                    "claim": claim.claim,
-                    "published": claim.published,
-                    "arch": step.arch,
-                    "what": step.what,
-                    "cycles": step.cycles,
-                    "speedup": step.speedup,
-                }
+                found.append(
+                    {
+                        "claim": claim.claim,
+                        "published": claim.published,
+                        "arch": step.arch,
+                        "what": step.what,
+                        "cycles": step.cycles,
+                        "before": before,
+                        "speedup": step.speedup,
+                    }
+                )
+                before = step.speedup
+        return found
 
     def to_csv(self) -> str:
         """Return all steps as CSV."""
-        return rows_to_csv(list(self._rows()))
+        return rows_to_csv(self.rows())
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the layers, as plain data."""
@@ -126,7 +134,7 @@ class RealHeadline:
                     },
                     "steps": [
                         {key: row[key] for key in ("arch", "what", "cycles", "speedup")}
-                        for row in self._rows()
+                        for row in self.rows()
                         if row["claim"] == claim.claim
                     ],
                 }
@@ -185,7 +193,7 @@ def _steps(archon: Report, base: Report, runs: tuple[str, str]) -> Iterator[Step
     for side, report, run in (("base", base, runs[1]), ("archon", archon, runs[0])):
         totals[side], phases = _published(run)[0], _published(run)[1]
         changes += [(side, what, cycles) for what, cycles in _changes(report, totals[side], phases)]
-    yield Step(arch="", what="published", cycles=0, speedup=totals["base"] / totals["archon"])
+    yield Step(arch="", what="published", cycles=0.0, speedup=totals["base"] / totals["archon"])
     names = {"base": base.arch, "archon": archon.arch}
     for side, what, cycles in changes:
         totals[side] += cycles

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.patches import Rectangle
 from rich.console import Console
 
 from archonsim.errors import WorkloadError
@@ -15,6 +16,7 @@ from archonsim.reproduce import real
 from archonsim.reproduce.published import read_tree
 from archonsim.reproduce.real import RealHeadline, real_headline
 from archonsim.runs.scenario import Scenario
+from archonsim.show.figures.headline import plot_headline
 from archonsim.show.terminal.real_text import render_real
 
 WORKLOADS = Path(__file__).parents[2] / "workloads"
@@ -45,6 +47,22 @@ def test_steps_lead_from_the_published_quotient_to_ours(headline: RealHeadline) 
         assert claim.interval.value == pytest.approx(quotient)
         assert claim.interval.low <= claim.interval.value <= claim.interval.high
         assert claim.interval.images == 8
+
+
+def test_the_figure_shows_each_step(headline: RealHeadline, tmp_path: Path) -> None:
+    chart = plot_headline(headline)
+    paths = chart.write(tmp_path, "headline")
+    assert [path.suffix for path in paths] == [".png", ".pdf", ".csv"]
+    assert paths[2].read_text("utf-8").splitlines() == headline.to_csv().splitlines()
+    for claim, axes in zip(headline.claims, chart.axes, strict=True):
+        bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
+        drawn = [bar.get_x() + bar.get_width() for bar in bars]
+        wanted = [*(step.speedup for step in claim.steps), claim.interval.value]
+        assert drawn == pytest.approx(wanted)
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        assert names[0] == "published"
+        assert "ARCHON: stall: DRAM" in names
+        assert names[-1] == "real masks"
 
 
 def test_every_image_counts(headline: RealHeadline) -> None:
