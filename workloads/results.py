@@ -47,7 +47,8 @@ def device_name(device: torch.device, processes: int = 1) -> str:
     """Return what a result says about where it was trained."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{processes * torch.get_num_threads()} CPU threads"
+    threads = processes * torch.get_num_threads()
+    return "1 CPU thread" if threads == 1 else f"{threads} CPU threads"
 
 
 def write_results(folder: Path, rows: list[dict[str, Any]]) -> None:

@@ -72,9 +72,8 @@ def files_table() -> str:
             _kept([one for one in some if one])
             for some in zip(*((block.relu1, block.relu2) for block in blocks), strict=True)
         ]
-        fused = sum(block.fused_nonzero or 0 for block in blocks) / sum(
-            block.fused_weights for block in blocks
-        )
+        weights = sum(block.fused_weights for block in blocks)
+        fused = sum(block.fused_nonzero or 0 for block in blocks) / weights if weights else None
         about = workload.provenance
         accuracy = f"{_percent(about.test_accuracy)} of {about.test_images}"
         size = f"{path.stat().st_size / 1e6:.1f} MB"
@@ -85,8 +84,8 @@ def files_table() -> str:
             about.flavour,
             accuracy,
             densities,
-            _percent(fused),
-            ", ".join(_percent(one, 1) for one in kept),
+            "-" if fused is None else _percent(fused),
+            ", ".join(_percent(one, 1) for one in kept) or "-",
         ]
         rows.append(
             [f"`{path.name}`", size, str(found.images), *shown, f"`{workload.digest[:16]}`"]
