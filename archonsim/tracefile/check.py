@@ -8,7 +8,8 @@ was found and what would be right. A reader puts the file's name in front.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,8 @@ from archonsim.trace.trace_parts import (
 from archonsim.tracefile.schema import CLIPS, MASKS, PLANES, MaskName
 
 MapShape = tuple[int, int, int]
+Item = TypeVar("Item", Block, Layer)
+Part = TypeVar("Part")
 
 
 def mask_layers(block: Block) -> dict[MaskName, Layer]:
@@ -326,25 +329,26 @@ def read_images(workload: Workload, trace: Trace, blocks: Sequence[int]) -> None
             values_of(trace, layer, image)
 
 
+def _digests(
+    trace: Trace,
+    item: Item,
+    read: Callable[[Trace, Item, int], Part],
+    check: Callable[[Item, int, Part], None],
+    digest: Callable[[Part], str],
+) -> tuple[str, ...]:
+    """Read and check what each image has of a block or layer; return the digests."""
+    found = []
+    for image in range(trace.images):
+        part = read(trace, item, image)
+        check(item, image, part)
+        found.append(digest(part))
+    return tuple(found)
+
+
 def _check_images(workload: Workload, trace: Trace, parts: PartDigests) -> None:
     for block in traced_blocks(workload, trace.images):
-        digests = []
-        for image in range(trace.images):
-            one = block_of(trace, block, image)
-            check_block(block, image, one)
-            digests.append(block_digest(one))
-        parts.blocks[block.name] = tuple(digests)
+        parts.blocks[block.name] = _digests(trace, block, block_of, check_block, block_digest)
     for layer in layers_with_inputs(workload, trace):
-        digests = []
-        for image in range(trace.images):
-            bits = input_of(trace, layer, image)
-            check_input(layer, image, bits)
-            digests.append(input_digest(bits))
-        parts.inputs[layer.name] = tuple(digests)
+        parts.inputs[layer.name] = _digests(trace, layer, input_of, check_input, input_digest)
     for layer in layers_with_values(workload, trace):
-        digests = []
-        for image in range(trace.images):
-            values = values_of(trace, layer, image)
-            check_values(layer, image, values)
-            digests.append(values_digest(values))
-        parts.values[layer.name] = tuple(digests)
+        parts.values[layer.name] = _digests(trace, layer, values_of, check_values, values_digest)

@@ -146,8 +146,9 @@ def test_masks_are_the_signs_of_the_networks_own_activations(library: str, name:
     for norm in module.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.momentum = None
+            norm.train()
     with torch.no_grad():
-        module.train()(torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(2)))
+        module(torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(2)))
     workload = export_module(module.eval(), image)
     blocks = list(workload.blocks())
     assert blocks or name not in FUSED
