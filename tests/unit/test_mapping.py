@@ -14,7 +14,6 @@ from archonsim.dataflow.mapper import (
     LEVELS,
     _spatial_choices,
     constraint_broken,
-    find_mapping,
     splits,
 )
 from archonsim.dataflow.mapping import Mapping
