@@ -63,7 +63,7 @@ class Team:
         """Return the sum of all processes' `count`."""
         if self.size == 1:
             return count
-        sums = torch.tensor(count)
+        sums = torch.tensor(int(count))
         distributed.all_reduce(sums)
         return int(sums)
 
