@@ -9,6 +9,7 @@ import numpy as np
 
 from archonsim.export.blocks import Candidate, find_blocks
 from archonsim.export.images import Images
+from archonsim.export.polyphase import in_phases
 from archonsim.export.prune import PrunedRunner, Pruning, prune
 from archonsim.export.source import Source
 from archonsim.export.units import Unit, find_layers
@@ -70,9 +71,14 @@ def examine(
     on_step : function of a name
         Called for each layer that was pruned.
     """
-    layers = find_layers(source.graph)
+    pruned: list[Unit] = []
     if pruning is not None:
-        source, layers = _pruned(source, layers, pruning, calibration, on_step)
+        source, pruned = _pruned(source, pruning, calibration, on_step)
+    source = in_phases(source)
+    by_name = {unit.name: unit for unit in pruned}
+    layers = {
+        node: by_name.get(found.name, found) for node, found in find_layers(source.graph).items()
+    }
     candidates = find_blocks(source.graph, layers)
     clipping = [one for one in candidates if one.may_clip]
     if images is None or not clipping or not len(images):
@@ -90,17 +96,12 @@ def examine(
 
 def _pruned(
     source: Source,
-    layers: dict[str, Unit | Layer],
     pruning: Pruning,
     calibration: Images | None,
     on_step: Callable[[str], None],
-) -> tuple[Source, dict[str, Unit | Layer]]:
-    units = [unit for unit in layers.values() if isinstance(unit, Unit)]
+) -> tuple[Source, list[Unit]]:
+    """Prune layers; dilated and transposed convolutions, which are none yet, stay as they are."""
+    units = [unit for unit in find_layers(source.graph).values() if isinstance(unit, Unit)]
     pixels = calibration.pixels if calibration is not None else np.zeros(0, np.float32)
     made = prune(source.graph, source.runner, units, pruning, pixels, on_step)
-    by_name: dict[str, Unit | Layer] = {unit.name: unit for unit in made}
-    runner = PrunedRunner(source.graph, source.runner, made)
-    return replace(source, runner=runner), {
-        node: by_name.get(found.layer.name if isinstance(found, Unit) else found.name, found)
-        for node, found in layers.items()
-    }
+    return replace(source, runner=PrunedRunner(source.graph, source.runner, made)), made

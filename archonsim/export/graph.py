@@ -5,7 +5,7 @@ The search, the folding and the tapping read it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -20,12 +20,16 @@ from archonsim.trace.tensors import Floats
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Window of a convolution, a pooling or a padding; `groups` also of a shuffle."""
+    """Window of a convolution, a pooling or a padding; `groups` also of a shuffle.
+
+    The padding of a transposed convolution is what is cut off around its output.
+    """
 
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
     padding: Padding = (0, 0, 0, 0)
     groups: int = 1
+    dilation: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -126,6 +130,20 @@ class Graph:
         readers = self.readers[name]
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
+    def followers(self, node: Node) -> Iterator[Node]:
+        """Yield the normalisations behind a node and the first activation.
+
+        It stops where another node reads the value, too.
+        """
+        while (follower := self.only_reader(node.name)) is not None and follower.op in (
+            "norm",
+            "activation",
+        ):
+            yield follower
+            if follower.op == "activation":
+                return
+            node = follower
+
     @property
     def input(self) -> Node:
         """The node of the image."""
@@ -146,7 +164,7 @@ def simplify(graph: Graph, runner: Runner) -> Graph:
         node = replace(node, inputs=inputs)
         if node.op in ("move", "split"):
             node = _named_move(node, nodes, runner)
-        while node.op in ("conv", "pool") and _folds(nodes[node.inputs[0]], node, nodes):
+        while node.op in ("conv", "dilated", "pool") and _folds(nodes[node.inputs[0]], node, nodes):
             node = _padded(node, nodes[node.inputs[0]])
         if node.op == "pass":
             alias[node.name] = node.inputs[0]
@@ -197,7 +215,7 @@ def _folds(pad: Node, node: Node, nodes: Mapping[str, Node]) -> bool:
     """
     if pad.op != "pad":
         return False
-    if node.op == "conv":
+    if node.op in ("conv", "dilated"):
         return True
     limits = nodes[pad.inputs[0]].limits
     if "max" in node.kind.lower():

@@ -25,11 +25,10 @@ from archonsim.export.operators import (
     plain,
 )
 from archonsim.export.tokens import TOKENS
-from archonsim.network.layer import Padding, same_padding
+from archonsim.export.windows import padding_of, pair, window_of
 from archonsim.trace.tensors import Floats
 from archonsim.visible import one_line
 
-Pair = tuple[int, int]
 #: Kind of a ``norm`` that is a batch normalisation, and not a constant factor or offset.
 NORMALISATION: Final = "normalisation"
 
@@ -99,37 +98,6 @@ def _floats(value: Any, size: int, default: float) -> Floats:
     ).copy()
 
 
-def _pair(value: Any) -> Pair:
-    if isinstance(value, int):
-        return value, value
-    numbers = [int(one) for one in value]
-    return numbers[0], numbers[-1]
-
-
-def _padding(value: Any, size: Pair, kernel: Pair, stride: Pair) -> Padding:
-    """Read a padding in any of its forms.
-
-    ``same`` puts an odd pixel behind, ``same_lower`` before.
-    """
-    if value in ("valid", None):
-        return (0, 0, 0, 0)
-    if isinstance(value, str):
-        top, bottom = same_padding(size[0], kernel[0], stride[0])
-        left, right = same_padding(size[1], kernel[1], stride[1])
-        return (bottom, top, right, left) if value == "same_lower" else (top, bottom, left, right)
-    if not isinstance(value, int) and len(value) == 4:
-        top, bottom, left, right = (int(one) for one in value)
-        return top, bottom, left, right
-    tall, wide = _pair(value)
-    return tall, tall, wide, wide
-
-
-def _window(call: Call, source: Node, kernel: Pair, stride: Any, groups: int = 1) -> Window:
-    steps = _pair(stride)
-    padding = _padding(call.arguments.get("padding", 0), source.map[1:], kernel, steps)
-    return Window(kernel=kernel, stride=steps, padding=padding, groups=groups)
-
-
 def _conv(op: Op, call: Call, sources: list[Node]) -> Node:
     weight = call.arguments.get("weight")
     if weight is None or len(sources) != 1:
@@ -141,34 +109,48 @@ def _conv(op: Op, call: Call, sources: list[Node]) -> Node:
             " (1, C, H, W)",
         )
     kernel = (weight.shape[2], weight.shape[3])
-    if any(
-        gap != 1 and size != 1
-        for gap, size in zip(_pair(call.arguments.get("dilation", 1)), kernel, strict=True)
-    ):
-        pixels = math.prod(call.shape[2:])
-        return _node("unmodelled", call, kind="dilated convolution", macs=weight.size * pixels)
+    gaps = zip(pair(call.arguments.get("dilation", 1)), kernel, strict=True)
+    tall, wide = (gap if size != 1 else 1 for gap, size in gaps)
     if call.arguments.get("padding_mode", "zeros") != "zeros":
         raise unsupported(
             call, f"padding mode is {call.arguments['padding_mode']}; layers pad with zeros"
         )
-    window = _window(
-        call,
-        sources[0],
-        kernel,
-        call.arguments.get("stride", 1),
-        int(call.arguments.get("groups", 1)),
-    )
+    reach = ((kernel[0] - 1) * tall + 1, (kernel[1] - 1) * wide + 1)
+    groups = int(call.arguments.get("groups", 1))
+    window = window_of(call, sources[0], reach, call.arguments.get("stride", 1), groups)
     tensors = {"weight": weight, "bias": _floats(call.arguments.get("bias"), weight.shape[0], 0.0)}
-    return _node(op, call, window=window, tensors=tensors)
+    if (tall, wide) == (1, 1):
+        return _node(op, call, window=window, tensors=tensors)
+    return _node(
+        "dilated",
+        call,
+        kind="dilated convolution",
+        window=replace(window, kernel=kernel, dilation=(tall, wide)),
+        tensors=tensors,
+        macs=weight.size * math.prod(call.shape[2:]),
+    )
 
 
 def _transposed(op: Op, call: Call, sources: list[Node]) -> Node:
     """Return a transposed convolution: each input pixel meets every weight of its channel."""
-    weight = call.arguments.get("weight")
+    given = call.arguments
+    weight = given.get("weight")
     if weight is None or len(sources) != 1 or weight.ndim != 4 or not sources[0].is_map:
         raise unsupported(call, "its weights are not constant, or it reads no map (1, C, H, W)")
-    pixels = math.prod(sources[0].map[1:])
-    return _node(op, call, kind="transposed convolution", macs=weight.size * pixels)
+    macs, kind = weight.size * math.prod(sources[0].map[1:]), "transposed convolution"
+    padding, stride = given.get("padding", 0), pair(given.get("stride", 1))
+    # Where an output begins that is asked for by its size, or by a word, is a runtime's business.
+    stated = not isinstance(padding, str) and given.get("output_size") is None
+    if not stated or pair(given.get("dilation", 1)) != (1, 1):
+        return _node("unmodelled", call, kind=kind, macs=macs)
+    groups, kernel = int(given.get("groups", 1)), (weight.shape[2], weight.shape[3])
+    window = Window(
+        kernel=kernel, stride=stride, padding=padding_of(padding, (1, 1), kernel, stride),
+        groups=groups,
+    )  # fmt: skip
+    bias = _floats(given.get("bias"), groups * weight.shape[1], 0.0)
+    tensors = {"weight": weight, "bias": bias}
+    return _node(op, call, kind=kind, window=window, tensors=tensors, macs=macs)
 
 
 def _linear(op: Op, call: Call, sources: list[Node]) -> Node:
@@ -202,18 +184,13 @@ def _concat(op: Op, call: Call, sources: list[Node]) -> Node:
     return _free(call) if len(call.shape) == 3 else _plain(op, call, sources)
 
 
-def _attention(call: Call, sources: list[Node]) -> Node:
+def _attention(op: Op, call: Call, sources: list[Node]) -> Node:
     """Return attention, whose operator multiplies queries by keys and weighs the values."""
     if len(sources) < 3:
         raise unsupported(call, "it needs computed queries, keys and values")
     query, key, value = (one.shape for one in sources[:3])
     pairs = math.prod(query[:-1]) * key[-2]
-    return _node("unmodelled", call, kind="attention", macs=pairs * (query[-1] + value[-1]))
-
-
-def _unmodelled(op: Op, call: Call, sources: list[Node]) -> Node:
-    attends = plain(call.operator) == "scaleddotproductattention"
-    return _attention(call, sources) if attends else _transposed(op, call, sources)
+    return _node(op, call, kind="attention", macs=pairs * (query[-1] + value[-1]))
 
 
 def _norm(op: Op, call: Call, sources: list[Node]) -> Node:
@@ -283,11 +260,11 @@ def _pool(op: Op, call: Call, sources: list[Node]) -> Node:
         )
     if plain(call.operator) == "adaptivemaxpool2d":
         return _adaptive(call, sources[0])
-    kernel = _pair(call.arguments["kernel_size"])
-    dilation = _pair(call.arguments.get("dilation", 1))
+    kernel = pair(call.arguments["kernel_size"])
+    dilation = pair(call.arguments.get("dilation", 1))
     if any(gap != 1 and size != 1 for gap, size in zip(dilation, kernel, strict=True)):
         raise unsupported(call, f"dilation is {call.arguments['dilation']}; layers have none")
-    window = _window(call, sources[0], kernel, call.arguments.get("stride") or kernel)
+    window = window_of(call, sources[0], kernel, call.arguments.get("stride") or kernel)
     return _node(op, call, kind=call.operator, window=window)
 
 
@@ -396,5 +373,6 @@ _MAKERS: Final[dict[Op, Callable[[Op, Call, list[Node]], Node]]] = {
     "free": _other,
     "pass": _pass,
     "concat": _concat,
-    "unmodelled": _unmodelled,
+    "transposed": _transposed,
+    "unmodelled": _attention,
 }

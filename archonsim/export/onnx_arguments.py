@@ -52,6 +52,7 @@ def _conv(given: Mapping[str, Any], values: Sequence[Array | None]) -> dict[str,
         "weight": _at(values, 1),
         "bias": _at(values, 2),
         "groups": given.get("group", 1),
+        "output_size": given.get("output_shape"),  # of a transposed one
     }
 
 

@@ -13,11 +13,12 @@ from archonsim.errors import WorkloadError
 #: What a node does to maps. ``norm`` is any constant scale and shift for each channel, ``pad`` puts
 #: zeros around a map, ``move`` is a rearrangement of values, ``split`` a share of them, ``pass``
 #: nothing, ``free`` what costs no multiplications and is none of the others, ``unmodelled`` what
-#: does cost some and that no kind of layer describes.
+#: does cost some and that no kind of layer describes. ``dilated`` and ``transposed`` convolutions
+#: become plain ones (:mod:`archonsim.export.polyphase`).
 Op = Literal[
     "input", "conv", "linear", "norm", "activation", "pad", "pool", "avgpool", "add", "multiply",
     "concat", "shuffle", "move", "split", "pass", "free",
-    "unmodelled",
+    "dilated", "transposed", "unmodelled",
 ]  # fmt: skip
 
 _BY_OP: Final[dict[Op, str]] = {
@@ -48,7 +49,8 @@ _BY_OP: Final[dict[Op, str]] = {
     "truediv itruediv neg abs sqrt exp pow layernorm groupnorm instancenorm2d "
     "instancenorm localresponsenorm lrn layernormalization instancenormalization "
     "resize upsample interpolate",
-    "unmodelled": "convtranspose2d convtranspose scaleddotproductattention",
+    "transposed": "convtranspose2d convtranspose",
+    "unmodelled": "scaleddotproductattention",
 }  # fmt: skip
 OPERATORS: Final[dict[str, Op]] = {
     name: op for op, names in _BY_OP.items() for name in names.split()

@@ -6,7 +6,6 @@ Each convolution with the normalisations and the activation behind it folded in.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -115,7 +114,7 @@ def find_layers(graph: Graph) -> dict[str, Unit | Layer]:
 def _unit(graph: Graph, node: Node, name: str) -> Unit:
     weight, scale, shift = node.tensors["weight"], None, node.tensors["bias"]
     pre, last, activation, normalised = node, node, "none", False
-    for follower in _followers(graph, node):
+    for follower in graph.followers(node):
         if follower.op == "norm":
             gain = follower.tensors["scale"]
             scale, shift = (
@@ -152,21 +151,6 @@ def _end(activation: str, node: Node) -> float:
         return RELU_ENDS[activation]
     low, high = node.limits or (0.0, 0.0)
     return high if low == 0 and not node.step else 0.0
-
-
-def _followers(graph: Graph, node: Node) -> Iterator[Node]:
-    """Yield the normalisations behind a node and the first activation.
-
-    It stops where another node reads the value, too.
-    """
-    while (follower := graph.only_reader(node.name)) is not None and follower.op in (
-        "norm",
-        "activation",
-    ):
-        yield follower
-        if follower.op == "activation":
-            return
-        node = follower
 
 
 def _weighted(graph: Graph, node: Node, name: str, activation: str, normalised: bool) -> Layer:

@@ -9,7 +9,7 @@ was found and what would be right. A reader puts the file's name in front.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,12 +72,17 @@ def plane(trace: BlockTrace, name: MaskName) -> Bits:
     return found
 
 
+#: How many times as tall or wide what is made of a map without a layer may be (own decision).
+MOST_ENLARGED: Final = 64
+
+
 def _takes(layer: Layer, made: MapShape) -> bool:
     """Whether a layer can take a map, or what operators that are no layers make of it.
 
     They pass on a share of its channels (FuSe halves, slices), their averages (squeeze and
-    excitation), cut rows and columns off, or put less than the map itself around it. Pixels in one
-    column that a 1x1 convolution reads may be tokens: pixels in a row, or features shared out anew.
+    excitation), cut rows and columns off, or enlarge it: by zeros around it, by interpolation, or
+    as one phase of a larger map. Pixels in one column that a 1x1 convolution reads may be tokens:
+    pixels in a row, or features shared out anew.
     """
     channels, height, width = made
     if layer.kind == "fc":
@@ -85,7 +90,7 @@ def _takes(layer: Layer, made: MapShape) -> bool:
     if layer.kind == "concat":
         return (layer.in_h, layer.in_w) == (height, width)
     pooled = (layer.in_h, layer.in_w) == (1, 1)
-    fits = layer.in_h < 2 * height and layer.in_w < 2 * width
+    fits = layer.in_h <= MOST_ENLARGED * height and layer.in_w <= MOST_ENLARGED * width
     if layer.in_w == layer.kernel_h == layer.kernel_w == 1 and layer.in_h > 1:
         words = channels * height * width
         return layer.in_channels * layer.in_h < 2 * words

@@ -355,7 +355,10 @@ def test_layers_compute_what_the_module_does() -> None:
             nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")),
             "padding mode is reflect",
         ),
-        (nn.Sequential(nn.ConvTranspose2d(3, 4, 3)), "nothing to export: the network has no layer"),
+        (
+            nn.Sequential(nn.ConvTranspose2d(3, 4, 1, 2)),  # one of four phases meets a pixel
+            "nothing to export: the network has no layer",
+        ),
         (nn.Sequential(nn.PixelUnshuffle(2)), "operator 'PixelUnshuffle' is not supported"),
         (nn.Conv2d(1, 4, 3), "Conv2d does not take images of 3x16x16"),
         (
@@ -439,39 +442,3 @@ def test_adaptive_pools_and_enlarged_maps_of_any_size_are_passed_through() -> No
     )  # fmt: skip
     layers = list(export_module(net, torch.randn(1, 3, 8, 8)).layers())
     assert [(one.kind, one.in_h) for one in layers] == [("conv", 8), ("pool", 8), ("conv", 5)]
-
-
-def test_dilated_and_transposed_convolutions_run_and_are_named_as_not_modelled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Masks behind them are those of the network; that no machine takes time for them is said."""
-    torch.manual_seed(3)
-    net = nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=2, dilation=2),
-        nn.ConvTranspose2d(4, 6, 2, stride=2, groups=2),
-        *Inverted(6, 12, 6).branch,
-        nn.Conv2d(6, 2, 1, dilation=3),  # of one pixel: no gap
-    ).eval()
-    images = torch.randn(2, 3, 8, 8)
-    work = export_module(net, images)
-    note = work.provenance.note
-    # 8 x 8 pixels that each of 4 x 3 x 3 x 3 weights is for; 8 x 8 that each meet 4 x 3 x 2 x 2.
-    assert note == (
-        "NOT MODELLED, no machine takes time for it: dilated convolution 0 (6912 MACs),"
-        " transposed convolution 1 (3072 MACs)"
-    )
-    assert [layer.kind for layer in work.layers()] == ["conv", "depthwise", "conv", "conv"]
-    assert work.params == sum(one.numel() for one in net.parameters())
-    assert work.trace is not None
-    with torch.no_grad():
-        wide = net[:5](images).numpy() > 0
-    for number in range(2):
-        keep1 = work.trace.block("b1", number).keep1.unpack()
-        np.testing.assert_array_equal(keep1, wide[number])
-    path = tmp_path / "net.h5"
-    write_workload(path, work, work.trace)
-    assert all(check.passed for check in verify(open_workload(path), images=range(2)))
-    from archonsim.cli.app import run_command
-
-    assert run_command(["run", "-a", "dense", "-w", str(path)]) == 0
-    assert "NOT MODELLED" in capsys.readouterr().out

@@ -36,7 +36,6 @@ def test_from_the_package_to_the_report(tmp_path: Path, monkeypatch: pytest.Monk
         assert run_command(shlex.split(line)[1:]) == 0
     work = open_workload(tmp_path / "centerface.h5")
     assert len(list(work.blocks())) == 16
-    note = work.provenance.note
-    assert note.count("transposed convolution") == 3
-    assert "NOT MODELLED" in note
+    assert "NOT MODELLED" not in work.provenance.note
+    assert sum(".phase" in layer.name for layer in work.layers()) == 3 * 4
     assert (tmp_path / "results" / "centerface" / "report.html").stat().st_size > 10_000
