@@ -23,6 +23,7 @@ from archonsim.engine.program import Program, TileCounts
 from archonsim.memory.rows import WAYS, Rows
 from archonsim.memory.system import MemorySystem
 from archonsim.pe import accumulate_kernel as acc
+from archonsim.pe.side_by_side_kernel import FEW
 from archonsim.spec.parts import DmaSpec
 from archonsim.stats.counts import PhaseStats, Transfer
 from archonsim.vocabulary.kinds import KINDS
@@ -265,7 +266,7 @@ class _Accumulate:
         self._operands = np.full((k.SPILL + 1, k.OPERAND_COLUMNS), -1, np.int64)
         self._operands[:, k.O_USED :] = 0
         self._totals, self._waits = np.zeros(6, np.int64), np.zeros(len(_STALLS), np.int64)
-        self._table, self._fifos = np.zeros(0, np.uint64), acc.empty_fifos(0, 1, acc.FEW)
+        self._table, self._fifos = np.zeros(0, np.uint64), acc.empty_fifos(0, 1, FEW)
         self._masks = np.zeros(0, np.uint8)
         self._beats, self._first = _NO_BEATS, np.zeros(1, np.int32)
         self._stops = np.zeros((0, k.S_FETCH + k.SPILL), np.int64)
@@ -275,7 +276,7 @@ class _Accumulate:
         self._beats, self._first = program.stream.arrays, program.first
         self._stops = program.stops
         self._planes = acc.digits(program.stream, program.depth)
-        if self._planes > acc.FEW:
+        if self._planes > FEW:
             self._deep = np.zeros(self._planes, np.uint64)
         for row, operand in zip(self._operands, program.operands, strict=False):
             if operand is not None:

@@ -9,17 +9,22 @@ only at the end: group i retires at ``max(retire(i - 1) + 1, f(i))``, hence the 
 ``max_i(f(i) + n - 1 - i)``. And f(i), the cycle in which a group's last beat is out and its last
 survivor popped, is for some beat the cycle of its push plus the FIFO's occupancy after it; a PE or
 a lane without a survivor in the beat may be counted or left out, because earlier beats claim more
-than that themselves. So a beat touches only the lanes that it pushes to: what has left a FIFO since
-its last push is taken off then.
+than that themselves.
 
-FIFOs whose entries four digits count, the default's among them, are worked on in registers; deeper
-ones plane by plane. `deep` is None or the scratch words that the latter need, so that numba
-compiles only what is used. Per beat nothing is called and no array is made: either takes as long
-as the beat itself. Indices are unsigned where numba would otherwise look for negative ones.
+FIFOs whose entries four digits count, the default's among them, are worked on side by side: all
+lanes of a digit lie next to each other, filled up to `SIDE_BY_SIDE`, so that the compiler updates
+several in one vector instruction. What a beat brings to a lane is laid out likewise first, in rows
+of one candidate a lane. Of deeper FIFOs a beat touches only the lanes that it pushes to, plane by
+plane: what has left one since its last push is taken off then. `deep` is None or the scratch words
+that the latter need, so that numba compiles only what is used. Per beat nothing is called and no
+array is made: either takes as long as the beat itself. Indices are unsigned where numba would
+otherwise look for negative ones, and loops over lanes store to one array alone and have lengths
+that the compiler does not know: else it takes them apart into single words again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,83 +32,29 @@ from numpy.typing import NDArray
 
 from archonsim.kernels import njit
 from archonsim.pe.beats import BeatStream
+from archonsim.pe.deep_fifo_kernel import deep_push
+from archonsim.pe.side_by_side_kernel import (
+    FEW,
+    above,
+    count_of_four,
+    fullest,
+    less,
+    ones_in,
+    plus,
+    same_in_all,
+)  # fmt: skip
 
 Words = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 Fifos = tuple[Words, Ints, Ints, Words, Words]
 
-#: Digits of an occupancy that the kernel without loops over planes counts.
-FEW = 4
+#: Lanes that are laid side by side are multiples of this: the 64-bit words of the widest vector.
+SIDE_BY_SIDE = 8
+#: Candidates that a lane takes from a beat, at most, where four digits count its FIFO.
+ROWS = 1 << FEW
 #: Numbers that a tile's beats hand on: the last push; the last retirement, less the group's number;
 #: cycles in which a beat waited for room, and for its weights; products and sums so far.
 NOW, RETIRE, STALLED, WAITED, MACS, SUMS = range(6)
-
-
-@njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _deep_push(table, column, beat, when, bounds, fifos, pushed):  # type: ignore[no-untyped-def]
-    """Push a beat as `send` does, for any number of planes; return the fullest FIFO's entries.
-
-    -1 where none holds more than ``bounds[0]``. `pushed` is a word for each plane.
-    """
-    begin, end, lane = beat
-    occupancy, side, since, some, alive = fifos
-    limit, depth = bounds
-    count, planes, words = len(side), len(pushed), len(some)
-    over = np.uint64(0)
-    touched = min(end - begin, count)
-    for w in range(words):
-        at = lane
-        for first in range(begin, begin + touched):
-            pushed[:] = 0
-            for i in range(first, end, count):
-                carry = table[column[i] * words + w]
-                some[w] |= carry
-                for p in range(planes):
-                    plane = pushed[p]
-                    pushed[p] = plane ^ carry
-                    carry &= plane
-            base = 2 * planes * (w * count + at)
-            old, new = base + side[at] * planes, base + (1 - side[at]) * planes
-            # Take `gone` off, and leave 0 where that is more than there is.
-            gone = min(when - since[at], depth)
-            borrow = np.uint64(0)
-            for p in range(planes):
-                digit = ~np.uint64(0) if (gone >> p) & 1 else np.uint64(0)
-                plane = occupancy[old + p]
-                occupancy[new + p] = plane ^ digit ^ borrow
-                borrow = (~plane & (digit | borrow)) | (digit & borrow)
-            carry, greater = np.uint64(0), np.uint64(0)
-            for p in range(planes):
-                a, b = occupancy[new + p] & ~borrow, pushed[p]
-                plane = a ^ b ^ carry
-                occupancy[new + p] = plane
-                carry = (a & b) | (carry & (a ^ b))
-                bound = np.uint64(0) if (limit >> p) & 1 else ~np.uint64(0)
-                greater = (plane & bound) | (greater & (plane | bound))
-            over |= greater
-            at = at + 1 if at + 1 < count else 0
-    if not over:
-        return -1
-    alive[:] = ~np.uint64(0)
-    fullest = 0
-    for p in range(planes - 1, -1, -1):
-        found = np.uint64(0)
-        for keep in range(
-            2
-        ):  # look for the digit; where there is one, go on with those that have it
-            for i in range(words * touched):
-                at = lane + i % touched
-                at -= count if at >= count else 0
-                place = (2 * (i // touched * count + at) + 1 - side[at]) * planes + p
-                if keep:
-                    alive[i] &= occupancy[place]
-                else:
-                    found |= occupancy[place] & alive[i]
-            if not found:
-                break
-        if found:
-            fullest |= 1 << p
-    return fullest
 
 
 @njit(cache=True, error_model="numpy")
@@ -118,113 +69,81 @@ def send(table, beats, span, arrival, depth, fifos, totals, deep):  # type: igno
         Of a :class:`~archonsim.pe.beats.BeatStream`.
     span : (int, int)
     arrival, depth : int
-    fifos : (occupancy, side, since, some, alive)
-        (words * lanes * 2 * planes,) uint64: two copies of each lane's occupancy; (lanes,) int64:
-        which of them is up to date, and the cycle of its push; (words,) uint64: PEs with a survivor
-        of the group so far; (words * lanes,) uint64 of scratch.
+    fifos : (occupancy, side, since, some, scratch)
+        As `empty_fifos` makes them: two copies of each FIFO's occupancy, uint64; (lanes,) int64:
+        which of them is up to date, and the cycle of its push, where FIFOs are side by side of all
+        lanes in the first place; (words,) uint64: PEs with a survivor of the group so far; uint64
+        of scratch.
     totals : (6,) int64
         Updated.
     deep : None or (planes,) uint64
         As in this file's docstring.
     """
     column, start, lane_of, group, is_mac = beats
-    occupancy, side, since, some, alive = fifos
+    occupancy, side, since, some, rows = fifos
     words, count = len(some), len(side)
-    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
-    ones, none, width = ~np.uint64(0), np.uint64(0), np.uint64(words)
+    none, width = np.uint64(0), np.uint64(words)
+    # Digits of all lanes of all words lie `lanes` apart.
+    lanes = len(rows) // ROWS
+    d1, d2, d3 = np.uint64(lanes), np.uint64(2 * lanes), np.uint64(3 * lanes)
+    padded, copy, current, last = lanes // words, np.uint64(4 * lanes), side[0], since[0]
     now, retire = totals[NOW], totals[RETIRE]
     earliest = max(now + 1, arrival)
     totals[WAITED] += earliest - (now + 1)
     for b in range(span[0], span[1]):
         begin, end, lane, place = start[b], start[b + 1], lane_of[b], group[b]
-        touched = min(end - begin, count)
+        given = end - begin
         now = earliest
-        while touched:
+        each = 2 if given <= 2 * count else 4  # candidates a lane, with what fills the rows up
+        if deep is None and given:
+            if given > 4 * count:
+                each = 4 * (-(-given // (4 * count)))
+            for i in range(lanes * each):
+                rows[np.uint64(i)] = none
+            for w in range(words):
+                at, row, left, any_of = lane, padded * w, count, some[w]
+                for i in range(begin, end):
+                    x = table[np.uint64(column[np.uint64(i)]) * width + np.uint64(w)]
+                    rows[np.uint64(row + at)] = x
+                    any_of |= x
+                    at = at + 1 if at + 1 < count else 0
+                    left -= 1
+                    if not left:
+                        left, row = count, row + lanes
+                some[w] = any_of
+        while given:
             # A FIFO no fuller than this neither holds the beat nor makes the tile longer.
             limit = min(max(retire - now + place, 0), depth)
             if deep is None:
-                full = -1
-                not0 = none if limit & 1 else ones
-                not1 = none if limit & 2 else ones
-                not2 = none if limit & 4 else ones
-                not3 = none if limit & 8 else ones
-                over = none
-                for w in range(words):
-                    at, any_of, word = lane, some[w], np.uint64(w)
-                    for first in range(begin, begin + touched):
-                        p0 = table[np.uint64(column[np.uint64(first)]) * width + word]
-                        p1, p2, p3 = none, none, none
-                        any_of |= p0
-                        i = first + count
-                        while i < end:
-                            x = table[np.uint64(column[np.uint64(i)]) * width + word]
-                            any_of |= x
-                            c = p0 & x
-                            p0 ^= x
-                            x = p1 & c
-                            p1 ^= c
-                            c = p2 & x
-                            p2 ^= x
-                            p3 ^= c
-                            i += count
-                        to = np.uint64(at)
-                        copy = np.uint64(4 * side[to])  # no branch: which one it is changes often
-                        new = np.uint64(8 * (w * count + at))
-                        old, new = new + copy, new + four - copy
-                        o0, o1 = occupancy[old], occupancy[old + one]
-                        o2, o3 = occupancy[old + two], occupancy[old + three]
-                        for _ in range(min(now - since[to], depth)):
-                            c = o0 | o1 | o2 | o3
-                            x = c & ~o0
-                            o0 ^= c
-                            c = x & ~o1
-                            o1 ^= x
-                            o3 ^= c & ~o2
-                            o2 ^= c
-                        c = o0 & p0
-                        o0 ^= p0
-                        x = o1 ^ p1
-                        p1 = (o1 & p1) | (c & x)
-                        o1 = x ^ c
-                        x = o2 ^ p2
-                        c = (o2 & p2) | (p1 & x)
-                        o2 = x ^ p1
-                        o3 ^= p3 ^ c
-                        occupancy[new], occupancy[new + one] = o0, o1
-                        occupancy[new + two], occupancy[new + three] = o2, o3
-                        x = o0 & not0
-                        x = (o1 & not1) | (x & (o1 | not1))
-                        x = (o2 & not2) | (x & (o2 | not2))
-                        over |= (o3 & not3) | (x & (o3 | not3))
-                        at = at + 1 if at + 1 < count else 0
-                    some[w] = any_of
-                if over:
-                    full = 0
-                    for i in range(words * touched):
-                        alive[np.uint64(i)] = ones
-                    for p in range(FEW - 1, -1, -1):
-                        over, i = none, 0
-                        for w in range(words):
-                            at = lane
-                            for _ in range(touched):
-                                to = np.uint64(8 * (w * count + at) + p)
-                                to += none if side[np.uint64(at)] else four
-                                over |= occupancy[to] & alive[np.uint64(i)]
-                                at = at + 1 if at + 1 < count else 0
-                                i += 1
-                        if over:
-                            full, i = full | 1 << p, 0
-                            for w in range(words):
-                                at = lane
-                                for _ in range(touched):
-                                    to = np.uint64(8 * (w * count + at) + p)
-                                    to += none if side[np.uint64(at)] else four
-                                    alive[np.uint64(i)] &= occupancy[to]
-                                    at = at + 1 if at + 1 < count else 0
-                                    i += 1
+                over, bound, gone = none, same_in_all(limit), same_in_all(min(now - last, depth))
+                old, new = np.uint64(current) * copy, np.uint64(1 - current) * copy
+                if each == 2:
+                    for i in range(lanes):
+                        f, t = old + np.uint64(i), new + np.uint64(i)
+                        o = occupancy[f], occupancy[f + d1], occupancy[f + d2], occupancy[f + d3]
+                        x, y = rows[np.uint64(i)], rows[np.uint64(i) + d1]
+                        o = plus(less(o, gone), (x ^ y, x & y, none))
+                        occupancy[t], occupancy[t + d1] = o[0], o[1]
+                        occupancy[t + d2], occupancy[t + d3] = o[2], o[3]
+                        over |= above(o, bound)
+                else:
+                    source, first = none, old
+                    for part in range(0, each, 4):
+                        if part:  # what comes beyond four a lane is added to what has been put
+                            source, first, gone = source + copy, new, same_in_all(0)
+                        for i in range(lanes):
+                            r, f = source + np.uint64(i), first + np.uint64(i)
+                            t = new + np.uint64(i)
+                            o0, o1, o2 = occupancy[f], occupancy[f + d1], occupancy[f + d2]
+                            p = count_of_four(rows[r], rows[r + d1], rows[r + d2], rows[r + d3])
+                            o = plus(less((o0, o1, o2, occupancy[f + d3]), gone), p)
+                            occupancy[t], occupancy[t + d1] = o[0], o[1]
+                            occupancy[t + d2], occupancy[t + d3] = o[2], o[3]
+                            over |= above(o, bound)
+                full = fullest(occupancy, new, lanes) if over else -1
             else:
                 beat, bounds = (begin, end, lane), (limit, depth)
-                full = _deep_push(table, column, beat, now, bounds, fifos, deep)
+                full = deep_push(table, column, beat, now, bounds, fifos, deep)
             if full <= depth:
                 retire = max(retire, now - place + full)
                 break
@@ -232,35 +151,36 @@ def send(table, beats, span, arrival, depth, fifos, totals, deep):  # type: igno
         totals[STALLED] += now - earliest
         earliest = now + 1
         retire = max(retire, now - place)
-        at = lane
-        for _ in range(touched):
-            to = np.uint64(at)
-            side[to] = 1 - side[to]
-            since[to] = now
-            at = at + 1 if at + 1 < count else 0
+        if given:
+            current, last = 1 - current, now
+        if deep is not None:
+            at = lane
+            for _ in range(min(given, count)):
+                to = np.uint64(at)
+                side[to] = 1 - side[to]
+                since[to] = now
+                at = at + 1 if at + 1 < count else 0
         if b + 1 == len(group) or group[b + 1] != place:
             for w in range(words):
-                x = some[w]
-                x -= (x >> one) & np.uint64(0x5555555555555555)
-                x = (x & np.uint64(0x3333333333333333)) + (
-                    (x >> two) & np.uint64(0x3333333333333333)
-                )
-                x = (x + (x >> four)) & np.uint64(0x0F0F0F0F0F0F0F0F)
-                pes = np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+                pes = ones_in(some[w])
                 totals[SUMS] += pes
                 totals[MACS] += pes if is_mac[place] else 0
                 some[w] = none
+    if deep is None:
+        side[0], since[0] = current, last
     totals[NOW], totals[RETIRE] = now, retire
 
 
 def empty_fifos(words: int, lanes: int, planes: int) -> Fifos:
     """Return what `send` works on: `fifos`, before a tile."""
+    deep = planes > FEW
+    all_lanes = words * (lanes if deep else -(-lanes // SIDE_BY_SIDE) * SIDE_BY_SIDE)
     return (
-        np.zeros(words * lanes * 2 * planes, np.uint64),
+        np.zeros(2 * planes * all_lanes, np.uint64),
         np.zeros(lanes, np.int64),
         np.zeros(lanes, np.int64),
         np.zeros(words, np.uint64),
-        np.zeros(words * lanes, np.uint64),
+        np.zeros(all_lanes * (1 if deep else ROWS), np.uint64),
     )
 
 
@@ -337,15 +257,26 @@ class Accumulator:
     @property
     def queued(self) -> int:
         """Survivors in the FIFOs of all PEs, after the last beat so far."""
-        occupancy, side, since, some, _ = self._fifos
-        copies = occupancy.reshape(len(some), len(side), 2, -1)
         total = 0
-        for lane, now in enumerate(side.tolist()):
-            octets = np.ascontiguousarray(copies[:, lane, now]).astype("<u8").view(np.uint8)
-            bits = np.unpackbits(octets.reshape(len(some), -1, 8), axis=2).astype(np.int64)
+        for digits_of, since in self._lanes():
+            octets = np.ascontiguousarray(digits_of).astype("<u8").view(np.uint8)
+            bits = np.unpackbits(octets.reshape(len(octets), -1, 8), axis=2).astype(np.int64)
             held = (bits << np.arange(bits.shape[1])[:, None]).sum(axis=1)
-            total += int(np.maximum(held - (self.last_push - int(since[lane])), 0).sum())
+            total += int(np.maximum(held - (self.last_push - since), 0).sum())
         return total
+
+    def _lanes(self) -> Iterator[tuple[Words, int]]:
+        """Yield each lane's up-to-date occupancy, (words, planes), and the cycle that it is of."""
+        occupancy, side, since, some, _ = self._fifos
+        lanes, words = len(side), len(some)
+        if self._deep is None:
+            copies = occupancy.reshape(2, FEW, words, -1)
+            for lane in range(lanes):
+                yield copies[int(side[0]), :, :, lane].T, int(since[0])
+        else:
+            copies = occupancy.reshape(words, lanes, 2, -1)
+            for lane in range(lanes):
+                yield copies[:, lane, int(side[lane])], int(since[lane])
 
     @property
     def broadcast_stall(self) -> int:
