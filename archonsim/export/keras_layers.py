@@ -99,6 +99,36 @@ def _conv(net: Translation, one: KerasLayer) -> None:
     _convolve(net, one, np.ascontiguousarray(weight.transpose(3, 2, 0, 1)), bias)
 
 
+def _transposed(net: Translation, one: KerasLayer) -> None:
+    """Append a transposed convolution, whose kernel is (R, S, O, C)."""
+    stored, bias = _weights(net, one, 4)
+    net.map(one)
+    shape = net.part(one)
+    weight = np.ascontiguousarray(stored.transpose(3, 2, 0, 1))
+    channels, out, *taps = weight.shape
+    kernel, size, stride = (taps[0], taps[1]), (shape[2], shape[3]), _two(one.config["strides"])
+    word, wider = str(one.config.get("padding", "valid")), one.config.get("output_padding")
+    if channels != shape[1] or bias.size not in (0, out):
+        raise net.refused(one, f"its weights are {stored.shape}, its map has {shape[1]} channels")
+    if _two(one.config.get("dilation_rate", 1)) != (1, 1) or wider is not None:
+        raise net.refused(one, f"its dilation or output_padding ({wider}) has no phases here")
+    if word not in ("same", "valid") or min(*kernel, *stride) < 1:
+        raise net.refused(one, f"its padding is {word!r}, its window {kernel}, stride {stride}")
+    before, made = arrays.transposed_window(word, size, kernel, stride)
+    offset = bias if bias.size else np.zeros(out, np.float32)
+
+    def compute(x: Floats) -> Floats:
+        sums: Floats = arrays.transposed(x, weight, stride, before, made)
+        return sums + offset[None, :, None, None]
+
+    arguments = {
+        "weight": weight, "bias": bias if bias.size else None, "stride": stride,
+        "padding": (before[0], 0, before[1], 0),
+    }  # fmt: skip
+    macs = weight.size * size[0] * size[1]
+    net.emit(one, "conv_transpose2d", (1, out, *made), compute, arguments, macs=macs)
+
+
 def _by_channel(weight: Floats) -> Floats:
     """Return depthwise weights (R, S, C, M) as (C * M, 1, R, S)."""
     height, width, channels, many = weight.shape
@@ -326,7 +356,8 @@ def _affine(net: Translation, one: KerasLayer) -> None:
 
 
 MAKERS: Final[dict[str, Callable[[Translation, KerasLayer], None]]] = {
-    "Conv2D": _conv, "DepthwiseConv2D": _depthwise, "SeparableConv2D": _separable,
+    "Conv2D": _conv, "Conv2DTranspose": _transposed, "DepthwiseConv2D": _depthwise,
+    "SeparableConv2D": _separable,
     "Dense": _dense, "BatchNormalization": _norm, "Activation": _activation,
     "Softmax": _activation, "ReLU": _relu, "LeakyReLU": _leaky, "ZeroPadding2D": _pad,
     "MaxPooling2D": _pool, "AveragePooling2D": _pool, "GlobalAveragePooling2D": _global,

@@ -19,7 +19,13 @@ from archonsim.export.grids import (
     multiplied,
 )
 from archonsim.export.tflite_file import Operator, Tensor
-from archonsim.export.tflite_weighted import convolution, fully_connected, ours, window_of
+from archonsim.export.tflite_weighted import (
+    convolution,
+    fully_connected,
+    ours,
+    transposed,
+    window_of,
+)
 from archonsim.trace.tensors import Floats
 
 if TYPE_CHECKING:
@@ -344,6 +350,7 @@ def _resize(net: Translation, one: Operator, *, linear: bool) -> None:
 HANDLERS: Final[dict[str, Callable[[Translation, Operator], None]]] = {
     "CONV_2D": partial(convolution, depthwise=False),
     "DEPTHWISE_CONV_2D": partial(convolution, depthwise=True),
+    "TRANSPOSE_CONV": transposed,
     "FULLY_CONNECTED": fully_connected,
     "AVERAGE_POOL_2D": partial(_pool, largest=False),
     "MAX_POOL_2D": partial(_pool, largest=True),

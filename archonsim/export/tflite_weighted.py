@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +56,8 @@ def window_of(
     return stride, dilation, padding
 
 
-def _bias(net: Translation, one: Operator, out: int) -> Tensor | None:
-    bias = net.constant(one, 2, "fi")
+def _bias(net: Translation, one: Operator, out: int, place: int = 2) -> Tensor | None:
+    bias = net.constant(one, place, "fi")
     if bias is not None and bias.shape != (out,):
         raise net.refused(one, f"bias has shape {bias.shape}; it must be ({out},)")
     return bias
@@ -113,19 +113,74 @@ def convolution(net: Translation, one: Operator, *, depthwise: bool) -> None:
         "weight": weight, "bias": offset if bias is not None else None, "stride": stride,
         "padding": padding, "dilation": dilation, "groups": groups,
     }  # fmt: skip
-    if grids is None or scales is None:
-        net.emit(one, "conv2d", [source], real, arguments)
-        return
+    whole = None
+    if grids is not None and scales is not None:
+        terms = np.ascontiguousarray(stored.whole().transpose(order)).astype(np.float64)
+        whole = _requantised(grids, terms, bias, scales, run)
+    net.emit(one, "conv2d", [source], real, arguments, whole)
+
+
+def transposed(net: Translation, one: Operator) -> None:
+    """Append a transposed convolution's steps; it reads its output's shape, weights, the map."""
+    x, source = net.map(one, 2)
+    stored = net.constant(one, 1, "fiu")
+    if stored is None or stored.data is None or len(stored.shape) != 4 or len(x.shape) != 4:
+        raise net.refused(one, "it must spread a map by a constant (O, H, W, I)")
+    out, *taps, channels = stored.shape
+    kernel, size = (taps[0], taps[1]), (x.shape[1], x.shape[2])
+    stride = (int(one.options["StrideH"]), int(one.options["StrideW"]))
+    asked = net.numbers(one, 0)
+    if min(*stored.shape, *size, *stride) < 1 or channels != x.shape[3] or len(asked) != 4:
+        raise net.refused(one, f"its weights are {stored.shape}, its map has {x.shape[3]} channels")
+    made = (asked[1], asked[2])
+    net.fits(one, (asked[0], asked[3], *made))
+    net.fits(one, (1, out, *made))
+    cut = [
+        max((n - 1) * s + k - m, 0) // 2 if one.options["padding"] == "same" else 0
+        for n, s, k, m in zip(size, stride, kernel, made, strict=True)
+    ]
+    bias, before = _bias(net, one, out, 3), (cut[0], cut[1])
+    net.counts(stored, bias)
+    net.weighs(one, stored.data.size * size[0] * size[1])
+    grids = net.grids(one, x, stored, one.outputs[0], weights=1)
+    scales = None if grids is None else _sum_scales(grids[0], stored, out, single=x.type == "uint8")
+    order = (3, 0, 1, 2)
+    weight = np.ascontiguousarray(stored.real().transpose(order))
+    offset = _real_bias(bias, scales, out)
+    run = partial(arrays.transposed, stride=stride, before=before, out=made)
+
+    def real(x: Floats) -> Floats:
+        sums: Floats = run(x, weight) + offset[None, :, None, None]
+        return sums
+
+    arguments = {
+        "weight": weight, "bias": offset if bias is not None else None, "stride": stride,
+        "padding": (before[0], 0, before[1], 0),
+    }  # fmt: skip
+    whole = None
+    if grids is not None and scales is not None:
+        terms = np.ascontiguousarray(stored.whole().transpose(order)).astype(np.float64)
+        whole = _requantised(grids, terms, bias, scales, run)
+    net.emit(one, "conv_transpose2d", [source], real, arguments, whole)
+
+
+def _requantised(
+    grids: tuple[Grid, ...],
+    terms: np.ndarray[Any, Any],
+    bias: Tensor | None,
+    scales: np.ndarray[Any, Any],
+    run: Callable[..., np.ndarray[Any, Any]],
+) -> Callable[[Floats], Whole]:
+    """Return an 8-bit convolution as the runtime computes it, with whole numbers."""
     into, onto = grids
-    terms = np.ascontiguousarray(stored.whole().transpose(order)).astype(np.float64)
-    start = _whole_bias(bias, out)[None, :, None, None]
+    start = _whole_bias(bias, len(scales))[None, :, None, None]
     factor = Factor.of(scales / onto.scale)
 
     def whole(x: Floats) -> Whole:
         total = run(into.steps(x).astype(np.float64), terms).astype(np.int64) + start
         return factor.times(total, axis=1) + onto.zero
 
-    net.emit(one, "conv2d", [source], real, arguments, whole)
+    return whole
 
 
 def _whole_bias(bias: Tensor | None, out: int) -> Whole:

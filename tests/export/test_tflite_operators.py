@@ -79,6 +79,25 @@ def pool(kind: str, padding: int, stride: int, size: int) -> tuple[str, dict[str
     }  # fmt: skip
 
 
+def spread(kind: str, padding: int, stride: int, size: int) -> File:
+    """A transposed convolution of 3x3 weights to two channels."""
+    options = {"StrideH": stride, "StrideW": stride, "Padding": padding}
+    out = values([1, size, size, 2], kind, 0.1, -5)
+    constants = [integers(out.shape), fixed([2, 3, 3, 4], kind)]
+    window = ("TransposeConvOptions", options)
+    return one("TRANSPOSE_CONV", kind, out, options=window, constants=constants, first=True)
+
+
+def offset_spread(kind: str) -> File:
+    net = spread(kind, SAME, 2, 18)
+    data = np.array([7, -9])
+    bias = Spec(shape=[2], type="int32", scales=[0.03 * 0.04], data=data.astype(np.int32))
+    if kind == "float32":
+        bias = Spec(shape=[2], data=(data / 10).astype(np.float32))
+    net.operators[0][2].append(net.tensor(bias))
+    return net
+
+
 def acting(kind: str, activation: int) -> tuple[str, dict[str, int]]:
     return f"{kind}Options", {"FusedActivationFunction": activation}
 
@@ -145,6 +164,10 @@ FILES: dict[str, Callable[[str], File]] = {
         "AVERAGE_POOL_2D", kind, values([1, 5, 5, 4], kind, 0.03, -5),
         options=pool(kind, SAME, 2, 3),
     ),
+    "TRANSPOSE_CONV": lambda kind: spread(kind, SAME, 2, 18),
+    "TRANSPOSE_CONV with offsets": offset_spread,
+    "TRANSPOSE_CONV of an odd map": lambda kind: spread(kind, SAME, 2, 17),
+    "TRANSPOSE_CONV beyond the map": lambda kind: spread(kind, VALID, 3, 27),
     "MAX_POOL_2D": lambda kind: one(
         "MAX_POOL_2D", kind, values([1, 4, 4, 4], kind, 0.03, -5), options=pool(kind, VALID, 2, 2)
     ),

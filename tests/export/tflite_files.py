@@ -23,6 +23,7 @@ _VERSIONS = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 4,
+    "TRANSPOSE_CONV": 3,
     "ADD": 2,
     "AVERAGE_POOL_2D": 2,
 }
