@@ -85,15 +85,13 @@ def convolve(
     return total.reshape(1, out, rows, columns)
 
 
-def transposed(
-    x: Array, weight: Array, stride: Pair, before: Pair, out: Pair, groups: int = 1
-) -> Array:
+def transposed(x: Array, weight: Array, stride: Pair, before: Pair, out: Pair) -> Array:
     """Put each pixel's window of a transposed convolution down, and add where they overlap.
 
     Parameters
     ----------
     x : (1, C, H, W)
-    weight : (C, O/G, R, S)
+    weight : (C, O, R, S)
     stride, before, out : (rows, columns)
         Pixels that are cut off before the first row and column; those of the output.
 
@@ -101,28 +99,28 @@ def transposed(
     -------
     y : (1, O, *out)
     """
-    (_, _, height, width), (_, each, *kernel) = x.shape, weight.shape
+    (_, _, height, width), (_, channels, *kernel) = x.shape, weight.shape
     reach = [(n - 1) * s + k for n, s, k in zip((height, width), stride, kernel, strict=True)]
     sizes = [max(r, b + o) for r, b, o in zip(reach, before, out, strict=True)]
-    total = np.zeros((groups, each, *sizes), x.dtype)
-    pixels = x.reshape(groups, -1, height * width)
+    total = np.zeros((channels, *sizes), x.dtype)
     for r, s in np.ndindex(kernel[0], kernel[1]):
-        tap = weight[:, :, r, s].reshape(groups, -1, each).transpose(0, 2, 1)
         rows = slice(r, r + (height - 1) * stride[0] + 1, stride[0])
         columns = slice(s, s + (width - 1) * stride[1] + 1, stride[1])
-        total[:, :, rows, columns] += (tap @ pixels).reshape(groups, each, height, width)
+        pixels = weight[:, :, r, s].T @ x.reshape(-1, height * width)
+        total[:, rows, columns] += pixels.reshape(channels, height, width)
     top, left = before
-    made = total[:, :, top : top + out[0], left : left + out[1]]
-    return made.reshape(1, groups * each, *out)
+    return total[None, :, top : top + out[0], left : left + out[1]]
 
 
-def transposed_window(word: str, size: Pair, kernel: Pair, stride: Pair) -> tuple[Pair, Pair]:
-    """Return what ``same`` or ``valid`` cut off before the output, and its size, in TensorFlow."""
-    found = []
-    for n, k, s in zip(size, kernel, stride, strict=True):
-        more = max(k - s, 0)
-        found.append((more // 2, n * s) if word == "same" else (0, n * s + more))
-    return (found[0][0], found[1][0]), (found[0][1], found[1][1])
+def transposed_cut(word: str, size: Pair, kernel: Pair, stride: Pair, out: Pair) -> Pair:
+    """Return the pixels that ``same`` or ``valid`` cut off before an output, as in TensorFlow."""
+    if word == "valid":
+        return 0, 0
+    rows, columns = (
+        max((n - 1) * s + k - made, 0) // 2
+        for n, k, s, made in zip(size, kernel, stride, out, strict=True)
+    )
+    return rows, columns
 
 
 def largest(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:

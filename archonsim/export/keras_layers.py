@@ -79,18 +79,26 @@ def _convolve(
     padding, made = (
         ((0, 0, 0, 0), size) if plain else _window(net, one, size, kernel, stride, dilation)
     )
-    offset = bias if bias.size else np.zeros(out, np.float32)
-
-    def compute(x: Floats) -> Floats:
-        sums: Floats = arrays.convolve(x, weight, stride, padding, dilation)
-        return sums + offset[None, :, None, None]
-
-    arguments = {
-        "weight": weight, "bias": bias if bias.size else None, "stride": stride,
-        "padding": padding, "dilation": dilation, "groups": channels // each,
+    run = partial(arrays.convolve, stride=stride, padding=padding, dilation=dilation)
+    window = {
+        "stride": stride, "padding": padding, "dilation": dilation, "groups": channels // each,
     }  # fmt: skip
     macs = weight.size * made[0] * made[1]
-    net.emit(one, "conv2d", (1, out, *made), compute, arguments, part, macs)
+    net.emit(
+        one, "conv2d", (1, out, *made), *_summed(run, weight, bias, window), part=part, macs=macs
+    )
+
+
+def _summed(
+    run: Callable[..., Floats], weight: Floats, bias: Floats, window: dict[str, Any]
+) -> tuple[Callable[[Floats], Floats], dict[str, Any]]:
+    """Return what computes a convolution and its bias, if any, and the arguments that say it."""
+
+    def compute(x: Floats) -> Floats:
+        sums = run(x, weight)
+        return sums + bias[None, :, None, None] if bias.size else sums
+
+    return compute, {"weight": weight, "bias": bias if bias.size else None} | window
 
 
 def _conv(net: Translation, one: KerasLayer) -> None:
@@ -106,27 +114,25 @@ def _transposed(net: Translation, one: KerasLayer) -> None:
     shape = net.part(one)
     weight = np.ascontiguousarray(stored.transpose(3, 2, 0, 1))
     channels, out, *taps = weight.shape
-    kernel, size, stride = (taps[0], taps[1]), (shape[2], shape[3]), _two(one.config["strides"])
+    kernel, size = (taps[0], taps[1]), (shape[2], shape[3])
+    stride = _two(one.config.get("strides", 1))
     word, wider = str(one.config.get("padding", "valid")), one.config.get("output_padding")
     if channels != shape[1] or bias.size not in (0, out):
         raise net.refused(one, f"its weights are {stored.shape}, its map has {shape[1]} channels")
     if _two(one.config.get("dilation_rate", 1)) != (1, 1) or wider is not None:
-        raise net.refused(one, f"its dilation or output_padding ({wider}) has no phases here")
+        raise net.refused(one, f"it has a dilation, or an output_padding ({wider})")
     if word not in ("same", "valid") or min(*kernel, *stride) < 1:
         raise net.refused(one, f"its padding is {word!r}, its window {kernel}, stride {stride}")
-    before, made = arrays.transposed_window(word, size, kernel, stride)
-    offset = bias if bias.size else np.zeros(out, np.float32)
-
-    def compute(x: Floats) -> Floats:
-        sums: Floats = arrays.transposed(x, weight, stride, before, made)
-        return sums + offset[None, :, None, None]
-
-    arguments = {
-        "weight": weight, "bias": bias if bias.size else None, "stride": stride,
-        "padding": (before[0], 0, before[1], 0),
-    }  # fmt: skip
+    rows, columns = (
+        n * s + (max(k - s, 0) if word == "valid" else 0)
+        for n, k, s in zip(size, kernel, stride, strict=True)
+    )
+    before = arrays.transposed_cut(word, size, kernel, stride, (rows, columns))
+    run = partial(arrays.transposed, stride=stride, before=before, out=(rows, columns))
+    window = {"stride": stride, "padding": (before[0], 0, before[1], 0)}
+    made = (1, out, rows, columns)
     macs = weight.size * size[0] * size[1]
-    net.emit(one, "conv_transpose2d", (1, out, *made), compute, arguments, macs=macs)
+    net.emit(one, "conv_transpose2d", made, *_summed(run, weight, bias, window), macs=macs)
 
 
 def _by_channel(weight: Floats) -> Floats:
@@ -357,11 +363,11 @@ def _affine(net: Translation, one: KerasLayer) -> None:
 
 MAKERS: Final[dict[str, Callable[[Translation, KerasLayer], None]]] = {
     "Conv2D": _conv, "Conv2DTranspose": _transposed, "DepthwiseConv2D": _depthwise,
-    "SeparableConv2D": _separable,
-    "Dense": _dense, "BatchNormalization": _norm, "Activation": _activation,
-    "Softmax": _activation, "ReLU": _relu, "LeakyReLU": _leaky, "ZeroPadding2D": _pad,
-    "MaxPooling2D": _pool, "AveragePooling2D": _pool, "GlobalAveragePooling2D": _global,
-    "GlobalMaxPooling2D": _global, "Flatten": _reshape, "Reshape": _reshape, "Add": _join,
-    "Multiply": _join, "Subtract": _join, "Concatenate": _concatenate, "UpSampling2D": _enlarge,
-    "Rescaling": _affine, "Normalization": _affine, **dict.fromkeys(_NOTHING, _identity),
+    "SeparableConv2D": _separable, "Dense": _dense, "BatchNormalization": _norm,
+    "Activation": _activation, "Softmax": _activation, "ReLU": _relu, "LeakyReLU": _leaky,
+    "ZeroPadding2D": _pad, "MaxPooling2D": _pool, "AveragePooling2D": _pool,
+    "GlobalAveragePooling2D": _global, "GlobalMaxPooling2D": _global, "Flatten": _reshape,
+    "Reshape": _reshape, "Add": _join, "Multiply": _join, "Subtract": _join,
+    "Concatenate": _concatenate, "UpSampling2D": _enlarge, "Rescaling": _affine,
+    "Normalization": _affine, **dict.fromkeys(_NOTHING, _identity),
 }  # fmt: skip

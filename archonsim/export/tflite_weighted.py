@@ -95,29 +95,11 @@ def convolution(net: Translation, one: Operator, *, depthwise: bool) -> None:
     groups = channels if depthwise else channels // max(1, each)
     if min(stored.shape) < 1 or groups * each != channels or out % max(1, groups):
         raise net.refused(one, f"its weights are {stored.shape}, its map has {channels} channels")
-    bias = _bias(net, one, out)
     stride, dilation, padding = window_of(net, one, x, window, out)
-    net.counts(stored, bias)
     net.weighs(one, stored.data.size * one.outputs[0].shape[1] * one.outputs[0].shape[2])
-    grids = net.grids(one, x, stored, one.outputs[0], weights=1)
-    scales = None if grids is None else _sum_scales(grids[0], stored, out, single=x.type == "uint8")
-    weight = np.ascontiguousarray(stored.real().transpose(order))
-    offset = _real_bias(bias, scales, out)
     run = partial(arrays.convolve, stride=stride, padding=padding, dilation=dilation)
-
-    def real(x: Floats) -> Floats:
-        made: Floats = run(x, weight) + offset[None, :, None, None]
-        return made
-
-    arguments = {
-        "weight": weight, "bias": offset if bias is not None else None, "stride": stride,
-        "padding": padding, "dilation": dilation, "groups": groups,
-    }  # fmt: skip
-    whole = None
-    if grids is not None and scales is not None:
-        terms = np.ascontiguousarray(stored.whole().transpose(order)).astype(np.float64)
-        whole = _requantised(grids, terms, bias, scales, run)
-    net.emit(one, "conv2d", [source], real, arguments, whole)
+    said = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    _emit(net, one, "conv2d", (x, source), _bias(net, one, out), (order, run), said)
 
 
 def transposed(net: Translation, one: Operator) -> None:
@@ -135,52 +117,67 @@ def transposed(net: Translation, one: Operator) -> None:
     made = (asked[1], asked[2])
     net.fits(one, (asked[0], asked[3], *made))
     net.fits(one, (1, out, *made))
-    cut = [
-        max((n - 1) * s + k - m, 0) // 2 if one.options["padding"] == "same" else 0
-        for n, s, k, m in zip(size, stride, kernel, made, strict=True)
-    ]
-    bias, before = _bias(net, one, out, 3), (cut[0], cut[1])
-    net.counts(stored, bias)
+    word = one.options["padding"]
+    # What the window of an ordinary convolution would make of the output is the map.
+    if min(made) < 1 or size != arrays.out_size(
+        made, kernel, stride, arrays.padding_of(word, made, kernel, stride, (1, 1)), (1, 1)
+    ):
+        raise net.refused(one, f"a window of {kernel}, stride {stride} makes no {made} of {size}")
+    before = arrays.transposed_cut(word, size, kernel, stride, made)
     net.weighs(one, stored.data.size * size[0] * size[1])
+    run = partial(arrays.transposed, stride=stride, before=before, out=made)
+    said = {"stride": stride, "padding": (before[0], 0, before[1], 0)}
+    bias = _bias(net, one, out, 3)
+    _emit(net, one, "conv_transpose2d", (x, source), bias, ((3, 0, 1, 2), run), said)
+
+
+def _emit(
+    net: Translation,
+    one: Operator,
+    kind: str,
+    read: tuple[Tensor, str],
+    bias: Tensor | None,
+    how: tuple[tuple[int, ...], Callable[..., np.ndarray[Any, Any]]],
+    said: dict[str, Any],
+) -> None:
+    """Append a convolution's steps.
+
+    Parameters
+    ----------
+    read : (tensor, value)
+        The map.
+    how : (order, function)
+        Axes of the stored weights in our order, and what computes sums of a map and such weights.
+    said : dict
+        Arguments of the window.
+    """
+    (x, source), (order, run), stored = read, how, one.inputs[1]
+    assert stored is not None
+    out = stored.shape[order[1 if kind == "conv_transpose2d" else 0]]
+    net.counts(stored, bias)
     grids = net.grids(one, x, stored, one.outputs[0], weights=1)
     scales = None if grids is None else _sum_scales(grids[0], stored, out, single=x.type == "uint8")
-    order = (3, 0, 1, 2)
     weight = np.ascontiguousarray(stored.real().transpose(order))
     offset = _real_bias(bias, scales, out)
-    run = partial(arrays.transposed, stride=stride, before=before, out=made)
 
     def real(x: Floats) -> Floats:
-        sums: Floats = run(x, weight) + offset[None, :, None, None]
-        return sums
+        made: Floats = run(x, weight) + offset[None, :, None, None]
+        return made
 
-    arguments = {
-        "weight": weight, "bias": offset if bias is not None else None, "stride": stride,
-        "padding": (before[0], 0, before[1], 0),
-    }  # fmt: skip
-    whole = None
-    if grids is not None and scales is not None:
-        terms = np.ascontiguousarray(stored.whole().transpose(order)).astype(np.float64)
-        whole = _requantised(grids, terms, bias, scales, run)
-    net.emit(one, "conv_transpose2d", [source], real, arguments, whole)
-
-
-def _requantised(
-    grids: tuple[Grid, ...],
-    terms: np.ndarray[Any, Any],
-    bias: Tensor | None,
-    scales: np.ndarray[Any, Any],
-    run: Callable[..., np.ndarray[Any, Any]],
-) -> Callable[[Floats], Whole]:
-    """Return an 8-bit convolution as the runtime computes it, with whole numbers."""
+    arguments = {"weight": weight, "bias": offset if bias is not None else None} | said
+    if grids is None or scales is None:
+        net.emit(one, kind, [source], real, arguments)
+        return
     into, onto = grids
-    start = _whole_bias(bias, len(scales))[None, :, None, None]
+    terms = np.ascontiguousarray(stored.whole().transpose(order)).astype(np.float64)
+    start = _whole_bias(bias, out)[None, :, None, None]
     factor = Factor.of(scales / onto.scale)
 
     def whole(x: Floats) -> Whole:
         total = run(into.steps(x).astype(np.float64), terms).astype(np.int64) + start
         return factor.times(total, axis=1) + onto.zero
 
-    return whole
+    net.emit(one, kind, [source], real, arguments, whole)
 
 
 def _whole_bias(bias: Tensor | None, out: int) -> Whole:

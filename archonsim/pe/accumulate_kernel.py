@@ -16,10 +16,11 @@ lanes of a digit lie next to each other, filled up to `SIDE_BY_SIDE`, so that th
 several in one vector instruction. What a beat brings to a lane is laid out likewise first, in rows
 of one candidate a lane. Of deeper FIFOs a beat touches only the lanes that it pushes to, plane by
 plane: what has left one since its last push is taken off then. `deep` is None or the scratch words
-that the latter need, so that numba compiles only what is used. Per beat nothing is called and no
-array is made: either takes as long as the beat itself. Indices are unsigned where numba would
-otherwise look for negative ones, and loops over lanes store to one array alone and have lengths
-that the compiler does not know: else it takes them apart into single words again.
+that the latter need, so that numba compiles only what is used. Per beat no array is made, which
+takes as long as the beat itself; what is called for each lane takes and returns words alone, so
+that the compiler puts it in its place. Indices are unsigned where numba would otherwise look for
+negative ones, and loops over lanes store to one array alone and have lengths that the compiler does
+not know: else it takes them apart into single words again.
 """
 
 from __future__ import annotations
@@ -151,9 +152,10 @@ def send(table, beats, span, arrival, depth, fifos, totals, deep):  # type: igno
         totals[STALLED] += now - earliest
         earliest = now + 1
         retire = max(retire, now - place)
-        if given:
-            current, last = 1 - current, now
-        if deep is not None:
+        if deep is None:
+            if given:
+                current, last = 1 - current, now
+        else:
             at = lane
             for _ in range(min(given, count)):
                 to = np.uint64(at)

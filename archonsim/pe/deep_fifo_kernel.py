@@ -60,9 +60,8 @@ def deep_push(table, column, beat, when, bounds, fifos, pushed):  # type: ignore
     fullest = 0
     for p in range(planes - 1, -1, -1):
         found = np.uint64(0)
-        for keep in range(
-            2
-        ):  # look for the digit; where there is one, go on with those that have it
+        # Look for the digit; where there is one, go on with those that have it.
+        for keep in range(2):
             for i in range(words * touched):
                 at = lane + i % touched
                 at -= count if at >= count else 0

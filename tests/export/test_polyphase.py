@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra 'torc
 from torch import nn  # noqa: E402
 
 from archonsim.cli.app import run_command  # noqa: E402
+from archonsim.errors import WorkloadError  # noqa: E402
 from archonsim.export import export_module, polyphase  # noqa: E402
 from archonsim.export.examine import Examined, examine  # noqa: E402
 from archonsim.export.prune import Pruning  # noqa: E402
@@ -21,7 +23,10 @@ from archonsim.export.recompute import weighted  # noqa: E402
 from archonsim.export.source import module_source  # noqa: E402
 from archonsim.export.units import Unit  # noqa: E402
 from archonsim.machines.registry import machine_names  # noqa: E402
+from archonsim.network.layer import Layer  # noqa: E402
+from archonsim.network.workload import Workload  # noqa: E402
 from archonsim.runs.verify import verify  # noqa: E402
+from archonsim.tracefile.check import check_structure  # noqa: E402
 from archonsim.tracefile.reader import open_workload  # noqa: E402
 from archonsim.tracefile.writer import write_workload  # noqa: E402
 from tests.export.nets import Inverted, conv  # noqa: E402
@@ -45,22 +50,26 @@ def values_by_layer(found: Examined, image: Image) -> list[tuple[Unit, Image, Im
     return made
 
 
-def check(net: Any, image: Image, seen: Image) -> bool:
+def checked(one: Any, size: tuple[int, int], seen: Any) -> Workload | None:
     """Check each phase's layer, and that all phases together have every pixel of the output once.
 
     Parameters
     ----------
-    seen : (P, Q)
-        Which output pixels meet any input pixel.
+    one : nn.Module
+        Of 4 channels.
+    seen : (1, O, P, Q) tensor
+        Not 0 where an output pixel meets any input pixel.
 
     Returns
     -------
-    modelled : bool
+    Workload or None
+        None where it is not modelled.
     """
+    net, image = nn.Sequential(one), torch.randn(1, 4, *size).numpy()
     source = polyphase.in_phases(module_source(net.eval(), image, "net"))
     if any(node.op == "unmodelled" for node in source.graph.nodes):
         assert not seen.all()
-        return False
+        return None
     made = values_by_layer(examine(source), image)
     for unit, ours, theirs in made:
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5, err_msg=unit.name)
@@ -68,7 +77,9 @@ def check(net: Any, image: Image, seen: Image) -> bool:
         out = net(torch.from_numpy(image)).numpy()
     pixels = np.concatenate([theirs.ravel() for _, _, theirs in made])
     np.testing.assert_array_equal(np.sort(pixels), np.sort(out.ravel()))
-    return True
+    work: Workload = export_module(net, image)
+    assert work.params == one.weight.numel() + one.bias.numel()
+    return work
 
 
 @pytest.mark.sampled(15)
@@ -86,11 +97,8 @@ def test_dilated_convolutions_of_any_window(
     one = nn.Conv2d(4, 4, kernel, stride, padding, dilation, groups)
     ones = torch.ones_like(one.weight), torch.ones(1, 4, *size)
     seen = nn.functional.conv2d(ones[1], ones[0], None, stride, padding, dilation, groups)
-    net, image = nn.Sequential(one), torch.randn(1, 4, *size).numpy()
-    if check(net, image, seen[0, 0].numpy() > 0):
-        work = export_module(net, image)
+    if (work := checked(one, size, seen)) is not None:
         assert work.macs == one.weight.numel() * seen[0, 0].numel()
-        assert work.params == one.weight.numel() + 4
 
 
 @pytest.mark.sampled(15)
@@ -111,9 +119,7 @@ def test_transposed_convolutions_of_any_window(
     one = nn.ConvTranspose2d(4, 6, kernel, stride, padding, more, groups)
     ones = torch.ones_like(one.weight), torch.ones(1, 4, *size)
     seen = nn.functional.conv_transpose2d(ones[1], ones[0], None, stride, padding, more, groups)
-    net, image = nn.Sequential(one), torch.randn(1, 4, *size).numpy()
-    if check(net, image, seen[0, 0].numpy() > 0):
-        assert export_module(net, image).params == one.weight.numel() + 6
+    checked(one, size, seen)
 
 
 def networks() -> Any:
@@ -218,3 +224,8 @@ def test_a_decoder_that_only_enlarges_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / "net.h5"
     write_workload(path, work, work.trace)
     assert [(one.in_h, one.out_h) for one in open_workload(path).layers()][-1] == (8, 8)
+    *before, last = work.items
+    assert isinstance(last, Layer)
+    for changed in (replace(last, in_channels=9), replace(last, in_h=64 * 16 + 1)):
+        with pytest.raises(WorkloadError, match="no layer before makes such a map"):
+            check_structure(replace(work, items=(*before, changed)))

@@ -255,6 +255,15 @@ def test_8_bit_maps_are_not_divided(tmp_path: Path) -> None:
         tflite_program(saved(FILES["DIV"]("uint8"), tmp_path))
 
 
+@pytest.mark.parametrize(("stride", "size"), [(2**30, 18), (2, 30), (4, 18)])
+def test_a_transposed_convolution_makes_the_map_that_its_window_says(
+    stride: int, size: int, tmp_path: Path
+) -> None:
+    """Whatever a file says, memory is bounded by its maps."""
+    with pytest.raises(WorkloadError, match=r"TRANSPOSE_CONV is not supported here: a window of"):
+        tflite_program(saved(spread("float32", SAME, stride, size), tmp_path))
+
+
 def test_every_operator_is_tried() -> None:
     elsewhere = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
     assert {case.split()[0] for case in FILES} | elsewhere == set(HANDLERS)
