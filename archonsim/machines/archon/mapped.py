@@ -86,35 +86,43 @@ class MappedStream:
         return self.shared.bytes + self.stops.nbytes
 
 
-class MappedTile(MainTile):
-    """A tile whose groups come in the order of a mapping."""
+class Fetched:
+    """What a tile fetches while it runs; tiles of as many pixels share it.
 
-    def __init__(
-        self, stream: MappedStream, tile: Tile, survivors: Survivors, moves: Moves
-    ) -> None:
-        super().__init__(stream.shared, tile, survivors, moves)
-        self.plan = stream.plan
+    Parameters
+    ----------
+    stream : MappedStream
+    pixels : TilePixels
+        Of the tile.
+    """
+
+    def __init__(self, stream: MappedStream, pixels: TilePixels) -> None:
+        self._stream, self._pixels = stream, pixels
 
     @cached_property
     def words(self) -> dict[Operand, int]:
         """16-bit words of one tile of each operand."""
-        pixels, links = TilePixels(self.tile.pixels, self.tile.halo), self.shared.spec.pe.mask_links
+        plan, links = self._stream.plan, self._stream.shared.spec.pe.mask_links
         return {
-            name: fetch_words(self.plan.extents, self.plan.mapping, name, pixels, links=links)
+            name: fetch_words(plan.extents, plan.mapping, name, self._pixels, links=links)
             for name in OPERANDS
         }
 
     @cached_property
+    def units(self) -> dict[Operand, int]:
+        """Bits or words for each PE of one tile of each operand."""
+        plan = self._stream.plan
+        return {name: plan.extents.tile_units(name, plan.mapping)[0] for name in OPERANDS}
+
+    @cached_property
     def from_dram(self) -> dict[int, int]:
         """16-bit words of masks that DRAM sends for each step."""
-        plan, spec = self.plan, self.shared.spec
+        plan, spec, pixels = self._stream.plan, self._stream.shared.spec, self._pixels
         if plan.mask_stays or spec.mask_fetch == "once":
             return {}
         extents, room = plan.extents, spec.prediction_glb.words
-        first = words(self.tile.halo * extents.mids)
-        second = words(
-            self.tile.halo * extents.outs if extents.late else self.tile.pixels * extents.mids
-        )
+        first = words(pixels.halo * extents.mids)
+        second = words(pixels.halo * extents.outs if extents.late else pixels.own * extents.mids)
         found: dict[int, int] = {}
         masks: tuple[tuple[Operand, int], ...] = (("keep1", first), ("keep2", second))
         for name, whole in masks:
@@ -129,16 +137,43 @@ class MappedTile(MainTile):
         return found
 
     @cached_property
+    def mask_steps(self) -> NDArray[np.uint8]:
+        """(S,), for each stop of the plan, whether DRAM sends masks for it."""
+        sent = np.array(list(self.from_dram), np.int64)
+        return np.isin(self._stream.plan.table[:, 0], sent).astype(np.uint8)
+
+    @cached_property
     def along(self) -> Sequence[Sequence[Transfer]]:
         """Masks from DRAM, with the chunk of the stream in which their step begins."""
         if not self.from_dram:
             return ()
         steps = np.array(sorted(self.from_dram))
-        chunk = np.searchsorted(self.shared.first, self.plan.first_beat[steps], "right") - 1
-        found: list[list[Transfer]] = [[] for _ in self.chunks]
+        begin = self._stream.plan.first_beat[steps]
+        chunk = np.searchsorted(self._stream.shared.first, begin, "right") - 1
+        found: list[list[Transfer]] = [[] for _ in self._stream.shared.chunk_words]
         for step, at in zip(steps.tolist(), chunk.tolist(), strict=True):
             found[at].append(Transfer("dram", "read", "mask", self.from_dram[step]))
         return found
+
+
+class MappedTile(MainTile):
+    """A tile whose groups come in the order of a mapping."""
+
+    def __init__(
+        self,
+        stream: MappedStream,
+        tile: Tile,
+        survivors: Survivors,
+        moves: Moves,
+        fetched: Fetched,
+    ) -> None:
+        super().__init__(stream.shared, tile, survivors, moves)
+        self.plan, self.fetched = stream.plan, fetched
+
+    @property
+    def along(self) -> Sequence[Sequence[Transfer]]:
+        """Masks from DRAM, with the chunk of the stream in which their step begins."""
+        return self.fetched.along
 
     def begin_fed(self, start: int, feed: Feed) -> RunningArray:
         """Start the tile in cycle `start`."""
@@ -147,7 +182,7 @@ class MappedTile(MainTile):
     def count_operands(self, taken: Mapping[Operand, int], stats: PhaseStats) -> None:
         """Count what scratchpads take in while the tile runs, so many tiles of each operand."""
         plan, pixels = self.plan, self.tile.pixels
-        units = {name: plan.extents.tile_units(name, plan.mapping)[0] for name in OPERANDS}
+        units = self.fetched.units
         bits = pixels * sum(taken[name] * units[name] for name in ("keep1", "keep2"))
         if self.shared.spec.mask_fetch == "once":
             block = self.shared.block
@@ -167,8 +202,8 @@ class _RunningMappedTile(RunningArray):
         self._taken: dict[Operand, int] = dict.fromkeys(OPERANDS, 0)
         self._ways = {
             name: _Way(
-                Transfer(component, "read", kind, whole.words[name]),
-                self._plan.hidden(name, whole.words[name]),
+                Transfer(component, "read", kind, whole.fetched.words[name]),
+                self._plan.hidden(name, whole.fetched.words[name]),
                 start if name == "input" and not whole.plan.input_stays else 0,
             )
             for name, (component, kind) in SOURCES.items()
@@ -204,10 +239,12 @@ class _RunningMappedTile(RunningArray):
     def _begin_step(self, stop: Stop, arrival: int) -> tuple[int, str]:
         """Fetch what a step needs; return when the last of it is there, and which stall that is."""
         free = self._array.last_push + 1
-        if stop.step in self._whole.from_dram:
+        if stop.step in self._whole.fetched.from_dram:
             self._masks_there = max(self._masks_there, arrival)
         if stop.spill:
-            self._feed.store(Transfer("glb", "write", "psum", self._whole.words["psum"]), free)
+            self._feed.store(
+                Transfer("glb", "write", "psum", self._whole.fetched.words["psum"]), free
+            )
             self._taken["psum"] += 1
         ready = (0, "")
         for operand, times in stop.fetches:
@@ -254,20 +291,18 @@ class MappedProgram(MainProgram):
     def begin(self, tile: int, start: int) -> TileProgram:
         """Make a tile ready that starts in a cycle."""
         whole, plan = self._tiles[tile], self._plan
-        mapping, extents = plan.mapping, plan.extents
         operands = [
             (
-                whole.words[name],
-                extents.tile_units(name, mapping)[0],
-                mapping.ahead_of(name),
+                whole.fetched.words[name],
+                whole.fetched.units[name],
+                plan.mapping.ahead_of(name),
                 STALLS[name] == "masks",
                 start if name == "input" and not plan.input_stays else 0,
             )
             for name in OPERANDS
         ]
-        steps, from_dram = plan.table[:, 0], np.array(list(whole.from_dram), np.int64)
-        masks = np.isin(steps, from_dram).astype(np.uint8)
-        return TileProgram(self.table(whole), operands, masks, 0 if plan.mask_stays else start)
+        masks, there = whole.fetched.mask_steps, 0 if plan.mask_stays else start
+        return TileProgram(self.table(whole), operands, masks, there)
 
     def finish(self, tile: int, counts: TileCounts, stats: PhaseStats) -> None:
         """Add what a tile did to the phase's counts."""
@@ -276,9 +311,9 @@ class MappedProgram(MainProgram):
         taken = dict.fromkeys(OPERANDS, 0) | self._fetched
         for name, times in taken.items():
             component, kind = SOURCES[name]
-            stats.move(Transfer(component, "read", kind, times * whole.words[name]))
+            stats.move(Transfer(component, "read", kind, times * whole.fetched.words[name]))
         spills = self._plan.spills
-        stats.move(Transfer("glb", "write", "psum", spills * whole.words["psum"]))
+        stats.move(Transfer("glb", "write", "psum", spills * whole.fetched.words["psum"]))
         taken["psum"] += spills
         whole.count_operands(taken, stats)
 
@@ -310,6 +345,7 @@ def mapped_phase(step: Step, stream: MappedStream, masks: tuple[Mask, Mask]) -> 
     block, spec = stream.shared.block, stream.shared.spec
     survivors, stays = survivors_of(stream.shared, masks), stream.plan.mask_stays
     tiles: list[MappedTile] = []
+    fetched: dict[tuple[int, int], Fetched] = {}
     for tile in output_tiles(block.dw, spec.pe.rows, spec.pe.cols):
         loads: list[Transfer] = []
         if not step.input_on_chip:
@@ -325,5 +361,8 @@ def mapped_phase(step: Step, stream: MappedStream, masks: tuple[Mask, Mask]) -> 
         stores = moved(
             "write", "output", tile.pixels * block.out_channels, on_chip=step.output_on_chip
         )
-        tiles.append(MappedTile(stream, tile, survivors, (loads, stores)))
+        size = tile.pixels, tile.halo
+        if size not in fetched:
+            fetched[size] = Fetched(stream, TilePixels(*size))
+        tiles.append(MappedTile(stream, tile, survivors, (loads, stores), fetched[size]))
     return phase_of(tiles, stream.shared, step, MappedProgram(stream, tiles))
