@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from archonsim.network.block import Block
-from archonsim.zoo import fused_kernel, predicted_kernel
+from archonsim.zoo import fused_kernel, gated_kernel, predicted_kernel, tile_kernel
 from archonsim.zoo.predictor import HIGH, LOW, Predictor
 from archonsim.zoo.unit import BN_EPS, ConvUnit, folded_norm
 
@@ -55,7 +55,7 @@ def fusible(block: Block) -> bool:
         and block.dw.stride_h == block.dw.stride_w <= 2
         and block.in_channels // groups % 4 == 0
         and block.out_channels // groups % 4 == 0
-        and block.mid_channels // groups % fused_kernel.CHUNK == 0
+        and block.mid_channels // groups % tile_kernel.CHUNK == 0
     )
 
 
@@ -92,7 +92,7 @@ _ROOM: dict[str, _Array] = {}
 
 def _room(groups: int, shape: tuple[int, ...], channels: tuple[int, int, int]) -> list[_Array]:
     """Return the buffers that a block of this shape needs: a row a thread, one for all lanes."""
-    words, parts = fused_kernel.buffer_words(groups, shape, channels)
+    words, parts = tile_kernel.buffer_words(groups, shape, channels)
     threads = fused_kernel.threads()
     for name, size in (("own", threads * words), ("parts", parts)):
         if name not in _ROOM or len(_ROOM[name]) < size:
@@ -184,7 +184,7 @@ class _PredictedBlock(torch.autograd.Function):
         )
         y = np.empty((arrays[5].shape[0], images * (out_h + 1) * (out_w + 1)), np.float32)
         room = _room(groups, shape, _channels(packed[0], arrays))
-        fused_kernel.predicted_forward(
+        gated_kernel.predicted_forward(
             *packed, real, arrays, levels, groups, shape, BN_EPS, y, mean, var, *room
         )
         ctx.kept = (packed, real, arrays, levels, groups, shape, mean, var)
@@ -200,7 +200,7 @@ class _PredictedBlock(torch.autograd.Function):
         gq, gradients = np.empty_like(packed[1]), tuple(np.zeros_like(array) for array in arrays)
         room = _room(groups, shape, _channels(packed[0], arrays))
         wanted, gy = (ctx.needs_input_grad[8], ctx.needs_input_grad[11]), _pack(gradient).numpy()
-        fused_kernel.predicted_backward(
+        gated_kernel.predicted_backward(
             packed[0],
             packed[1],
             real,
@@ -228,7 +228,7 @@ def slice_channels(channels: int, width: float) -> int:
 
     Whole chunks of the kernel.
     """
-    chunk = fused_kernel.CHUNK
+    chunk = tile_kernel.CHUNK
     return min(max(1, round(channels * width / chunk)) * chunk, channels)
 
 

@@ -1,7 +1,6 @@
 """Bottleneck blocks with predicted ReLUs on a CPU: inference, a few channels at a time.
 
-Maps are laid out as in ``fused_kernel``, whose helpers stand here once more: a kernel file is
-self-contained, because numba's disk cache does not notice a change in another one.
+Maps are laid out as in :mod:`~archonsim.zoo.tile_kernel`.
 """
 
 from __future__ import annotations
@@ -9,90 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-#: Channels between PW1 and PW2 that are in the cache together.
-CHUNK = 16
-
-
-@njit(fastmath=True, cache=True)
-def _gemm(a: Any, x: Any, x0: Any, y: Any, y0: Any, count: Any) -> None:
-    """Add ``a : (I, K)`` times ``x[:, x0:x0+count]`` to ``y[:, y0:y0+count]``.
-
-    I and K divide by 4. Four rows and four columns of `a` at a time: eight loads and four stores
-    for sixteen multiplications.
-    """
-    for i in range(0, a.shape[0], 4):
-        y_0, y_1 = y[i, y0 : y0 + count], y[i + 1, y0 : y0 + count]
-        y_2, y_3 = y[i + 2, y0 : y0 + count], y[i + 3, y0 : y0 + count]
-        for k in range(0, a.shape[1], 4):
-            a0, a1, a2, a3 = a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
-            b0, b1, b2, b3 = a[i + 1, k], a[i + 1, k + 1], a[i + 1, k + 2], a[i + 1, k + 3]
-            c0, c1, c2, c3 = a[i + 2, k], a[i + 2, k + 1], a[i + 2, k + 2], a[i + 2, k + 3]
-            d0, d1, d2, d3 = a[i + 3, k], a[i + 3, k + 1], a[i + 3, k + 2], a[i + 3, k + 3]
-            x_0, x_1 = x[k, x0 : x0 + count], x[k + 1, x0 : x0 + count]
-            x_2, x_3 = x[k + 2, x0 : x0 + count], x[k + 3, x0 : x0 + count]
-            for t in range(count):
-                p, q, r, s = x_0[t], x_1[t], x_2[t], x_3[t]
-                y_0[t] += (a0 * p + a1 * q) + (a2 * r + a3 * s)
-                y_1[t] += (b0 * p + b1 * q) + (b2 * r + b3 * s)
-                y_2[t] += (c0 * p + c1 * q) + (c2 * r + c3 * s)
-                y_3[t] += (d0 * p + d1 * q) + (d2 * r + d3 * s)
-
-
-@njit(fastmath=True, cache=True)
-def _depthwise(h: Any, h0: Any, wd: Any, pitch: Any, out: Any, o0: Any, count: Any) -> None:
-    """Write the 3x3 window sums of the flat vectors `h` to `out`; ``wd : (channels, 9)``."""
-    for m in range(h.shape[0]):
-        w0, w1, w2 = wd[m, 0], wd[m, 1], wd[m, 2]
-        w3, w4, w5 = wd[m, 3], wd[m, 4], wd[m, 5]
-        w6, w7, w8 = wd[m, 6], wd[m, 7], wd[m, 8]
-        top, mid, low = h0 - pitch - 1, h0 - 1, h0 + pitch - 1
-        a, b, c = (
-            h[m, top : top + count + 2],
-            h[m, mid : mid + count + 2],
-            h[m, low : low + count + 2],
-        )
-        row = out[m, o0 : o0 + count]
-        for t in range(count):
-            row[t] = (
-                (w0 * a[t] + w1 * a[t + 1] + w2 * a[t + 2])
-                + (w3 * b[t] + w4 * b[t + 1] + w5 * b[t + 2])
-                + (w6 * c[t] + w7 * c[t + 1] + w8 * c[t + 2])
-            )
-
-
-@njit(cache=True)
-def _clear_padding(buf: Any, start: Any, images: Any, height: Any, width: Any) -> None:
-    """Set the zeros between rows and images of `buf` again."""
-    pitch = width + 1
-    for m in range(buf.shape[0]):
-        for n in range(images):
-            at = start + n * pitch * (height + 1)
-            for i in range(height):
-                buf[m, at + i * pitch + width] = 0.0
-            for j in range(pitch):
-                buf[m, at + height * pitch + j] = 0.0
-
-
-@njit(cache=True)
-def _take_every_second(
-    full: Any, f0: Any, out: Any, o0: Any, images: Any, height: Any, width: Any, first: Any
-) -> None:
-    """Copy the pixels ``first, first + 2, ...`` of both axes.
-
-    `height`, `width` are the output's.
-    """
-    pitch_in, pitch = 2 * width + 1, width + 1
-    for m in range(full.shape[0]):
-        for n in range(images):
-            source, target = f0 + n * pitch_in * (2 * height + 1), o0 + n * pitch * (height + 1)
-            for i in range(height):
-                start = source + (2 * i + first) * pitch_in + first
-                wide = full[m, start : start + 2 * width - 1]
-                narrow = out[m, target + i * pitch : target + i * pitch + width]
-                for j in range(width):
-                    narrow[j] = wide[2 * j]
+from archonsim.kernels import njit
+from archonsim.zoo.tile_kernel import CHUNK, clear_padding, depthwise, every_second, gemm
 
 
 @njit(cache=True)
@@ -141,10 +60,10 @@ def _windows(h: Any, h0: Any, wd: Any, shape: Any, some: Any, full: Any, d: Any)
     _, height, width, stride, first, _ = shape
     count = some * (width + 1) * (height + 1)
     if stride == 1:
-        _depthwise(h, h0, wd, width + 1, d, 0, count)
+        depthwise(h, h0, wd, width + 1, d, 0, count)
     else:
-        _depthwise(h, h0, wd, width + 1, full, 0, count)
-        _take_every_second(full, 0, d, 0, some, height // 2, width // 2, first)
+        depthwise(h, h0, wd, width + 1, full, 0, count)
+        every_second(full, 0, d, 0, some, height // 2, width // 2, first, False)
 
 
 @njit(cache=True)
@@ -168,13 +87,13 @@ def _predicted_tile(
     for m0 in range(0, w1.shape[0], CHUNK):
         part = slice(m0, m0 + CHUNK)
         p[:, margin:] = 0.0
-        _gemm(ternary1[0][part], q, n * size, p, margin, count)
+        gemm(ternary1[0][part], q, n * size, p, margin, count)
         _predict(p, margin, ternary1[1][part], ternary1[2][part], count, p, margin)
-        _clear_padding(p, margin, some, height, width)
+        clear_padding(p, margin, some, height, width)
         h[:, margin + count :] = 0.0
         for m in range(CHUNK):
             h[m, margin : margin + count] = b1[m0 + m]
-        _gemm(w1[part], x, n * size, h, margin, count)
+        gemm(w1[part], x, n * size, h, margin, count)
         _gate(h, margin, p, margin, count)
         _quantise(p, margin, count, step, low, high)
         _windows(p, margin, ternary2[0][part], shape, some, full, e)
@@ -182,7 +101,7 @@ def _predicted_tile(
         _windows(h, margin, wd[part], shape, some, full, d)
         _affine(d, out_count, scale2[part], shift2[part])
         _gate(d, 0, e, 0, out_count)
-        _gemm(w2[:, part], d, 0, y, n * out_size, out_count)
+        gemm(w2[:, part], d, 0, y, n * out_size, out_count)
 
 
 @njit(parallel=True, cache=True)

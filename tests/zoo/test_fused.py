@@ -12,7 +12,7 @@ from torch import Tensor  # noqa: E402
 
 from archonsim.network.block import Block  # noqa: E402
 from archonsim.network.layer import Layer, same_padding  # noqa: E402
-from archonsim.zoo import fused_kernel  # noqa: E402
+from archonsim.zoo import gated_kernel  # noqa: E402
 from archonsim.zoo.bottleneck import Bottleneck  # noqa: E402
 from archonsim.zoo.fused import FusedSettings, fusible, slice_channels  # noqa: E402
 
@@ -157,13 +157,13 @@ def test_training_of_predictors_agrees_with_plain_torch(
     module.load_state_dict(before, strict=False)
     module.fused = FusedSettings()
     calls: list[object] = []
-    kernel = fused_kernel.predicted_backward
+    kernel = gated_kernel.predicted_backward
 
     def listen(*args: Any) -> None:
         calls.append(args)
         kernel(*args)
 
-    monkeypatch.setattr(fused_kernel, "predicted_backward", listen)
+    monkeypatch.setattr(gated_kernel, "predicted_backward", listen)
     fused = trained(module, x)
     assert len(calls) == 1
     for one, other in zip(fused, plain, strict=True):
