@@ -1,4 +1,4 @@
-"""How the time of a run grows: against images, the array, channels and adders.
+"""How the time of a run grows: against images, the array, channels, layers, adders.
 
 ``python benchmarks/scale.py`` measures CPU seconds of ``cycle`` runs of ARCHON on synthetic
 networks and writes ``benchmarks/results/scale.csv`` and ``scale.png``. For each question it fits
@@ -43,10 +43,10 @@ class Point:
     run: Callable[[], float]
 
 
-def block_workload(channels: int, mid: int, size: int) -> Workload:
-    """One PW-DW-PW block with synthetic weights and masks."""
+def block_workload(channels: int, mid: int, size: int, blocks: int = 1) -> Workload:
+    """PW-DW-PW blocks with synthetic weights and masks."""
     block = {"mid": mid, "out": channels, "kernel": 3}
-    table = check_table({"input": [channels, size, size], "blocks": [block]}, "scale")
+    table = check_table({"input": [channels, size, size], "blocks": [block] * blocks}, "scale")
     shapes = build_network(table, "scale", "scale", "scale")
     return synthesize(shapes, seed=0, density1=0.5, density2=0.5, weight_density=(0.4,) * 3)[0]
 
@@ -78,6 +78,9 @@ def questions() -> dict[str, list[Point]]:
         ],
         "pixels": [
             Point(n * n, partial(beats, block_workload(16, 96, n))) for n in (14, 28, 56, 112, 224)
+        ],
+        "layers": [
+            Point(3 * n, partial(beats, block_workload(16, 96, 16, n))) for n in (4, 8, 16, 32, 67)
         ],
         "adders": [Point(n, partial(beats, wide, f"pe.adders={n}")) for n in (6, 16, 64, 256)],
     }
