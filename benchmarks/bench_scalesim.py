@@ -29,7 +29,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peers import RESNET18, compute_layers, missing, peak_mb
+from peak import peak_mb
+from peers import RESNET18, compute_layers, missing, script
 
 from archonsim.dataflow.systolic import Dataflow, layer_cycles
 from archonsim.machines.registry import machine, machine_spec
@@ -89,8 +90,8 @@ UseRamulatorTrace = False
 LAYOUT_COLUMNS, LAYOUT_CHANNELS = 20, 4
 
 SCALESIM = """
-import resource, sys, time
-from pathlib import Path
+import sys, time
+from peak import peak_mb
 from scalesim.scale_sim import scalesim
 folder = sys.argv[1]
 run = scalesim(save_disk_space=True, verbose=False, config=folder + "/scale.cfg",
@@ -98,11 +99,7 @@ run = scalesim(save_disk_space=True, verbose=False, config=folder + "/scale.cfg"
 since = time.perf_counter()
 run.run_scale(top_path=folder)
 seconds = time.perf_counter() - since
-status = Path("/proc/self/status")
-lines = status.read_text().splitlines() if status.exists() else []
-peak = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-peak = (peak or [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss])[0] / 1024
-sys.stderr.write(f"\\n{seconds} {peak}\\n")
+sys.stderr.write(f"\\n{seconds} {peak_mb()}\\n")
 """
 
 
@@ -170,7 +167,7 @@ def run_scalesim(
     """Run SCALE-Sim in a process of its own; it runs each channel of a depthwise layer."""
     config = CONFIG.format(rows=ROWS, cols=COLS, bandwidth=BANDWIDTH, dataflow=dataflow, mode=mode)
     (folder / "scale.cfg").write_text(config, "utf-8")
-    done = subprocess.run([python, "-c", SCALESIM, str(folder)], capture_output=True, text=True)
+    done = script(python, SCALESIM, str(folder))
     if done.returncode:
         sys.exit(
             f"SCALE-Sim failed: {done.stderr.strip().splitlines()[-1]} (its release 3.0.0 needs"

@@ -1,10 +1,10 @@
 """Our row-stationary mapper beside ZigZag's, judged by ZigZag's cost model.
 
 The array, the memories, their energies and ports are those of our ``dense`` machine, told to ZigZag
-as a description of its own. ZigZag then searches twice: among the spatial mappings that our machine
-could wire (output channels and rows of pixels along X; output channels, input channels and filter
-rows along Y), and it judges the mapping that our mapper finds, spatial loops and order of the
-temporal ones as they are. ZigZag places temporal loops at memories by itself, and its search may
+as a description of its own. ZigZag searches among the spatial mappings that our machine could wire
+(output channels and rows of pixels along X; output channels, input channels and filter rows along
+Y). Then it judges the mapping that our mapper finds, spatial loops and order of the temporal ones
+as they are. ZigZag places temporal loops at memories by itself, and its search may
 keep weights, inputs and sums of a loop at different levels; ours is held to the constraints of
 ICS'21's search (docs/row-stationary.md), so that it should not be expected to win here.
 
@@ -23,14 +23,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from peers import RESNET18, compute_layers, missing, peak_mb
+from peak import peak_mb
+from peers import RESNET18, compute_layers, missing, script
 
 from archonsim.dataflow.hierarchy import Hierarchy, Storage
 from archonsim.dataflow.mapper import find_mapping
@@ -51,11 +51,13 @@ UNLIMITED, WIDE = 1 << 40, 1 << 16
 
 #: Runs in the other interpreter: a search and one given mapping for each layer.
 ZIGZAG = """
-import contextlib, io, json, logging, resource, sys, time
+import contextlib, io, json, logging, sys, time
 from pathlib import Path
+from peak import peak_mb
 from zigzag.api import get_hardware_performance_zigzag as run
 folder = Path(sys.argv[1])
 job = json.loads((folder / "job.json").read_text())
+logging.disable(logging.CRITICAL)
 found = []
 for layer in job:
     costs = {}
@@ -67,14 +69,9 @@ for layer in job:
                 [layer["workload"]], str(folder / "machine.yaml"), str(folder / "mapping.yaml"),
                 opt="EDP", dump_folder=str(folder / "out"), loma_show_progress_bar=False,
                 enable_mix_spatial_mapping=name == "search")
-        logging.disable(logging.CRITICAL)
         costs[name] = [float(energy), float(latency), time.process_time() - since]
     found.append(costs)
-status = Path("/proc/self/status")
-lines = status.read_text().splitlines() if status.exists() else []
-peak = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-peak = (peak or [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss])[0] / 1024
-(folder / "found.json").write_text(json.dumps({"layers": found, "peak_mb": peak}))
+(folder / "found.json").write_text(json.dumps({"layers": found, "peak_mb": peak_mb()}))
 """
 
 
@@ -217,6 +214,8 @@ def compare(name: str, hierarchy: Hierarchy, count: int, python: str | None) -> 
                 "search": as_table(search, []),
             }
         )
+    if not jobs:
+        sys.exit(f"{name}: no layer that our mapper maps")
     sys.stdout.write(
         f"{name} on dense: {len(jobs)} of {len(problems)} shapes of layers\n"
         f"  our mapper {seconds / len(jobs):10.3f} CPU s a layer{peak_mb():8.0f} MB\n"
@@ -227,9 +226,7 @@ def compare(name: str, hierarchy: Hierarchy, count: int, python: str | None) -> 
         folder = Path(place)
         (folder / "machine.yaml").write_text(json.dumps(described(hierarchy)), "utf-8")
         (folder / "job.json").write_text(json.dumps(jobs), "utf-8")
-        done = subprocess.run(
-            [python, "-c", ZIGZAG, str(folder)], capture_output=True, text=True, cwd=folder
-        )
+        done = script(python, ZIGZAG, str(folder))
         if done.returncode:
             lines = done.stderr.strip().splitlines()
             sys.exit(f"ZigZag failed: {lines[-1] if lines else done.returncode}")

@@ -22,19 +22,19 @@ from archonsim.zoo.tile_kernel import (
     CHUNK,
     add_lanes,
     add_moments,
+    batch_moments,
     carve,
-    clear_padding,
     depthwise,
     depthwise_weights,
-    every_second,
     fill,
     gemm,
     lane_slices,
     lanes_of,
     normalised,
     outer,
-    through_norm,
-    wide_maps,
+    rectified,
+    through_wide_norm,
+    windows,
 )
 
 
@@ -66,13 +66,12 @@ def _forward_lane(
         sums = np.zeros((CHUNK, 2))
         for n in range(0, images, tile):
             some = min(tile, images - n)
-            wide_maps(x, weights, part, shape, n, some, h, margin, full, d)
+            rectified(x, weights[0][part], weights[1][part], shape, n, some, h, margin)
+            windows(h, margin, weights[2][part], shape, some, full, d, n * out_size)
             if not frozen:
                 add_moments(d, n * out_size, some * out_size, sums)
         if not frozen:
-            for m in range(CHUNK):
-                centre = sums[m, 0] / pixels
-                mean[m0 + m], var[m0 + m] = centre, max(sums[m, 1] / pixels - centre * centre, 0.0)
+            batch_moments(sums, pixels, mean[part], var[part])
         rstd = (np.float32(1.0) / np.sqrt(var[part] + eps)).astype(np.float32)
         for n in range(0, images, tile):
             count = min(tile, images - n) * out_size
@@ -166,9 +165,8 @@ def _backward_lane(
 ) -> None:
     gamma, beta, w2 = weights[3], weights[4], weights[5]
     gw1, gb1, gwd, ggamma, gbeta, gw2 = gradients
-    images, height, width, stride, first, tile = shape
-    out_h, out_w = height // stride, width // stride
-    size, out_size = (height + 1) * (width + 1), (out_h + 1) * (out_w + 1)
+    images, height, width, stride, _, tile = shape
+    size, out_size = (height + 1) * (width + 1), (height // stride + 1) * (width // stride + 1)
     margin = width + 2
     h, end = carve(own, 0, images * size + 2 * margin)
     full, end = carve(own, end, tile * size + 2 * margin)
@@ -189,7 +187,9 @@ def _backward_lane(
         for n in range(0, images, tile):
             some, at = min(tile, images - n), n * out_size
             count = some * out_size
-            wide_maps(x, weights, part, shape, n, some, h, margin + n * size, full, d)
+            wide_at = margin + n * size
+            rectified(x, weights[0][part], weights[1][part], shape, n, some, h, wide_at)
+            windows(h, wide_at, weights[2][part], shape, some, full, d, at)
             normalised(d, h2, at, count, (stats[0][part], rstd), gamma[part], beta[part])
             fill(gz, at, count, nothing)
             gemm(w2t, gy, at, gz, at, count)
@@ -198,17 +198,9 @@ def _backward_lane(
         for n in range(0, images, tile):
             some, at, wide_at = min(tile, images - n), n * out_size, margin + n * size
             wide = some * size
-            full[:, :margin] = 0.0
-            full[:, margin + wide : margin + wide + margin] = 0.0
-            gain, pixels = gamma[part] * rstd, images * out_h * out_w
-            if stride == 1:
-                through_norm(d, gz, at, wide, gain, gbeta[part], ggamma[part], pixels, full, margin)
-                clear_padding(full, margin, some, height, width)
-            else:
-                through_norm(
-                    d, gz, at, some * out_size, gain, gbeta[part], ggamma[part], pixels, gz, at
-                )
-                every_second(full, margin, gz, at, some, out_h, out_w, first, True)
+            through_wide_norm(
+                d, gz, at, some, gamma[part] * rstd, gbeta[part], ggamma[part], shape, full
+            )
             depthwise_weights(h, wide_at, full, margin, width + 1, wide, gwd[part])
             depthwise(full, margin, flipped, width + 1, gh, 0, wide)
             _through_first_relu(gh, h, wide_at, wide, gb1[part])

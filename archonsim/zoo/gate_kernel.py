@@ -7,15 +7,7 @@ from typing import Any
 import numpy as np
 
 from archonsim.kernels import njit
-from archonsim.zoo.tile_kernel import (
-    CHUNK,
-    clear_padding,
-    depthwise,
-    every_second,
-    fill,
-    gemm,
-    relu,
-)
+from archonsim.zoo.tile_kernel import CHUNK, fill, gemm, windows
 
 
 @njit(fastmath=True, cache=True)
@@ -96,35 +88,6 @@ def through_prediction(
             along += g[t] * x[t]
         gbeta[m] += total
         ggamma[m] += along
-
-
-@njit(fastmath=True, cache=True)
-def windows(h: Any, h0: Any, wd: Any, shape: Any, some: Any, full: Any, d: Any, d0: Any) -> None:
-    """Write the depthwise convolution of `some` images, its padding zero."""
-    _, height, width, stride, first, _ = shape
-    count = some * (width + 1) * (height + 1)
-    if stride == 1:
-        depthwise(h, h0, wd, width + 1, d, d0, count)
-    else:
-        depthwise(h, h0, wd, width + 1, full, 0, count)
-        every_second(full, 0, d, d0, some, height // 2, width // 2, first, False)
-    clear_padding(d, d0, some, height // stride, width // stride)
-
-
-@njit(fastmath=True, cache=True)
-def first_prediction(
-    q: Any, w1: Any, b1: Any, shape: Any, n: Any, some: Any, p: Any, p0: Any
-) -> None:
-    """Write the first predictor's activation of `some` images from number `n` on, padding zero."""
-    _, height, width, _, _, _ = shape
-    pitch = width + 1
-    size = pitch * (height + 1)
-    count = some * size
-    fill(p, p0, count, b1)
-    gemm(w1, q, n * size, p, p0, count)
-    relu(p, p0, count)
-    clear_padding(p, p0, some, height, width)
-    p[:, p0 + count : p0 + count + pitch + 1] = 0.0
 
 
 @njit(fastmath=True, cache=True)

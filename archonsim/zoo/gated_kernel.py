@@ -9,30 +9,29 @@ from numba import get_thread_id, prange  # type: ignore[attr-defined]
 
 from archonsim.kernels import njit
 from archonsim.zoo.gate_kernel import (
-    first_prediction,
     gated,
     quantise,
     real_windows,
     through_levels,
     through_prediction,
-    windows,
 )
 from archonsim.zoo.tile_kernel import (
     CHUNK,
     add_lanes,
     add_moments,
+    batch_moments,
     carve,
-    clear_padding,
     depthwise,
     depthwise_weights,
-    every_second,
     fill,
     gemm,
     lane_slices,
     lanes_of,
     normalised,
     outer,
-    through_norm,
+    rectified,
+    through_wide_norm,
+    windows,
 )
 
 
@@ -70,16 +69,14 @@ def _predicted_forward_lane(
         sums = np.zeros((CHUNK, 2))
         for n in range(0, images, tile):
             some, at = min(tile, images - n), n * out_size
-            first_prediction(q, t1[part], c1[part], shape, n, some, p, margin)
+            rectified(q, t1[part], c1[part], shape, n, some, p, margin)
             real_windows(
                 x, w1[part], b1[part], wd[part], shape, n, some, p, margin, h, margin, full, d, at
             )
             quantise(p, margin, some * size, levels, p, margin)
             windows(p, margin, td[part], shape, some, full, e, at)
             add_moments(e, at, some * out_size, sums)
-        for m in range(CHUNK):
-            centre = sums[m, 0] / pixels
-            mean[m0 + m], var[m0 + m] = centre, max(sums[m, 1] / pixels - centre * centre, 0.0)
+        batch_moments(sums, pixels, mean[part], var[part])
         rstd = (np.float32(1.0) / np.sqrt(var[part] + eps)).astype(np.float32)
         for n in range(0, images, tile):
             at, count = n * out_size, min(tile, images - n) * out_size
@@ -175,9 +172,9 @@ def _predicted_backward_lane(
     w1, b1, wd, scale, shift = real
     t1, c1, td, gamma, beta, w2 = weights
     gt1, gc1, gtd, ggamma, gbeta, gw2 = gradients
-    images, height, width, stride, first, tile = shape
-    out_h, out_w = height // stride, width // stride
-    size, out_size, margin = (height + 1) * (width + 1), (out_h + 1) * (out_w + 1), width + 2
+    images, height, width, stride, _, tile = shape
+    size, margin = (height + 1) * (width + 1), width + 2
+    out_size = (height // stride + 1) * (width // stride + 1)
     p, end = carve(own, 0, images * size + 2 * margin)
     e, end = carve(own, end, images * out_size)
     gz, end = carve(own, end, images * out_size)
@@ -195,7 +192,7 @@ def _predicted_backward_lane(
         for n in range(0, images, tile):
             some, at, wide_at = min(tile, images - n), n * out_size, margin + n * size
             count = some * out_size
-            first_prediction(q, t1[part], c1[part], shape, n, some, p, wide_at)
+            rectified(q, t1[part], c1[part], shape, n, some, p, wide_at)
             if wanted[1]:
                 real_windows(
                     x,
@@ -240,17 +237,9 @@ def _predicted_backward_lane(
         for n in range(0, images, tile):
             some, at, wide_at = min(tile, images - n), n * out_size, margin + n * size
             wide = some * size
-            full[:, :margin] = 0.0
-            full[:, margin + wide : margin + wide + margin] = 0.0
-            gain, pixels = gamma[part] * rstd, images * out_h * out_w
-            if stride == 1:
-                through_norm(e, gz, at, wide, gain, gbeta[part], ggamma[part], pixels, full, margin)
-                clear_padding(full, margin, some, height, width)
-            else:
-                through_norm(
-                    e, gz, at, some * out_size, gain, gbeta[part], ggamma[part], pixels, gz, at
-                )
-                every_second(full, margin, gz, at, some, out_h, out_w, first, True)
+            through_wide_norm(
+                e, gz, at, some, gamma[part] * rstd, gbeta[part], ggamma[part], shape, full
+            )
             if wanted[0]:
                 quantise(p, wide_at, wide, levels, h, margin)
                 h[:, margin + wide : margin + wide + margin] = 0.0

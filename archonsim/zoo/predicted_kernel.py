@@ -11,7 +11,8 @@ import numpy as np
 from numba import prange
 
 from archonsim.kernels import njit
-from archonsim.zoo.tile_kernel import CHUNK, clear_padding, depthwise, every_second, gemm
+from archonsim.zoo.gate_kernel import gate
+from archonsim.zoo.tile_kernel import CHUNK, clear_padding, gemm, windows
 
 
 @njit(cache=True)
@@ -36,15 +37,6 @@ def _quantise(p: Any, p0: Any, count: Any, step: Any, low: Any, high: Any) -> No
             row[t] = min(max(np.rint(row[t] / step), low), high)
 
 
-@njit(cache=True)
-def _gate(real: Any, r0: Any, predicted: Any, p0: Any, count: Any) -> None:
-    """Zero the real values where the prediction is zero, in place."""
-    for m in range(real.shape[0]):
-        row, keep = real[m, r0 : r0 + count], predicted[m, p0 : p0 + count]
-        for t in range(count):
-            row[t] = row[t] if keep[t] > 0 else np.float32(0.0)
-
-
 @njit(fastmath=True, cache=True)
 def _affine(x: Any, count: Any, scale: Any, shift: Any) -> None:
     """Apply ``scale * x + shift`` to the first positions in place, channel by channel."""
@@ -52,18 +44,6 @@ def _affine(x: Any, count: Any, scale: Any, shift: Any) -> None:
         row, a, b = x[m, :count], scale[m], shift[m]
         for t in range(count):
             row[t] = a * row[t] + b
-
-
-@njit(cache=True)
-def _windows(h: Any, h0: Any, wd: Any, shape: Any, some: Any, full: Any, d: Any) -> None:
-    """Run the depthwise convolution of `some` images, every second pixel for stride 2."""
-    _, height, width, stride, first, _ = shape
-    count = some * (width + 1) * (height + 1)
-    if stride == 1:
-        depthwise(h, h0, wd, width + 1, d, 0, count)
-    else:
-        depthwise(h, h0, wd, width + 1, full, 0, count)
-        every_second(full, 0, d, 0, some, height // 2, width // 2, first, False)
 
 
 @njit(cache=True)
@@ -94,13 +74,13 @@ def _predicted_tile(
         for m in range(CHUNK):
             h[m, margin : margin + count] = b1[m0 + m]
         gemm(w1[part], x, n * size, h, margin, count)
-        _gate(h, margin, p, margin, count)
+        gate(h, margin, p, margin, count)
         _quantise(p, margin, count, step, low, high)
-        _windows(p, margin, ternary2[0][part], shape, some, full, e)
+        windows(p, margin, ternary2[0][part], shape, some, full, e, 0)
         _predict(e, 0, ternary2[1][part], ternary2[2][part], out_count, e, 0)
-        _windows(h, margin, wd[part], shape, some, full, d)
+        windows(h, margin, wd[part], shape, some, full, d, 0)
         _affine(d, out_count, scale2[part], shift2[part])
-        _gate(d, 0, e, 0, out_count)
+        gate(d, 0, e, 0, out_count)
         gemm(w2[:, part], d, 0, y, n * out_size, out_count)
 
 

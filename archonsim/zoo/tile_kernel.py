@@ -202,39 +202,31 @@ def every_second(
 
 
 @njit(fastmath=True, cache=True)
-def wide_maps(
-    x: Any,
-    weights: Any,
-    part: Any,
-    shape: Any,
-    n: Any,
-    some: Any,
-    h: Any,
-    h0: Any,
-    full: Any,
-    d: Any,
-) -> None:
-    """Compute PW1, ReLU and DW of the chunk `part` for `some` images from number `n` on.
-
-    `h` from `h0` on, and `d`.
-    """
-    w1, b1, wd = weights[0][part], weights[1][part], weights[2][part]
-    _, height, width, stride, first, _ = shape
+def rectified(x: Any, w1: Any, b1: Any, shape: Any, n: Any, some: Any, p: Any, p0: Any) -> None:
+    """Write PW1's ReLU of `some` images from number `n` on, padding zero."""
+    _, height, width, _, _, _ = shape
     pitch = width + 1
-    size, out_size = pitch * (height + 1), (height // stride + 1) * (width // stride + 1)
+    size = pitch * (height + 1)
     count = some * size
-    fill(h, h0, count, b1)
-    gemm(w1, x, n * size, h, h0, count)
-    relu(h, h0, count)
-    clear_padding(h, h0, some, height, width)
+    fill(p, p0, count, b1)
+    gemm(w1, x, n * size, p, p0, count)
+    relu(p, p0, count)
+    clear_padding(p, p0, some, height, width)
     # A short last tile must not read what the tile before it left behind its end.
-    h[:, h0 + count : h0 + count + pitch + 1] = 0.0
+    p[:, p0 + count : p0 + count + pitch + 1] = 0.0
+
+
+@njit(fastmath=True, cache=True)
+def windows(h: Any, h0: Any, wd: Any, shape: Any, some: Any, full: Any, d: Any, d0: Any) -> None:
+    """Write the depthwise convolution of `some` images, its padding zero."""
+    _, height, width, stride, first, _ = shape
+    count = some * (width + 1) * (height + 1)
     if stride == 1:
-        depthwise(h, h0, wd, pitch, d, n * out_size, count)
+        depthwise(h, h0, wd, width + 1, d, d0, count)
     else:
-        depthwise(h, h0, wd, pitch, full, 0, count)
-        every_second(full, 0, d, n * out_size, some, height // 2, width // 2, first, False)
-    clear_padding(d, n * out_size, some, height // stride, width // stride)
+        depthwise(h, h0, wd, width + 1, full, 0, count)
+        every_second(full, 0, d, d0, some, height // 2, width // 2, first, False)
+    clear_padding(d, d0, some, height // stride, width // stride)
 
 
 @njit(fastmath=True, cache=True)
@@ -349,3 +341,41 @@ def through_norm(
         a, u, v = gain[m], gbeta[m] / np.float32(pixels), ggamma[m] / np.float32(pixels)
         for t in range(count):
             target[t] = a * (g[t] - u - x[t] * v)
+
+
+@njit(fastmath=True, cache=True)
+def through_wide_norm(
+    hat: Any,
+    gz: Any,
+    at: Any,
+    some: Any,
+    gain: Any,
+    gbeta: Any,
+    ggamma: Any,
+    shape: Any,
+    full: Any,
+) -> None:
+    """Write the gradient before the normalisation of `some` images to `full`, behind its margin.
+
+    With stride 2, zeros come in between; `gz` is written over. What windows read beyond is zero.
+    """
+    images, height, width, stride, first, _ = shape
+    out_h, out_w, margin = height // stride, width // stride, width + 2
+    pixels, wide = images * out_h * out_w, some * (height + 1) * (width + 1)
+    full[:, :margin] = 0.0
+    full[:, margin + wide : margin + wide + margin] = 0.0
+    if stride == 1:
+        through_norm(hat, gz, at, wide, gain, gbeta, ggamma, pixels, full, margin)
+        clear_padding(full, margin, some, height, width)
+    else:
+        count = some * (out_h + 1) * (out_w + 1)
+        through_norm(hat, gz, at, count, gain, gbeta, ggamma, pixels, gz, at)
+        every_second(full, margin, gz, at, some, out_h, out_w, first, True)
+
+
+@njit(cache=True)
+def batch_moments(sums: Any, pixels: Any, mean: Any, var: Any) -> None:
+    """Write the mean and the variance of each channel of a chunk, given :func:`add_moments`."""
+    for m in range(CHUNK):
+        centre = sums[m, 0] / pixels
+        mean[m], var[m] = centre, max(sums[m, 1] / pixels - centre * centre, 0.0)

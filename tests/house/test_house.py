@@ -104,7 +104,7 @@ WIDE = {
         "predicted_forward",
     },
     "zoo/predicted_kernel.py": {"_predicted_tile", "block_predicted"},
-    "zoo/tile_kernel.py": {"every_second", "through_norm", "wide_maps"},
+    "zoo/tile_kernel.py": {"every_second", "through_norm", "through_wide_norm"},
 }
 MOST_PARAMETERS = 8
 

@@ -9,18 +9,8 @@ from pathlib import Path
 
 DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
 SWEEP = [sys.executable, "-m", "archonsim", "sweep"]
-CYCLE = [
-    "-a",
-    "archon",
-    "-w",
-    str(DIGITS),
-    "--param",
-    "pe.rows=4,8",
-    "--param",
-    "pe.fifo_depth=3..14",
-    "--param",
-    "pe.adders=4,6",
-]
+ROWS = ["-a", "archon", "-w", str(DIGITS), "--param", "pe.rows=4,8"]
+CYCLE = [*ROWS, "--param", "pe.fifo_depth=3..14", "--param", "pe.adders=4,6"]
 TABLES = ("results.csv", "results.parquet")
 
 

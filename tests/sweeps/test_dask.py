@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from archonsim.errors import UserError
 from archonsim.sweeps import runners
 from archonsim.sweeps.runners import Workers, open_runner
 from tests.sweeps.cluster import cluster
-
-DIGITS = Path(__file__).parents[2] / "workloads" / "fusionet_digits.h5"
+from tests.sweeps.running import DIGITS, ROWS, SWEEP
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +26,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _sweep(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "archonsim",
-        "sweep",
-        "-a",
-        "archon",
-        "-w",
-        str(DIGITS),
-        "--param",
-        "pe.rows=4,8",
-        "--param",
-        "pe.fifo_depth=3..8",
-        "-o",
-        str(folder),
-        *more,
-    ]
+    command = [*SWEEP, *ROWS, "--param", "pe.fifo_depth=3..8", "-o", str(folder), *more]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
