@@ -74,84 +74,58 @@ class _Tables:
     traffic: Counter[tuple[str, str, str]]
 
 
-class _Moves:
-    """Transfers written down, each list of them once, and the words that they all move."""
-
-    def __init__(self, memory: MemorySystem) -> None:
-        self.traffic: Counter[tuple[str, str, str]] = Counter()
-        self._memory = memory
-        self._rows: dict[tuple[Transfer, ...], list[list[int]]] = {}
-
-    def rows(self, transfers: Iterable[Transfer]) -> list[list[int]]:
-        """Return those that take time."""
-        key = tuple(transfers)
-        for one in key:
-            self.count(one)
-        if key not in self._rows:
-            memory = self._memory
-            self._rows[key] = [
-                [one.words, *memory.number(one), WAYS.index(one.direction), one.component == "dram"]
-                for one in key
-                if one.words and not memory.takes_no_time(one)
-            ]
-        return self._rows[key]
-
-    def count(self, one: Transfer, times: int = 1) -> None:
-        """Count the words of a transfer, however long it takes."""
-        if one.words:
-            self.traffic[one.component, one.direction, one.kind] += times * one.words
+def _moved(memory: MemorySystem, transfers: Iterable[Transfer], counts: Any) -> list[list[int]]:
+    """Write transfers down that take time."""
+    rows = []
+    for one in transfers:
+        if not one.words:
+            continue
+        counts[one.component, one.direction, one.kind] += one.words
+        if not memory.takes_no_time(one):
+            server, stream = memory.number(one)
+            way = WAYS.index(one.direction)
+            rows.append([one.words, server, stream, way, int(one.component == "dram")])
+    return rows
 
 
 def _tables(phase: Phase, memory: MemorySystem) -> _Tables:
-    """Write a phase down.
-
-    Tiles of a kind share lists, of a stream's chunks and of what comes along with them: each is
-    written once.
-    """
-    found = _Moves(memory)
+    """Write a phase down."""
+    counts: Counter[tuple[str, str, str]] = Counter()
     tiles: list[list[int]] = []
     moves: list[list[int]] = []
     words: list[int] = []
     along: list[list[int]] = []
     along_first = [0]
-    lists = {id(tile.along): tile.along for tile in phase.tiles}
     sources = sorted(
         {*phase.stream_from}.union(
-            one.component for some in lists.values() for chunk in some for one in chunk
+            one.component for tile in phase.tiles for chunk in tile.along for one in chunk
         )
     )
     first_of: dict[int, int] = {}
-    along_of: dict[int, int] = {}
-    sums: dict[int, int] = {}
     for tile, source in zip(phase.tiles, phase.stream_from, strict=True):
         row = [0] * d.TILE_COLUMNS
         for at, transfers in ((d.LOAD, tile.loads), (d.STORE, tile.stores)):
             row[at] = len(moves)
-            moves += found.rows(transfers)
+            moves += _moved(memory, transfers, counts)
             row[at + 1] = len(moves)
-        chunks = id(tile.chunks)
-        if chunks not in first_of:
-            first_of[chunks], sums[chunks] = len(words), sum(tile.chunks)
+        # Tiles of one stream share the list of its chunks.
+        if id(tile.chunks) not in first_of:
+            first_of[id(tile.chunks)] = len(words)
             words += tile.chunks
-        row[d.FIRST], row[d.CHUNKS] = first_of[chunks], len(tile.chunks)
+        row[d.FIRST], row[d.CHUNKS] = first_of[id(tile.chunks)], len(tile.chunks)
         row[d.CYCLES] = tile.cycles if isinstance(tile, FixedTile) else 0
         row[d.S_SERVER], row[d.S_RANK], row[d.ALONG] = -1, sources.index(source), -1
-        streamed = Transfer(source, "read", "weight", sums[chunks])
-        found.count(streamed)
-        if streamed.words and not memory.takes_no_time(streamed):
-            row[d.S_SERVER], row[d.S_STREAM] = memory.number(streamed)
+        streamed = Transfer(source, "read", "weight", sum(tile.chunks))
+        if streamed.words:
+            counts[source, "read", "weight"] += streamed.words
+            if not memory.takes_no_time(streamed):
+                row[d.S_SERVER], row[d.S_STREAM] = memory.number(streamed)
         if tile.along:
-            if id(tile.along) not in along_of:
-                along_of[id(tile.along)] = len(along_first) - 1
-                for chunk in tile.along:
-                    along += [_along(memory, one, sources) for one in chunk]
-                    along_first.append(len(along))
-            row[d.ALONG] = along_of[id(tile.along)]
+            row[d.ALONG] = len(along_first) - 1
+            for chunk in tile.along:
+                along += [_along(memory, one, sources, counts) for one in chunk]
+                along_first.append(len(along))
         tiles.append(row)
-    for key, times in Counter(id(tile.along) for tile in phase.tiles).items():
-        for chunk in lists[key]:
-            for one in chunk:
-                found.count(one, times)
     return _Tables(
         (
             np.array(tiles, np.int64),
@@ -161,15 +135,17 @@ def _tables(phase: Phase, memory: MemorySystem) -> _Tables:
             np.array(along_first, np.int64),
         ),
         sources,
-        found.traffic,
+        counts,
     )
 
 
-def _along(memory: MemorySystem, one: Transfer, sources: list[str]) -> list[int]:
+def _along(memory: MemorySystem, one: Transfer, sources: list[str], counts: Any) -> list[int]:
     """Write down what comes along with a chunk; the last column is its source's rank."""
     server, stream = -1, 0
-    if one.words and not memory.takes_no_time(one):
-        server, stream = memory.number(one)
+    if one.words:
+        counts[one.component, one.direction, one.kind] += one.words
+        if not memory.takes_no_time(one):
+            server, stream = memory.number(one)
     return [one.words, server, stream, 0, sources.index(one.component)]
 
 

@@ -9,9 +9,10 @@ from typing import Any
 #: Bytes that results of a kind share (own decision); a command with ``--memory`` sets its own.
 DEFAULT_BYTES = 1 << 29
 
-#: Results that are kept at most (own decision): groups and mappings of two large networks. What
-#: they were worked out from, such as a trace, stays with them and is not counted.
-MOST_RESULTS = 80
+#: Results that are kept at most (own decision): groups and mappings of two networks of 80 blocks. A
+#: network that has more works each of them out again for each image. What they were worked out
+#: from, such as a trace, stays with them and is not counted.
+MOST_RESULTS = 320
 
 
 class Kept:
