@@ -12,9 +12,9 @@ from archonsim.network.workload import Workload
 from archonsim.trace.tensors import Trace
 
 #: Blocks of one image, and layers, that are kept (own decision): all of the largest networks' for
-#: one or two images.
-KEPT_BLOCKS = 40
-KEPT_LAYERS = 200
+#: one image, of most for several.
+KEPT_BLOCKS = 80
+KEPT_LAYERS = 320
 
 
 class KeptTrace:

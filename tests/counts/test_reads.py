@@ -19,7 +19,12 @@ from archonsim.engine import phase_kernel
 from archonsim.engine.clock import Clock
 from archonsim.machines.archon.residency import steps
 from archonsim.machines.registry import machine, machine_spec
+from archonsim.network.table import build_network
+from archonsim.network.table_schema import check_table
 from archonsim.pe import survivor_kernel
+from archonsim.runs.simulate import simulate
+from archonsim.trace.kept import Kept
+from archonsim.trace.synthetic import synthesize
 from archonsim.trace.trace_parts import traced_blocks, traced_layers
 from archonsim.tracefile import codec, hdf5_in
 from archonsim.tracefile.reader import open_workload
@@ -145,3 +150,28 @@ def test_the_next_machine_reads_no_image_again(count: Counter[str]) -> None:
     command(f"run -a archon -w {DIGITS} --set pe.adders=4")
     assert count["raw"] - once[0] <= BLOCKS, "the digests, when the file is opened"
     assert count["predict"] == once[1]
+
+
+def test_a_network_of_many_blocks_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups and mappings of 67 blocks, 201 layers, stay for the next image."""
+    block = {"mid": 16, "out": 4, "kernel": 3}
+    table = check_table({"input": [4, 4, 4], "blocks": [block] * 67}, "long")
+    work, _ = synthesize(build_network(table, "long", "long", "long"), seed=0, images=2)
+    made: list[object] = []
+    get = Kept.get
+
+    def listening(self: Kept, key: Any, make: Any, size: Any) -> Any:
+        def told() -> Any:
+            made.append(key)
+            return make()
+
+        return get(self, key, told, size)
+
+    monkeypatch.setattr(Kept, "get", listening)
+    archon = machine("archon")
+    spec, found = machine_spec(archon), []
+    for image in (0, 1):
+        made.clear()
+        simulate(work, archon, spec, images=(image,))
+        found.append(sum(key[0] == "fuse" for key in made if isinstance(key, tuple)))
+    assert found == [67, 0]
